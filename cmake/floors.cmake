@@ -1,0 +1,47 @@
+# jet_floor(NAME [LINK targets...]): library jet_NAME from jet/NAME/**.cc, linked to the floors that FLOORS allows it,
+# and the test program test_NAME from jet/NAME/**_test.cc where there is one.
+# jet_program(NAME SOURCE LINK targets...): an executable in the build folder.
+
+file(STRINGS ${PROJECT_SOURCE_DIR}/FLOORS JET_FLOOR_LINES REGEX "^[a-z]")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/FLOORS)
+
+add_library(jet_options INTERFACE)
+target_include_directories(jet_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(jet_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror -fopenmp-simd)
+
+function(jet_floor NAME)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  set(below)
+  foreach(line ${JET_FLOOR_LINES})
+    if(line MATCHES "^${NAME} *:(.*)$")
+      string(REGEX MATCHALL "[a-z]+" below "${CMAKE_MATCH_1}")
+    endif()
+  endforeach()
+  list(TRANSFORM below PREPEND jet_)
+
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/jet/${NAME}/*.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+
+  if(sources)
+    add_library(jet_${NAME} STATIC ${sources})
+    target_link_libraries(jet_${NAME} PUBLIC jet_options ${below} ${ARG_LINK})
+  else()
+    add_library(jet_${NAME} INTERFACE)
+    target_link_libraries(jet_${NAME} INTERFACE jet_options ${below} ${ARG_LINK})
+  endif()
+  if(tests)
+    add_executable(test_${NAME} ${tests})
+    target_link_libraries(test_${NAME} PRIVATE jet_${NAME} GTest::gtest_main)
+    add_test(NAME ${NAME} COMMAND test_${NAME} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  endif()
+endfunction()
+
+function(jet_program NAME SOURCE)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  if(EXISTS ${PROJECT_SOURCE_DIR}/${SOURCE})
+    add_executable(${NAME} ${SOURCE})
+    target_link_libraries(${NAME} PRIVATE jet_options ${ARG_LINK})
+  endif()
+endfunction()

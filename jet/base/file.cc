@@ -1,0 +1,102 @@
+#include "jet/base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "jet/base/error.h"
+
+namespace jet {
+namespace {
+
+int open_or_fail(const std::string& path, int flags) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+  require(fd >= 0, "{}: cannot open: {}", path, std::strerror(errno));
+  return fd;
+}
+
+size_t size_of(int fd, const std::string& path) {
+  struct stat info {};
+  require(::fstat(fd, &info) == 0, "{}: cannot stat: {}", path, std::strerror(errno));
+  const bool regular = S_ISREG(info.st_mode);
+  if (!regular) ::close(fd);
+  require(regular, "{}: not a regular file", path);
+  return static_cast<size_t>(info.st_size);
+}
+
+}  // namespace
+
+bool file_exists(const std::string& path) { return std::filesystem::exists(path); }
+
+std::string read_file(const std::string& path) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+AtomicFile::AtomicFile(std::string path)
+    : path_(std::move(path)), temporary_(path_ + ".tmp-" + std::to_string(::getpid())) {
+  const auto parent = std::filesystem::path(path_).parent_path();
+  std::error_code ec;
+  if (!parent.empty()) std::filesystem::create_directories(parent, ec);
+  require(!ec, "{}: cannot make the folder: {}", parent.string(), ec.message());
+  fd_ = open_or_fail(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, size_t bytes) {
+  const char* p = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t n = ::write(fd_, p, bytes);
+    if (n < 0 && errno == EINTR) continue;
+    require(n > 0, "{}: cannot write {} more bytes: {}; nothing was changed", path_, bytes, std::strerror(errno));
+    p += n;
+    bytes -= static_cast<size_t>(n);
+  }
+}
+
+void AtomicFile::commit() {
+  require(::fsync(fd_) == 0, "{}: cannot write: {}; nothing was changed", path_, std::strerror(errno));
+  ::close(std::exchange(fd_, -1));
+  if (::rename(temporary_.c_str(), path_.c_str()) == 0) return;
+  const int reason = errno;
+  ::unlink(temporary_.c_str());
+  fail("{}: cannot rename {} to it: {}", path_, temporary_, std::strerror(reason));
+}
+
+void write_file(const std::string& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+MappedFile::MappedFile(const std::string& path) {
+  const int fd = open_or_fail(path, O_RDONLY);
+  size_ = size_of(fd, path);
+  if (size_ > 0) {
+    void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    const int reason = errno;
+    ::close(fd);
+    require(p != MAP_FAILED, "{}: cannot map {} bytes: {}", path, size_, std::strerror(reason));
+    data_ = static_cast<const std::byte*>(p);
+  } else {
+    ::close(fd);
+  }
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+}  // namespace jet

@@ -1,0 +1,64 @@
+// JSON values, read with errors that name the file and the key; and structs that list their fields once:
+//
+//   template <class V> static void fields(Config& c, V&& v) { v("heads", c.heads); v("head_dim", c.head_dim); }
+//
+// from_json_fields and to_json_fields walk that list. Unknown keys are errors: a misspelt key must not be ignored.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "jet/base/error.h"
+
+namespace jet {
+
+using Json = nlohmann::ordered_json;
+
+/// Parses `text`; `where` names the source in the error.
+Json parse_json(const std::string& text, const std::string& where);
+Json read_json(const std::string& path);
+
+/// j[key] as T; throws "<where>: key '<key>' ..." where it is missing or of the wrong type.
+template <class T>
+T get(const Json& j, const std::string& key, const std::string& where) {
+  require(j.is_object() && j.contains(key), "{}: key '{}' is missing", where, key);
+  try {
+    return j.at(key).get<T>();
+  } catch (const nlohmann::json::exception&) {
+    fail("{}: key '{}' has the wrong type: {}", where, key, j.at(key).dump().substr(0, 80));
+  }
+}
+
+/// As get, but `fallback` where the key is missing or null.
+template <class T>
+T get_or(const Json& j, const std::string& key, T fallback, const std::string& where) {
+  if (!j.is_object() || !j.contains(key) || j.at(key).is_null()) return fallback;
+  return get<T>(j, key, where);
+}
+
+template <class S>
+Json to_json_fields(const S& s) {
+  Json j = Json::object();
+  S::fields(const_cast<S&>(s), [&](const char* key, auto& field) { j[key] = field; });
+  return j;
+}
+
+/// Fills the fields that `j` names and keeps the others' defaults.
+template <class S>
+S from_json_fields(const Json& j, const std::string& where) {
+  S s{};
+  std::vector<std::string> known;
+  S::fields(s, [&](const char* key, auto& field) {
+    known.push_back(key);
+    field = get_or(j, key, field, where);
+  });
+  for (const auto& [key, value] : j.items()) {
+    bool found = false;
+    for (const auto& k : known) found = found || k == key;
+    require(found, "{}: unknown key '{}'", where, key);
+  }
+  return s;
+}
+
+}  // namespace jet

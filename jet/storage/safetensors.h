@@ -1,0 +1,66 @@
+// The safetensors format: a little-endian u64 N, N bytes of JSON {"name": {"dtype", "shape", "data_offsets"}, ...,
+// "__metadata__": {string: string}}, then the tensors' bytes at those offsets.
+//
+//   | N: u64 | header: N bytes of JSON | tensor data: [begin, end) of each, without gaps or overlaps |
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "jet/base/file.h"
+#include "jet/tensor/dtype.h"
+#include "jet/tensor/shape.h"
+
+namespace jet {
+
+/// A tensor inside a mapped file; valid while its SafeTensors lives.
+struct StoredTensor {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+
+/// All tensors of one file, or of a folder (model.safetensors, or the shards that model.safetensors.index.json names).
+/// Everything the header claims is checked before any tensor is handed out.
+class SafeTensors {
+ public:
+  static SafeTensors open(const std::string& file_or_folder);
+
+  bool contains(const std::string& name) const { return tensors_.count(name) > 0; }
+  /// Throws where the tensor is missing, naming the file.
+  const StoredTensor& at(const std::string& name) const;
+  const std::map<std::string, StoredTensor>& all() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  void add_file(const std::string& path);
+  std::string path_;
+  std::vector<std::shared_ptr<MappedFile>> files_;
+  std::map<std::string, StoredTensor> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// The floats of a stored f32, bf16 or f16 tensor; other types throw.
+std::vector<float> to_floats(const StoredTensor& t);
+/// The integers of a stored i64 or i32 tensor.
+std::vector<int64_t> to_ints(const StoredTensor& t);
+
+/// One tensor for write_safetensors; `data` holds numel(shape) * size_of(dtype) bytes.
+struct TensorToWrite {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+  const void* data = nullptr;
+};
+
+/// Writes the file as a whole or not at all (AtomicFile). Data starts at a multiple of 64 bytes.
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace jet

@@ -1,0 +1,38 @@
+// Byte-level BPE tokenizers in the Hugging Face tokenizer.json layout:
+//   text -> added tokens cut out -> normalizer (NFC) -> pre-tokenizer (regex split, bytes as printable code points)
+//        -> BPE merges by rank (whole-word lookup first with ignore_merges) -> post-processor (BOS)
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace jet {
+
+class Tokenizer {
+ public:
+  /// Reads `folder`/tokenizer.json (and tokenizer_config.json where present).
+  static Tokenizer load(const std::string& folder);
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  /// Ids of `text` (UTF-8; invalid bytes become U+FFFD). Special tokens written in the text are recognised.
+  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = false) const;
+  std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens = false) const;
+  /// The bytes of one token: a stream may end inside a UTF-8 character.
+  const std::string& bytes_of(int32_t id) const;
+  /// -1 where the text is no single token.
+  int32_t id_of(std::string_view token) const;
+  int vocab_size() const;
+  bool is_special(int32_t id) const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace jet
