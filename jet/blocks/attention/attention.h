@@ -1,0 +1,91 @@
+// Softmax attention with grouped queries, full or over a sliding window:
+//   q = rope(norm(Wq x)), k = rope(norm(Wk x)), v = Wv x      (norms where the model has them)
+//   o_t = sum_j softmax_j(scale q_t . k_j) v_j,  j in (t - window, t],  window = 0: j in [0, t]
+//   y = Wo o
+// Source: transformers modeling_qwen2.py, modeling_qwen3.py; the window counts the token itself.
+#pragma once
+
+#include <cmath>
+
+#include "jet/blocks/op_set.h"
+
+namespace jet {
+
+struct Attention {
+  static constexpr const char* kind = "attention";
+
+  struct Config {
+    int heads = 0, kv_heads = 0, head_dim = 0, window = 0;
+    bool qkv_bias = false, o_bias = false, qk_norm = false;
+    float norm_eps = 1e-6f;
+    double scale = 0;  // 0: head_dim^-1/2
+    Rope rope{};
+    template <class V>
+    static void fields(Config& c, V&& v) {
+      v("heads", c.heads), v("kv_heads", c.kv_heads), v("head_dim", c.head_dim), v("window", c.window);
+      v("qkv_bias", c.qkv_bias), v("o_bias", c.o_bias), v("qk_norm", c.qk_norm), v("norm_eps", c.norm_eps);
+      v("scale", c.scale), v("rope", c.rope);
+    }
+  };
+
+  template <class T>
+  struct Weights {
+    T q_proj, k_proj, v_proj, o_proj, q_bias, k_bias, v_bias, o_bias, q_norm, k_norm;
+  };
+
+  template <class T>
+  struct State {
+    T keys, values;  // rows [kv_heads, head_dim], keys after rope
+  };
+
+  template <class T, class Visit>
+  static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
+    const int64_t q = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
+    visit("q_proj.weight", w.q_proj, ParamSpec{{q, hidden}});
+    visit("k_proj.weight", w.k_proj, ParamSpec{{kv, hidden}});
+    visit("v_proj.weight", w.v_proj, ParamSpec{{kv, hidden}});
+    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, q}});
+    if (c.qkv_bias) {
+      visit("q_proj.bias", w.q_bias, ParamSpec{{q}, {Init::constant, 0}});
+      visit("k_proj.bias", w.k_bias, ParamSpec{{kv}, {Init::constant, 0}});
+      visit("v_proj.bias", w.v_bias, ParamSpec{{kv}, {Init::constant, 0}});
+    }
+    if (c.o_bias) visit("o_proj.bias", w.o_bias, ParamSpec{{hidden}, {Init::constant, 0}});
+    if (c.qk_norm) {
+      visit("q_norm.weight", w.q_norm, ParamSpec{{c.head_dim}, {Init::constant, 1}});
+      visit("k_norm.weight", w.k_norm, ParamSpec{{c.head_dim}, {Init::constant, 1}});
+    }
+  }
+
+  template <class T, class Visit>
+  static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
+    visit("keys", s.keys, StateSpec{StateSpec::rows, {c.kv_heads, c.head_dim}, c.window});
+    visit("values", s.values, StateSpec{StateSpec::rows, {c.kv_heads, c.head_dim}, c.window});
+  }
+
+  static std::vector<AttentionRole> roles(const Config& c) {
+    return {{AttentionRole::q, "q_proj.weight", 0, c.heads, c.head_dim},
+            {AttentionRole::k, "k_proj.weight", 0, c.kv_heads, c.head_dim},
+            {AttentionRole::v, "v_proj.weight", 0, c.kv_heads, c.head_dim},
+            {AttentionRole::o, "o_proj.weight", 0, c.heads, c.head_dim}};
+  }
+
+  template <OpSet Ops>
+  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+                             State<typename Ops::State>& s) {
+    auto q = ops.heads(ops.linear(x, w.q_proj, w.q_bias), c.heads);
+    auto k = ops.heads(ops.linear(x, w.k_proj, w.k_bias), c.kv_heads);
+    auto v = ops.heads(ops.linear(x, w.v_proj, w.v_bias), c.kv_heads);
+    if (c.qk_norm) {
+      q = ops.rms_norm(q, w.q_norm, c.norm_eps);
+      k = ops.rms_norm(k, w.k_norm, c.norm_eps);
+    }
+    q = ops.rope(q, c.rope);
+    k = ops.rope(k, c.rope);
+    const auto scale = static_cast<float>(c.scale > 0 ? c.scale : 1.0 / std::sqrt(c.head_dim));
+    auto o = ops.attention(q, k, v, AttentionShape{scale, c.window}, s.keys, s.values);
+    return ops.linear(ops.flat(o), w.o_proj, w.o_bias);
+  }
+};
+
+}  // namespace jet

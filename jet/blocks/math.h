@@ -1,0 +1,29 @@
+// Scalar functions under the names that ATen gives its tensors', so that one lambda in map() serves both.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+namespace jet {
+
+inline float exp(float x) { return std::exp(x); }
+inline float tanh(float x) { return std::tanh(x); }
+inline float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+inline float silu(float x) { return x / (1.0f + std::exp(-x)); }
+inline float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
+inline float log_sigmoid(float x) { return std::min(x, 0.0f) - std::log1p(std::exp(-std::abs(x))); }
+inline float clamp_min(float x, float low) { return std::max(x, low); }
+
+template <class T>
+T gelu_tanh(const T& x) {
+  return 0.5f * x * (1.0f + tanh(0.7978845608f * (x + 0.044715f * x * x * x)));
+}
+
+/// norm(o) * silu(gate): the read-out of the gated linear blocks.
+template <class Ops>
+auto gated_rms_norm(Ops& ops, typename Ops::Tensor o, typename Ops::Tensor gate, const typename Ops::Weight& w,
+                    float eps) {
+  return ops.map([](auto x, auto z) { return x * silu(z); }, ops.rms_norm(o, w, eps), gate);
+}
+
+}  // namespace jet

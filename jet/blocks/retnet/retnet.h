@@ -1,0 +1,75 @@
+// Multi-scale retention (Sun et al. 2023; fla layers/multiscale_retention.py):
+//   q, k = rope(Wq x), rope(Wk x),  v = Wv x,  gamma_h = 1 - 2^(-5-h)
+//   S_t = gamma_h S_(t-1) + k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK),  y = Wo (norm(o) * silu(Wg x))
+#pragma once
+
+#include <cmath>
+
+#include "jet/blocks/math.h"
+#include "jet/blocks/op_set.h"
+
+namespace jet {
+
+struct RetNet {
+  static constexpr const char* kind = "retnet";
+
+  struct Config {
+    int heads = 0, dk = 0, dv = 0;
+    float norm_eps = 1e-5f;
+    Rope rope{};
+    template <class V>
+    static void fields(Config& c, V&& v) {
+      v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("norm_eps", c.norm_eps), v("rope", c.rope);
+    }
+  };
+
+  template <class T>
+  struct Weights {
+    T q_proj, k_proj, v_proj, g_proj, norm, o_proj;
+  };
+
+  template <class T>
+  struct State {
+    T recurrent;  // [heads, dk, dv]
+  };
+
+  template <class T, class Visit>
+  static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
+    const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.heads} * c.dv;
+    visit("q_proj.weight", w.q_proj, ParamSpec{{k, hidden}});
+    visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
+    visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
+    visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
+    visit("g_norm_swish_gate.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
+    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
+  }
+
+  template <class T, class Visit>
+  static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.heads, c.dk, c.dv}});
+  }
+
+  static std::vector<AttentionRole> roles(const Config& c) {
+    return {{AttentionRole::q, "q_proj.weight", 0, c.heads, c.dk},
+            {AttentionRole::k, "k_proj.weight", 0, c.heads, c.dk},
+            {AttentionRole::v, "v_proj.weight", 0, c.heads, c.dv},
+            {AttentionRole::o, "o_proj.weight", 0, c.heads, c.dv}};
+  }
+
+  template <OpSet Ops>
+  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+                             State<typename Ops::State>& s) {
+    std::vector<float> decay(c.heads);
+    for (int h = 0; h < c.heads; ++h) decay[h] = static_cast<float>(std::log1p(-std::exp2(-5.0 - h)));
+    Recurrence<Tensor<Ops>> r{.q = ops.rope(ops.heads(ops.linear(x, w.q_proj), c.heads), c.rope),
+                              .k = ops.rope(ops.heads(ops.linear(x, w.k_proj), c.heads), c.rope),
+                              .v = ops.heads(ops.linear(x, w.v_proj), c.heads),
+                              .g = ops.constant(decay)};
+    r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
+    auto o = gated_rms_norm(ops, ops.recurrence(r, s.recurrent), ops.heads(ops.linear(x, w.g_proj), c.heads), w.norm,
+                            c.norm_eps);
+    return ops.linear(ops.flat(o), w.o_proj);
+  }
+};
+
+}  // namespace jet

@@ -1,0 +1,116 @@
+// RWKV-7 time mixing (Peng et al. 2025, arXiv 2503.14456; fla layers/rwkv7.py, first layer: no value residual):
+//   x~_c = x_t + (x_(t-1) - x_t) mu_c   for c in r, w, k, v, a, g
+//   r, k, v = Wr x~_r, Wk x~_k, Wv x~_v;   log w = -e^(-1/2) sigmoid(lora_w(x~_w));   a = sigmoid(lora_a(x~_a))
+//   kappa = k * k_k, of unit length per head;   k <- k (1 + (a - 1) k_a);   g = lora_g(x~_g)
+//   S_t = diag(w_t) S_(t-1) - (kappa_t * a_t) (kappa_t^T S_(t-1)) + k_t v_t^T
+//   y = Wo ((groupnorm(S_t^T r_t) + (sum r k r_k) v) * g)
+#pragma once
+
+#include "jet/blocks/math.h"
+#include "jet/blocks/op_set.h"
+
+namespace jet {
+
+struct Rwkv7 {
+  static constexpr const char* kind = "rwkv7";
+
+  struct Config {
+    int heads = 0, dk = 0, dv = 0;
+    int decay_rank = 32, gate_rank = 64, a_rank = 32;
+    float norm_eps = 1e-5f;
+    template <class V>
+    static void fields(Config& c, V&& v) {
+      v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("decay_rank", c.decay_rank), v("gate_rank", c.gate_rank);
+      v("a_rank", c.a_rank), v("norm_eps", c.norm_eps);
+    }
+  };
+
+  template <class T>
+  struct Weights {
+    T x_r, x_w, x_k, x_v, x_a, x_g, k_k, k_a, r_k, r_proj, k_proj, v_proj, o_proj;
+    T w_0, w_2, w_bias, a_0, a_2, a_bias, g_0, g_2, norm, norm_bias;
+  };
+
+  template <class T>
+  struct State {
+    T last;       // [hidden], the previous input
+    T recurrent;  // [heads, dk, dv]
+  };
+
+  template <class T, class Visit>
+  static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
+    const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.heads} * c.dv;
+    const Init zero{Init::constant, 0};
+    const ParamSpec mix{{1, 1, hidden}, zero};
+    visit("x_r", w.x_r, mix), visit("x_w", w.x_w, mix), visit("x_k", w.x_k, mix);
+    visit("x_v", w.x_v, mix), visit("x_a", w.x_a, mix), visit("x_g", w.x_g, mix);
+    visit("k_k", w.k_k, ParamSpec{{k}, {Init::constant, 0.85}});
+    visit("k_a", w.k_a, ParamSpec{{k}, {Init::constant, 1}});
+    visit("r_k", w.r_k, ParamSpec{{c.heads, c.dk}, zero});
+    visit("r_proj.weight", w.r_proj, ParamSpec{{k, hidden}});
+    visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
+    visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
+    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
+    // The decay starts slow (log w near -0.01), the in-context learning rate at one half.
+    visit("w_lora.lora.0.weight", w.w_0, ParamSpec{{c.decay_rank, hidden}});
+    visit("w_lora.lora.2.weight", w.w_2, ParamSpec{{k, c.decay_rank}, zero});
+    visit("w_lora.lora.2.bias", w.w_bias, ParamSpec{{k}, {Init::constant, -4}});
+    visit("a_lora.lora.0.weight", w.a_0, ParamSpec{{c.a_rank, hidden}});
+    visit("a_lora.lora.2.weight", w.a_2, ParamSpec{{k, c.a_rank}, zero});
+    visit("a_lora.lora.2.bias", w.a_bias, ParamSpec{{k}, zero});
+    visit("g_lora.lora.0.weight", w.g_0, ParamSpec{{c.gate_rank, hidden}});
+    visit("g_lora.lora.2.weight", w.g_2, ParamSpec{{v, c.gate_rank}});
+    visit("g_norm.weight", w.norm, ParamSpec{{v}, {Init::constant, 1}});
+    visit("g_norm.bias", w.norm_bias, ParamSpec{{v}, zero});
+  }
+
+  template <class T, class Visit>
+  static void state(const Config& c, int hidden, State<T>& s, Visit&& visit) {
+    visit("conv", s.last, StateSpec{StateSpec::fixed, {hidden}});
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.heads, c.dk, c.dv}});
+  }
+
+  static std::vector<AttentionRole> roles(const Config& c) {
+    return {{AttentionRole::q, "r_proj.weight", 0, c.heads, c.dk},
+            {AttentionRole::k, "k_proj.weight", 0, c.heads, c.dk},
+            {AttentionRole::v, "v_proj.weight", 0, c.heads, c.dv},
+            {AttentionRole::o, "o_proj.weight", 0, c.heads, c.dv}};
+  }
+
+  template <OpSet Ops>
+  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+                             State<typename Ops::State>& s) {
+    auto previous = ops.shift(x, s.last);
+    const auto mix = [&](const auto& mu) {
+      return ops.map([](auto now, auto before, auto m) { return now + (before - now) * m; }, x, previous, mu);
+    };
+    auto r = ops.linear(mix(w.x_r), w.r_proj), k = ops.linear(mix(w.x_k), w.k_proj);
+    auto v = ops.heads(ops.linear(mix(w.x_v), w.v_proj), c.heads);
+    auto decay = ops.linear(ops.map([](auto t) { return tanh(t); }, ops.linear(mix(w.x_w), w.w_0)), w.w_2, w.w_bias);
+    decay = ops.map([](auto t) { return -0.6065306597126334f * sigmoid(t); }, decay);
+    auto a = ops.map([](auto t) { return sigmoid(t); },
+                     ops.linear(ops.linear(mix(w.x_a), w.a_0), w.a_2, w.a_bias));
+    auto gate = ops.linear(ops.map([](auto t) { return sigmoid(t); }, ops.linear(mix(w.x_g), w.g_0)), w.g_2);
+
+    auto kappa = ops.l2_norm(ops.heads(ops.map([](auto t, auto m) { return t * m; }, k, w.k_k), c.heads), 1e-12f);
+    k = ops.map([](auto t, auto rate, auto m) { return t + t * (rate - 1.0f) * m; }, k, a, w.k_a);
+    auto rh = ops.heads(r, c.heads), kh = ops.heads(k, c.heads);
+    auto o = ops.recurrence(
+        Recurrence<Tensor<Ops>>{
+            .q = rh,
+            .k = kh,
+            .v = v,
+            .g = ops.heads(decay, c.heads),
+            .a = ops.map([](auto t) { return -t; }, kappa),
+            .b = ops.map([](auto t, auto rate) { return t * rate; }, kappa, ops.heads(a, c.heads))},
+        s.recurrent);
+    o = ops.flat(ops.layer_norm(o, c.norm_eps * static_cast<float>(c.dv)));
+    o = ops.map([](auto t, auto weight, auto bias) { return t * weight + bias; }, o, w.norm, w.norm_bias);
+    auto bonus = ops.sum_last(ops.map([](auto t, auto u, auto m) { return t * u * m; }, rh, kh, w.r_k));
+    o = ops.map([](auto t, auto f, auto u) { return t + f * u; }, ops.heads(o, c.heads), bonus, v);
+    o = ops.map([](auto t, auto z) { return t * z; }, ops.flat(o), gate);
+    return ops.linear(o, w.o_proj);
+  }
+};
+
+}  // namespace jet

@@ -1,0 +1,90 @@
+// The CPU engine: weights as they are stored (fp32, bf16, f16), any number of sequences, ragged batches.
+//
+// A Sequence holds everything that its past left behind: growing or ring KV rows (attention), fixed states and
+// convolution tails (linear blocks). Engine::forward runs any mixture of prefill chunks and single steps:
+//
+//   steps:   [seq A: 512 tokens] [seq B: 1 token] [seq C: 1 token]   ->  one pass over the weights
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "jet/model/spec.h"
+#include "jet/tensor/dtype.h"
+
+namespace jet {
+
+struct EngineOptions {
+  int threads = 0;           // 0: default_threads()
+  DType kv = DType::bf16;    // type of KV rows: bf16 or f32
+  int prefill_chunk = 512;   // tokens of one prompt that one pass takes at most
+};
+
+class Engine;
+
+/// One sequence's state. Made by Engine::create; used with that engine only.
+class Sequence {
+ public:
+  ~Sequence();
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
+
+  int64_t length() const;  // tokens seen
+  int64_t bytes() const;   // memory held
+  void reset();            // back to an empty sequence; memory is kept
+  std::unique_ptr<Sequence> fork() const;
+  /// The whole state as a safetensors file; load throws where it does not fit the engine's model.
+  void save(const std::string& path) const;
+  void load(const std::string& path);
+  /// A copy of one state as fp32: fixed states in their shape; rows as [tokens kept, ...shape], oldest first.
+  std::vector<float> read(int layer, const std::string& name) const;
+
+ private:
+  friend class Engine;
+  friend class CpuOps;
+  struct Impl;
+  explicit Sequence(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+enum class Want { nothing, last, all };
+
+/// One sequence's share of a pass: `ids` are appended to it. `logits` receives [1 or ids.size(), vocab] where wanted.
+struct Step {
+  Sequence* sequence = nullptr;
+  std::span<const int32_t> ids;
+  Want want = Want::last;
+  std::vector<float> logits{};
+};
+
+class Engine {
+ public:
+  /// Loads a model folder; weights stay memory-mapped where their type allows.
+  static std::shared_ptr<Engine> load(const std::string& folder, EngineOptions options = {});
+  /// Random weights of a spec's shapes (for speed and memory measurements).
+  static std::shared_ptr<Engine> random(const ModelSpec& spec, uint64_t seed, DType weights, EngineOptions options = {});
+  ~Engine();
+
+  const ModelSpec& spec() const;
+  const EngineOptions& options() const;
+  int64_t weight_bytes() const;
+  std::unique_ptr<Sequence> create() const;
+
+  /// Runs all steps in one pass. Throws Error on an empty step, an id outside the vocabulary, or a context overrun;
+  /// sequences are then as before.
+  void forward(std::span<Step> steps);
+  /// Appends a prompt in chunks of at most `chunk` tokens (0: options().prefill_chunk); logits of the last token, or of
+  /// all. Throws where the prompt is empty or beyond max_position_embeddings.
+  std::vector<float> prefill(Sequence& sequence, std::span<const int32_t> ids, Want want = Want::last, int chunk = 0);
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace jet

@@ -1,0 +1,42 @@
+// Model folders: config.json, *.safetensors, tokenizer.json. Foreign layouts are read by one file per family
+// (families/*.cc); our own ("jet_cpp") is the ModelSpec itself as JSON with the same tensor names.
+#pragma once
+
+#include <string>
+
+#include "jet/model/spec.h"
+#include "jet/storage/safetensors.h"
+
+namespace jet {
+
+/// What a family's reader knows: which config.json it takes, how to read it, and where it deviates in names or values.
+struct Family {
+  const char* model_type;
+  ModelSpec (*read)(const Json& config, const std::string& where);
+  /// Norm weights are stored as w and applied as 1 + w (Gemma).
+  bool norms_plus_one = false;
+};
+
+/// A checkpoint on disk: its spec and its tensors, all shapes checked.
+struct Checkpoint {
+  std::string folder;
+  Json config;
+  ModelSpec spec;
+  SafeTensors tensors;
+  bool norms_plus_one = false;
+
+  /// Reads config.json and maps the weights. Errors name the file, the key or tensor, and both shapes.
+  static Checkpoint open(const std::string& folder);
+  /// A parameter's values as the blocks use them (norm weights as 1 + w where the family stores w).
+  std::vector<float> floats(const std::string& name) const;
+};
+
+/// The spec of `folder`/config.json alone.
+ModelSpec read_spec(const std::string& folder);
+
+/// Writes config.json in our own layout and model.safetensors (each as a whole or not at all), and copies
+/// tokenizer.json and tokenizer_config.json from `tokenizer_folder`.
+void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,
+                     const std::string& tokenizer_folder);
+
+}  // namespace jet
