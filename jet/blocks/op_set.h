@@ -102,6 +102,6 @@ concept OpSet = requires(Ops& ops, typename Ops::Tensor x, typename Ops::Weight 
   { ops.recurrence(Recurrence<typename Ops::Tensor>{}, s) } -> std::convertible_to<typename Ops::Tensor>;
 };
 
-template <class Ops> using Tensor = typename Ops::Tensor;
+template <class Ops> using TensorOf = typename Ops::Tensor;
 
 }  // namespace jet

@@ -10,7 +10,7 @@ namespace jet {
 
 /// One mixer: x [.., hidden] (after the input norm) -> [.., hidden].
 template <OpSet Ops>
-Tensor<Ops> mixer_forward(Ops& ops, const MixerSpec& m, const MixerWeights<typename Ops::Weight>& w, Tensor<Ops> x,
+TensorOf<Ops> mixer_forward(Ops& ops, const MixerSpec& m, const MixerWeights<typename Ops::Weight>& w, TensorOf<Ops> x,
                           MixerState<typename Ops::State>& state) {
   return BlockList::visit(m, [&]<class Block>(const typename Block::Config& c) {
     return Block::forward(ops, c, std::get<typename Block::template Weights<typename Ops::Weight>>(w), std::move(x),
@@ -27,7 +27,7 @@ struct SeeNothing {
 /// ids -> the final norm's output [.., hidden]. mixer(layer, h) is the layer's mixer: the model's own, or, in a
 /// supernet, whichever branch the path takes.
 template <OpSet Ops, class Ids, class Mixer, class See = SeeNothing>
-Tensor<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
+TensorOf<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
                            Mixer&& mixer, See&& see = {}) {
   const auto add = [](auto a, auto b) { return a + b; };
   const float eps = s.rms_norm_eps;
@@ -56,9 +56,9 @@ Tensor<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<type
 
 /// ids -> logits [.., vocab] of the model's own mixers.
 template <OpSet Ops, class Ids, class See = SeeNothing>
-Tensor<Ops> logits_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
+TensorOf<Ops> logits_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
                            ModelState<typename Ops::State>& state, See&& see = {}) {
-  auto mixer = [&](int i, Tensor<Ops> h) {
+  auto mixer = [&](int i, TensorOf<Ops> h) {
     return mixer_forward(ops, s.layers[i], w.layers[i].mixer, std::move(h), state[i]);
   };
   auto x = hidden_forward(ops, s, w, ids, mixer, see);

@@ -68,14 +68,14 @@ struct DeltaNet {
   }
 
   template <OpSet Ops>
-  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                              State<typename Ops::State>& s) {
     const auto act = [](auto t) { return silu(t); };
     auto q = ops.map(act, ops.short_conv(ops.linear(x, w.q_proj), w.q_conv, {}, s.q_tail));
     auto k = ops.map(act, ops.short_conv(ops.linear(x, w.k_proj), w.k_conv, {}, s.k_tail));
     auto v = ops.map(act, ops.short_conv(ops.linear(x, w.v_proj), w.v_conv, {}, s.v_tail));
     const float top = c.negative_eigenvalues ? 2 : 1;
-    Recurrence<Tensor<Ops>> r{.q = ops.l2_norm(ops.heads(q, c.heads), 1e-6f),
+    Recurrence<TensorOf<Ops>> r{.q = ops.l2_norm(ops.heads(q, c.heads), 1e-6f),
                               .k = ops.l2_norm(ops.heads(k, c.heads), 1e-6f),
                               .v = ops.heads(v, c.heads),
                               .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};

@@ -72,7 +72,7 @@ struct GatedDeltaNet {
   }
 
   template <OpSet Ops>
-  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                              State<typename Ops::State>& s) {
     const auto act = [](auto t) { return silu(t); };
     auto q = ops.map(act, ops.short_conv(ops.linear(x, w.q_proj), w.q_conv, {}, s.q_tail));
@@ -80,7 +80,7 @@ struct GatedDeltaNet {
     auto v = ops.map(act, ops.short_conv(ops.linear(x, w.v_proj), w.v_conv, {}, s.v_tail));
     const float top = c.negative_eigenvalues ? 2 : 1;
     const int group = c.v_heads / c.heads;
-    Recurrence<Tensor<Ops>> r{
+    Recurrence<TensorOf<Ops>> r{
         .q = ops.repeat_heads(ops.l2_norm(ops.heads(q, c.heads), 1e-6f), group),
         .k = ops.repeat_heads(ops.l2_norm(ops.heads(k, c.heads), 1e-6f), group),
         .v = ops.heads(v, c.v_heads),

@@ -75,7 +75,7 @@ struct Gla {
   }
 
   template <OpSet Ops>
-  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                              State<typename Ops::State>& s) {
     auto q = ops.linear(x, w.q_proj), k = ops.linear(x, w.k_proj), v = ops.linear(x, w.v_proj);
     if (c.conv > 0) {
@@ -88,7 +88,7 @@ struct Gla {
     auto g = ops.map([low](auto t) { return clamp_min(log_sigmoid(t) * (1.0f / 16), low); },
                      ops.linear(ops.linear(x, w.gk_0), w.gk_1, w.gk_bias));
     const int group = c.heads / c.kv_heads;
-    Recurrence<Tensor<Ops>> r{.q = ops.heads(q, c.heads),
+    Recurrence<TensorOf<Ops>> r{.q = ops.heads(q, c.heads),
                               .k = ops.repeat_heads(ops.heads(k, c.kv_heads), group),
                               .v = ops.repeat_heads(ops.heads(v, c.kv_heads), group),
                               .g = ops.repeat_heads(ops.heads(g, c.kv_heads), group)};

@@ -71,14 +71,14 @@ struct JetBlock {
   }
 
   template <OpSet Ops>
-  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                              State<typename Ops::State>& s) {
     const auto act = [](auto t) { return silu(t); };
     auto q = ops.map(act, ops.linear(x, w.q_proj));
     auto k = ops.map(act, ops.linear(x, w.k_proj));
     auto kernels = ops.linear(ops.map(act, ops.linear(x, w.w1)), w.w2, w.b2);
     auto v = ops.map(act, ops.dynamic_conv(ops.linear(x, w.v_proj), kernels, s.tail));
-    Recurrence<Tensor<Ops>> r{
+    Recurrence<TensorOf<Ops>> r{
         .q = ops.l2_norm(ops.heads(q, c.heads), 1e-6f),
         .k = ops.l2_norm(ops.heads(k, c.heads), 1e-6f),
         .v = ops.heads(v, c.heads),

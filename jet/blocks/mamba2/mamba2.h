@@ -65,7 +65,7 @@ struct Mamba2 {
   }
 
   template <OpSet Ops>
-  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                              State<typename Ops::State>& s) {
     const int64_t mixed = c.inner() + 2 * c.bc();
     auto in = ops.linear(x, w.in_proj);
@@ -78,7 +78,7 @@ struct Mamba2 {
     auto b = ops.heads(ops.slice(xbc, c.inner(), c.bc()), c.groups);
     auto q = ops.heads(ops.slice(xbc, c.inner() + c.bc(), c.bc()), c.groups);
     auto o = ops.recurrence(
-        Recurrence<Tensor<Ops>>{.q = ops.repeat_heads(q, c.heads / c.groups),
+        Recurrence<TensorOf<Ops>>{.q = ops.repeat_heads(q, c.heads / c.groups),
                                 .k = ops.repeat_heads(b, c.heads / c.groups),
                                 .v = ops.map([](auto t, auto d) { return t * d; }, v, ops.heads(dt, c.heads)),
                                 .g = ops.map([](auto d, auto a) { return -exp(a) * d; }, dt, w.A_log)},

@@ -57,11 +57,11 @@ struct RetNet {
   }
 
   template <OpSet Ops>
-  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                              State<typename Ops::State>& s) {
     std::vector<float> decay(c.heads);
     for (int h = 0; h < c.heads; ++h) decay[h] = static_cast<float>(std::log1p(-std::exp2(-5.0 - h)));
-    Recurrence<Tensor<Ops>> r{.q = ops.rope(ops.heads(ops.linear(x, w.q_proj), c.heads), c.rope),
+    Recurrence<TensorOf<Ops>> r{.q = ops.rope(ops.heads(ops.linear(x, w.q_proj), c.heads), c.rope),
                               .k = ops.rope(ops.heads(ops.linear(x, w.k_proj), c.heads), c.rope),
                               .v = ops.heads(ops.linear(x, w.v_proj), c.heads),
                               .g = ops.constant(decay)};

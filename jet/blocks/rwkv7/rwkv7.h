@@ -78,7 +78,7 @@ struct Rwkv7 {
   }
 
   template <OpSet Ops>
-  static Tensor<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, Tensor<Ops> x,
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                              State<typename Ops::State>& s) {
     auto previous = ops.shift(x, s.last);
     const auto mix = [&](const auto& mu) {
@@ -96,7 +96,7 @@ struct Rwkv7 {
     k = ops.map([](auto t, auto rate, auto m) { return t + t * (rate - 1.0f) * m; }, k, a, w.k_a);
     auto rh = ops.heads(r, c.heads), kh = ops.heads(k, c.heads);
     auto o = ops.recurrence(
-        Recurrence<Tensor<Ops>>{
+        Recurrence<TensorOf<Ops>>{
             .q = rh,
             .k = kh,
             .v = v,

@@ -1,0 +1,91 @@
+#include "jet/train/torch_ops.h"
+
+#include <cmath>
+
+namespace jet {
+
+using at::Tensor;
+
+Tensor TorchOps::linear(const Tensor& x, const Tensor& w, const Tensor& bias) const {
+  if (compute == at::kFloat) return at::linear(x, w.to(at::kFloat), bias);
+  const Tensor y = at::linear(x.to(compute), w.to(compute)).to(at::kFloat);
+  return bias.defined() ? y + bias : y;
+}
+
+Tensor TorchOps::rms_norm(const Tensor& x, const Tensor& w, float eps) const {
+  const Tensor y = x * (x.square().mean(-1, true) + eps).rsqrt();
+  return w.defined() ? y * w : y;
+}
+
+Tensor TorchOps::rope(const Tensor& x, const Rope& r) const {
+  const int64_t tokens = x.size(1), dim = x.size(-1);
+  const auto f = r.frequencies(static_cast<int>(dim));
+  const Tensor positions = at::arange(position, position + tokens, at::kDouble);
+  const Tensor angle = at::outer(positions, at::tensor(f, at::kDouble)).to(x.device()).unsqueeze(1);  // [T, 1, dim/2]
+  const Tensor c = angle.cos().to(at::kFloat), s = angle.sin().to(at::kFloat);
+  const Tensor a = x.narrow(-1, 0, dim / 2), b = x.narrow(-1, dim / 2, dim / 2);
+  return at::cat({a * c - b * s, b * c + a * s}, -1);
+}
+
+Tensor TorchOps::shift(const Tensor& x, Tensor& last) const {
+  const Tensor before = last.defined() ? last.unsqueeze(1) : at::zeros_like(x.narrow(1, 0, 1));
+  if (keep_state) last = x.select(1, x.size(1) - 1);
+  return at::cat({before, x.narrow(1, 0, x.size(1) - 1)}, 1);
+}
+
+// [B, width - 1 + T, C]: x with the rows before it; the tail becomes the last `width` rows.
+Tensor TorchOps::with_tail(const Tensor& x, Tensor& tail, int64_t width) const {
+  Tensor before = tail.defined() ? tail : at::zeros({x.size(0), width, x.size(2)}, x.options());
+  const Tensor all = at::cat({before, x}, 1);
+  if (keep_state) tail = all.narrow(1, all.size(1) - width, width);
+  return all.narrow(1, 1, all.size(1) - 1);
+}
+
+Tensor TorchOps::short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, Tensor& tail) const {
+  const int64_t width = w.size(-1), tokens = x.size(1);
+  const Tensor all = with_tail(x, tail, width);
+  Tensor y = all.narrow(1, 0, tokens) * w.select(-1, 0).squeeze(-1);
+  for (int64_t j = 1; j < width; ++j) y = at::addcmul(y, all.narrow(1, j, tokens), w.select(-1, j).squeeze(-1));
+  return bias.defined() ? y + bias : y;
+}
+
+Tensor TorchOps::dynamic_conv(const Tensor& x, const Tensor& kernels, Tensor& tail) const {
+  const int64_t width = kernels.size(-1) / x.size(-1), tokens = x.size(1);
+  const Tensor all = with_tail(x, tail, width), k = kernels.unflatten(-1, {x.size(-1), width});
+  Tensor y = all.narrow(1, 0, tokens) * k.select(-1, 0);
+  for (int64_t j = 1; j < width; ++j) y = at::addcmul(y, all.narrow(1, j, tokens), k.select(-1, j));
+  return y;
+}
+
+Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, Tensor& keys,
+                           Tensor& values) const {
+  const Tensor all_k = keys.defined() ? at::cat({keys, k}, 1) : k;
+  const Tensor all_v = values.defined() ? at::cat({values, v}, 1) : v;
+  const int64_t tokens = q.size(1), seen = all_k.size(1), group = q.size(2) / k.size(2);
+  if (keep_state) {
+    const int64_t kept = shape.window > 0 ? std::min<int64_t>(seen, shape.window) : seen;
+    keys = all_k.narrow(1, seen - kept, kept);
+    values = all_v.narrow(1, seen - kept, kept);
+  }
+  const auto by_head = [&](const Tensor& t) { return t.to(compute).transpose(1, 2); };
+  std::optional<Tensor> mask;
+  const bool plain = seen == tokens && (shape.window == 0 || shape.window >= tokens);
+  if (!plain) {  // query row i stands at column i + seen - tokens
+    const Tensor row = at::arange(seen - tokens, seen, q.device()).unsqueeze(1), column = at::arange(seen, q.device());
+    Tensor visible = column <= row;
+    if (shape.window > 0) visible = visible.logical_and(column > row - shape.window);
+    mask = visible;
+  }
+  const Tensor o =
+      at::scaled_dot_product_attention(by_head(q), by_head(repeat_heads(all_k, group)),
+                                       by_head(repeat_heads(all_v, group)), mask, 0.0, plain, double{shape.scale});
+  return o.transpose(1, 2).to(at::kFloat);
+}
+
+Tensor TorchOps::recurrence(const Recurrence<Tensor>& r, Tensor& state) const {
+  auto [o, last] = chunked_recurrence(r, state);
+  if (keep_state) state = last;
+  return o;
+}
+
+}  // namespace jet

@@ -1,0 +1,55 @@
+// TorchOps: blocks over libtorch tensors, CPU or CUDA, with autograd. Rows are [B, T]; a weight is a tensor; a state is
+// an undefined tensor (empty) or [B, ...], kept only where keep_state is set.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "jet/blocks/op_set.h"
+
+namespace jet {
+
+class TorchOps {
+ public:
+  using Tensor = at::Tensor;
+  using Weight = at::Tensor;
+  using State = at::Tensor;
+
+  at::ScalarType compute = at::kFloat;  // type of the big products: kFloat or kBFloat16; everything else is fp32
+  bool keep_state = false;              // write states back, for a next call with `position` advanced
+  int64_t position = 0;                 // of the first token of this call
+  bool last_only = false;               // last_rows: only the last token's row
+
+  Tensor linear(const Tensor& x, const Weight& w, const Weight& bias = {}) const;
+  template <class F, class... Xs>
+  Tensor map(F&& f, const Xs&... xs) const {
+    return f(xs...);
+  }
+  Tensor heads(const Tensor& x, int64_t n) const { return x.unflatten(-1, {n, x.size(-1) / n}); }
+  Tensor flat(const Tensor& x) const { return x.flatten(-2); }
+  Tensor slice(const Tensor& x, int64_t begin, int64_t size) const { return x.narrow(-1, begin, size); }
+  Tensor repeat_heads(const Tensor& x, int64_t n) const { return n == 1 ? x : x.repeat_interleave(n, -2); }
+  Tensor rms_norm(const Tensor& x, const Weight& w, float eps) const;
+  Tensor layer_norm(const Tensor& x, float eps) const { return at::layer_norm(x, {x.size(-1)}, {}, {}, eps); }
+  Tensor l2_norm(const Tensor& x, float eps) const { return x * (x.square().sum(-1, true) + eps).rsqrt(); }
+  Tensor sum_last(const Tensor& x) const { return x.sum(-1, true); }
+  Tensor constant(const std::vector<float>& v) const { return at::tensor(v); }
+  Tensor rope(const Tensor& x, const Rope& r) const;
+  Tensor shift(const Tensor& x, State& last) const;
+  Tensor short_conv(const Tensor& x, const Weight& w, const Weight& bias, State& tail) const;
+  Tensor dynamic_conv(const Tensor& x, const Tensor& kernels, State& tail) const;
+  Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, State& keys,
+                   State& values) const;
+  Tensor recurrence(const Recurrence<Tensor>& r, State& state) const;
+  Tensor embed(const Tensor& ids, const Weight& w) const { return at::embedding(w, ids).to(at::kFloat); }
+  Tensor last_rows(const Tensor& x) const { return last_only ? x.narrow(1, x.size(1) - 1, 1) : x; }
+
+ private:
+  Tensor with_tail(const Tensor& x, State& tail, int64_t width) const;
+};
+
+/// The recurrence of op_set.h over whole chunks (matrix form) from state `s0` [B, heads, K, V] or undefined. Returns
+/// {o [B, T, heads, V], final state}. `chunk` 0: chosen from the decay's range so that no exponent overflows.
+std::pair<at::Tensor, at::Tensor> chunked_recurrence(const Recurrence<at::Tensor>& r, const at::Tensor& s0,
+                                                     int64_t chunk = 0);
+
+}  // namespace jet
