@@ -1,0 +1,159 @@
+#include "jet/train/torch_model.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+
+namespace jet {
+
+using at::Tensor;
+
+Tensor to_tensor(const StoredTensor& t) {
+  if (t.dtype == DType::i64 || t.dtype == DType::i32) {
+    const auto v = to_ints(t);
+    return at::tensor(v, at::kLong).view(t.shape);
+  }
+  const auto v = to_floats(t);
+  return at::tensor(v, at::kFloat).view(t.shape);
+}
+
+TorchModel TorchModel::load(const std::string& folder) {
+  const Checkpoint c = Checkpoint::open(folder);
+  TorchModel m{c.spec, {}};
+  model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec& p) {
+    t = at::tensor(c.floats(name), at::kFloat).view(p.shape);
+  });
+  return m;
+}
+
+Tensor init_tensor(const ParamSpec& p, uint64_t seed, const std::string& name) {
+  Rng rng(seed, name);
+  std::vector<float> v(numel(p.shape));
+  const Init& i = p.init;
+  const double std = i.kind == Init::fan_in ? i.a / std::sqrt(static_cast<double>(p.shape.back())) : i.a;
+  for (float& x : v) {
+    switch (i.kind) {
+      case Init::fan_in:
+      case Init::normal: x = static_cast<float>(std * rng.normal()); break;
+      case Init::constant: x = static_cast<float>(i.a); break;
+      case Init::decay_log: x = static_cast<float>(std::log(std::max(i.a + (i.b - i.a) * rng.uniform(), 1e-3))); break;
+      case Init::softplus_inverse: {
+        const double y = std::exp(std::log(i.a) + (std::log(i.b) - std::log(i.a)) * rng.uniform());
+        x = static_cast<float>(y + std::log(-std::expm1(-y)));
+        break;
+      }
+    }
+  }
+  return at::tensor(v, at::kFloat).view(p.shape);
+}
+
+TorchModel TorchModel::random(const ModelSpec& spec, uint64_t seed) {
+  TorchModel m{spec, {}};
+  const double out_scale = 1 / std::sqrt(2.0 * spec.n_layers());
+  model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec& p) {
+    t = init_tensor(p, seed, name);
+    // What is added to the residual stream starts small: 2 L summands keep its variance.
+    if (name.ends_with("o_proj.weight") || name.ends_with("out_proj.weight") || name.ends_with("down_proj.weight")) {
+      t *= out_scale;
+    }
+  });
+  return m;
+}
+
+MixerWeights<Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t seed, const std::string& label) {
+  MixerWeights<Tensor> w;
+  mixer_params(m, hidden, w, [&](const char* name, Tensor& t, const ParamSpec& p) {
+    t = init_tensor(p, seed, label + name);
+  });
+  return w;
+}
+
+NamedTensors mixer_parameters(const MixerSpec& m, int hidden, MixerWeights<Tensor>& w, const std::string& prefix) {
+  NamedTensors all;
+  mixer_params(m, hidden, w, [&](const char* name, Tensor& t, const ParamSpec&) { all.emplace_back(prefix + name, t); });
+  return all;
+}
+
+namespace {
+
+// The rows of head h; for `o` the columns, seen as rows of the transpose.
+Tensor head_rows(const Tensor& w, const AttentionRole& r, int h) {
+  const Tensor m = r.role == AttentionRole::o ? w.t() : w;
+  return m.narrow(0, r.offset + int64_t{h} * r.dim, r.dim);
+}
+
+}  // namespace
+
+void inherit_attention(const Attention::Config& from, const MixerWeights<Tensor>& attention, const MixerSpec& to,
+                       int hidden, MixerWeights<Tensor>& weights) {
+  MixerWeights<Tensor> source = attention;
+  const NamedTensors theirs = mixer_parameters(from, hidden, source, ""), ours = mixer_parameters(to, hidden, weights, "");
+  const auto find = [](const NamedTensors& all, const std::string& name) {
+    for (const auto& [n, t] : all)
+      if (n == name) return t;
+    fail("inherit_attention: no parameter '{}'", name);
+  };
+  const auto roles = BlockList::visit(to, []<class B>(const typename B::Config& c) { return B::roles(c); });
+  for (const AttentionRole& mine : roles) {
+    for (const AttentionRole& its : Attention::roles(from)) {
+      if (its.role != mine.role) continue;
+      const Tensor w = find(ours, mine.param), a = find(theirs, its.param);
+      const int64_t shared = std::min(mine.dim, its.dim);
+      for (int h = 0; h < mine.heads; ++h) {
+        Tensor to_rows = head_rows(w, mine, h);
+        const Tensor from_rows = head_rows(a, its, h * its.heads / mine.heads);
+        if (shared < mine.dim) to_rows *= from_rows.std() / to_rows.std();
+        to_rows.narrow(0, 0, shared).copy_(from_rows.narrow(0, 0, shared));
+      }
+    }
+  }
+}
+
+NamedTensors TorchModel::parameters() const {
+  NamedTensors all;
+  auto w = weights;  // handles only
+  model_params(spec, w, [&](const std::string& name, Tensor& t, const ParamSpec&) { all.emplace_back(name, t); });
+  return all;
+}
+
+Tensor TorchModel::logits(TorchOps& ops, const Tensor& ids) const {
+  ModelState<Tensor> state;
+  model_state(spec, state, [](int, const char*, Tensor&, const StateSpec&) {});
+  return logits_forward(ops, spec, weights, ids, state);
+}
+
+void save_tensors(const std::string& path, const NamedTensors& tensors, DType dtype,
+                  const std::map<std::string, std::string>& metadata) {
+  std::vector<Tensor> held;  // keeps the converted copies alive until they are written
+  std::vector<TensorToWrite> list;
+  for (const auto& [name, t] : tensors) {
+    const bool integer = t.scalar_type() == at::kLong;
+    const auto type = integer ? at::kLong : dtype == DType::bf16 ? at::kBFloat16 : at::kFloat;
+    held.push_back(t.detach().to(at::kCPU, type).contiguous());
+    list.push_back({name, integer ? DType::i64 : dtype, t.sizes().vec(), held.back().data_ptr()});
+  }
+  write_safetensors(path, list, metadata);
+}
+
+void load_tensors(const std::string& path, const NamedTensors& into) {
+  const SafeTensors file = SafeTensors::open(path);
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, t] : into) {
+    const auto& stored = file.at(name);
+    require(stored.shape == t.sizes().vec(), "{}: tensor '{}' has shape {}, expected {}", path, name,
+            to_string(stored.shape), to_string(t.sizes().vec()));
+    const_cast<Tensor&>(t).copy_(to_tensor(stored));
+  }
+}
+
+void TorchModel::save(const std::string& folder, const std::string& tokenizer_folder, DType dtype) const {
+  std::vector<Tensor> held;
+  std::vector<TensorToWrite> list;
+  for (const auto& [name, t] : parameters()) {
+    held.push_back(t.detach().to(at::kCPU, dtype == DType::bf16 ? at::kBFloat16 : at::kFloat).contiguous());
+    list.push_back({name, dtype, t.sizes().vec(), held.back().data_ptr()});
+  }
+  save_checkpoint(folder, spec, list, tokenizer_folder);
+}
+
+}  // namespace jet

@@ -1,0 +1,54 @@
+// A model whose weights are libtorch tensors (fp32), and the three ways they come to be: loaded, drawn, inherited.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "jet/base/rng.h"
+#include "jet/model/checkpoint.h"
+#include "jet/model/transformer.h"
+#include "jet/train/torch_ops.h"
+
+namespace jet {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+struct TorchModel {
+  ModelSpec spec;
+  ModelWeights<at::Tensor> weights;
+
+  static TorchModel load(const std::string& folder);
+  static TorchModel random(const ModelSpec& spec, uint64_t seed);
+  void save(const std::string& folder, const std::string& tokenizer_folder, DType dtype) const;
+
+  /// All parameters by name; the tensors share storage with the model's.
+  NamedTensors parameters() const;
+  /// ids [B, T] -> logits [B, T, vocab].
+  at::Tensor logits(TorchOps& ops, const at::Tensor& ids) const;
+};
+
+/// A parameter's first value, drawn from the stream (seed, name).
+at::Tensor init_tensor(const ParamSpec& p, uint64_t seed, const std::string& name);
+
+/// A mixer's parameters, drawn; `label` names its random stream.
+MixerWeights<at::Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t seed, const std::string& label);
+
+/// Gives `to` the q, k, v, o of the attention layer that it replaces, head by head: head h of n takes head h * N / n of
+/// N (so grouped key/value heads are shared out), the first min(dim) rows of each; what is left keeps its random value,
+/// scaled to the inherited rows' size.
+void inherit_attention(const Attention::Config& from, const MixerWeights<at::Tensor>& attention, const MixerSpec& to,
+                       int hidden, MixerWeights<at::Tensor>& weights);
+
+NamedTensors mixer_parameters(const MixerSpec& m, int hidden, MixerWeights<at::Tensor>& w, const std::string& prefix);
+
+at::Tensor to_tensor(const StoredTensor& t);
+/// Writes tensors as they are named, in `dtype` (f32 or bf16).
+void save_tensors(const std::string& path, const NamedTensors& tensors, DType dtype,
+                  const std::map<std::string, std::string>& metadata = {});
+/// Copies the file's tensors into `into` by name; throws where one is missing or of another shape.
+void load_tensors(const std::string& path, const NamedTensors& into);
+
+}  // namespace jet

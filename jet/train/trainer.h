@@ -1,0 +1,56 @@
+// The one training loop: AdamW with warm-up and cosine decay, gradient clipping, checkpoints that any kill survives.
+//
+// A checkpoint holds the parameters, both moments, the step, the curve and the seconds spent; data and randomness are
+// functions of the step, so a resumed run takes the very steps that an undisturbed one takes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "jet/base/json.h"
+#include "jet/train/torch_model.h"
+
+namespace jet {
+
+struct TrainConfig {
+  int64_t tokens = 0;
+  int batch = 8, length = 256;
+  double lr = 1e-3, min_lr = 0.05;  // min_lr: share of lr at the end
+  double warmup = 0.05;             // share of the steps
+  double weight_decay = 0, clip = 1, beta1 = 0.9, beta2 = 0.95;
+  template <class V>
+  static void fields(TrainConfig& c, V&& v) {
+    v("tokens", c.tokens), v("batch", c.batch), v("length", c.length), v("lr", c.lr), v("min_lr", c.min_lr);
+    v("warmup", c.warmup), v("weight_decay", c.weight_decay), v("clip", c.clip);
+    v("beta1", c.beta1), v("beta2", c.beta2);
+  }
+  int64_t tokens_per_step() const { return int64_t{batch} * length; }
+  int64_t steps() const { return std::max<int64_t>(1, tokens / tokens_per_step()); }
+  double lr_at(int64_t step) const;
+};
+
+struct TrainResult {
+  std::vector<std::pair<int64_t, double>> curve;  // (tokens, loss), about 100 points, each the mean since the last
+  double seconds = 0;
+  bool diverged = false;  // the loss stopped being finite: training ended there, parameters are the last finite ones
+  int spikes = 0;         // steps whose loss was over twice the running mean
+  int64_t tokens = 0;
+  double tokens_per_second() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+  double last_loss() const { return curve.empty() ? 0 : curve.back().second; }
+};
+Json to_json(const TrainResult& r);
+
+struct TrainJob {
+  std::string name;        // the progress line's stage
+  std::string checkpoint;  // file; "" for none
+  TrainConfig config;
+  NamedTensors parameters;
+  std::function<at::Tensor(int64_t step)> loss;
+};
+
+/// Trains to the end, or returns at once what a finished checkpoint holds. Throws where the checkpoint was made with
+/// another config or other parameters.
+TrainResult train(const TrainJob& job);
+
+}  // namespace jet
