@@ -1,4 +1,4 @@
-# Checks of the sources themselves, as tests. They do not depend on how the code is compiled: once, in Release, is enough.
+# Tests that are no C++: checks of the sources, and whole programs. Once, in Release, is enough.
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Release")
   return()
 endif()
@@ -9,3 +9,12 @@ add_test(NAME floors COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/ch
 add_test(NAME floors_selftest COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/check_floors_test.py)
 add_test(NAME format COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tools/check_format.sh)
 set_tests_properties(floors floors_selftest format PROPERTIES LABELS checks)
+
+# Whole programs, as a user runs them.
+add_test(NAME wrong_input COMMAND Python3::Interpreter tests/wrong_input_test.py ${CMAKE_BINARY_DIR}
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+if(JET_TORCH)
+  add_test(NAME postnas COMMAND Python3::Interpreter tests/postnas_test.py ${CMAKE_BINARY_DIR}
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(postnas PROPERTIES TIMEOUT 1500)
+endif()

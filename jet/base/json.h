@@ -5,6 +5,8 @@
 // from_json_fields and to_json_fields walk that list. Unknown keys are errors: a misspelt key must not be ignored.
 #pragma once
 
+#include <fmt/ranges.h>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -38,25 +40,59 @@ T get_or(const Json& j, const std::string& key, T fallback, const std::string& w
 }
 
 template <class S>
+concept HasFields = requires(S& s) {
+  S::fields(s, [](const char*, auto&) {});
+};
+
+template <class S>
 Json to_json_fields(const S& s) {
   Json j = Json::object();
   S::fields(const_cast<S&>(s), [&](const char* key, auto& field) { j[key] = field; });
   return j;
 }
 
+/// Nested structs of fields convert like any other value.
+template <HasFields S>
+void to_json(Json& j, const S& s) {
+  j = to_json_fields(s);
+}
+
+template <HasFields S>
+S from_json_fields(const Json& j, const std::string& where);
+
+/// j[key] into `field`, which keeps its value where the key is missing; errors name the path of the key.
+template <class T>
+void read_field(const Json& j, const std::string& key, T& field, const std::string& where) {
+  field = get_or(j, key, field, where);
+}
+template <HasFields T>
+void read_field(const Json& j, const std::string& key, T& field, const std::string& where) {
+  if (j.contains(key)) field = from_json_fields<T>(j.at(key), where + ": " + key);
+}
+template <HasFields T>
+void read_field(const Json& j, const std::string& key, std::vector<T>& field, const std::string& where) {
+  if (!j.contains(key)) return;
+  require(j.at(key).is_array(), "{}: key '{}' must be a list", where, key);
+  field.clear();
+  for (const auto& item : j.at(key)) {
+    field.push_back(from_json_fields<T>(item, fmt::format("{}: {}[{}]", where, key, field.size())));
+  }
+}
+
 /// Fills the fields that `j` names and keeps the others' defaults.
-template <class S>
+template <HasFields S>
 S from_json_fields(const Json& j, const std::string& where) {
+  require(j.is_object(), "{}: expected a table of keys, found {}", where, j.dump().substr(0, 80));
   S s{};
   std::vector<std::string> known;
   S::fields(s, [&](const char* key, auto& field) {
     known.push_back(key);
-    field = get_or(j, key, field, where);
+    read_field(j, key, field, where);
   });
   for (const auto& [key, value] : j.items()) {
     bool found = false;
     for (const auto& k : known) found = found || k == key;
-    require(found, "{}: unknown key '{}'", where, key);
+    require(found, "{}: unknown key '{}' (known: {})", where, key, fmt::join(known, ", "));
   }
   return s;
 }

@@ -19,8 +19,10 @@ namespace jet {
 template <class... Blocks>
 struct BlockListOf {
   using Config = std::variant<typename Blocks::Config...>;
-  template <class T> using Weights = std::variant<typename Blocks::template Weights<T>...>;
-  template <class T> using State = std::variant<typename Blocks::template State<T>...>;
+  template <class T>
+  using Weights = std::variant<typename Blocks::template Weights<T>...>;
+  template <class T>
+  using State = std::variant<typename Blocks::template State<T>...>;
 
   /// f.template operator()<Block>(config) for the block whose config `m` holds.
   template <class F>
@@ -48,7 +50,9 @@ using BlockList = BlockListOf<Attention, Gla, RetNet, Mamba2, DeltaNet, GatedDel
 
 /// One layer's token mixer, as data.
 using MixerSpec = BlockList::Config;
-template <class T> using MixerWeights = BlockList::Weights<T>;
-template <class T> using MixerState = BlockList::State<T>;
+template <class T>
+using MixerWeights = BlockList::Weights<T>;
+template <class T>
+using MixerState = BlockList::State<T>;
 
 }  // namespace jet

@@ -35,7 +35,8 @@
 namespace jet {
 
 /// S_t = diag(exp g_t) S_(t-1) + b_t (a_t^T S_(t-1)) + k_t v_t^T,   o_t = scale * S_t^T q_t,   S [heads, K, V] in fp32.
-/// With beta: the delta rule, S' = diag(exp g_t) S_(t-1), S_t = S' + beta_t k_t (v_t - S'^T k_t)^T; then a, b stay absent.
+/// With beta: the delta rule, S' = diag(exp g_t) S_(t-1), S_t = S' + beta_t k_t (v_t - S'^T k_t)^T; then a, b stay
+/// absent.
 template <class T>
 struct Recurrence {
   T q, k;      // [.., heads, K]
@@ -66,9 +67,10 @@ struct AttentionShape {
 };
 
 /// How a parameter starts. fan_in: normal with std a / sqrt(columns). decay_log: log of U(a, b).
-/// softplus_inverse: x with softplus(x) log-uniform in [a, b].
+/// softplus_inverse: x with softplus(x) log-uniform in [a, b]. last_tap: convolution kernels of width a that pass the
+/// current token through (1 at the last tap, normal with std 0.02 around it).
 struct Init {
-  enum Kind { fan_in, normal, constant, decay_log, softplus_inverse } kind = fan_in;
+  enum Kind { fan_in, normal, constant, decay_log, softplus_inverse, last_tap } kind = fan_in;
   double a = 1, b = 0;
 };
 
@@ -102,6 +104,7 @@ concept OpSet = requires(Ops& ops, typename Ops::Tensor x, typename Ops::Weight 
   { ops.recurrence(Recurrence<typename Ops::Tensor>{}, s) } -> std::convertible_to<typename Ops::Tensor>;
 };
 
-template <class Ops> using TensorOf = typename Ops::Tensor;
+template <class Ops>
+using TensorOf = typename Ops::Tensor;
 
 }  // namespace jet

@@ -19,10 +19,15 @@
 namespace jet {
 
 struct EngineOptions {
-  int threads = 0;           // 0: default_threads()
-  DType kv = DType::bf16;    // type of KV rows: bf16 or f32
-  int prefill_chunk = 512;   // tokens of one prompt that one pass takes at most
+  int threads = 0;          // 0: default_threads()
+  DType kv = DType::bf16;   // type of KV rows: bf16 or f32
+  int prefill_chunk = 512;  // tokens of one prompt that one pass takes at most
+  bool poison = false;      // scratch memory starts as NaN in every pass (tests)
 };
+
+/// What passes on the way through a forward pass: name ("hidden.embed", "hidden.layer", "hidden.norm"), layer or -1,
+/// values [rows of all steps, hidden].
+using See = std::function<void(const char* name, int layer, std::span<const float> values)>;
 
 class Engine;
 
@@ -45,7 +50,6 @@ class Sequence {
 
  private:
   friend class Engine;
-  friend class CpuOps;
   struct Impl;
   explicit Sequence(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
@@ -61,12 +65,14 @@ struct Step {
   std::vector<float> logits{};
 };
 
+/// One thread at a time may run it; its work is shared out among options().threads.
 class Engine {
  public:
   /// Loads a model folder; weights stay memory-mapped where their type allows.
   static std::shared_ptr<Engine> load(const std::string& folder, EngineOptions options = {});
   /// Random weights of a spec's shapes (for speed and memory measurements).
-  static std::shared_ptr<Engine> random(const ModelSpec& spec, uint64_t seed, DType weights, EngineOptions options = {});
+  static std::shared_ptr<Engine> random(const ModelSpec& spec, uint64_t seed, DType weights,
+                                        EngineOptions options = {});
   ~Engine();
 
   const ModelSpec& spec() const;
@@ -77,6 +83,8 @@ class Engine {
   /// Runs all steps in one pass. Throws Error on an empty step, an id outside the vocabulary, or a context overrun;
   /// sequences are then as before.
   void forward(std::span<Step> steps);
+  /// Calls `see` in every pass from now on; an empty function ends that.
+  void observe(See see);
   /// Appends a prompt in chunks of at most `chunk` tokens (0: options().prefill_chunk); logits of the last token, or of
   /// all. Throws where the prompt is empty or beyond max_position_embeddings.
   std::vector<float> prefill(Sequence& sequence, std::span<const int32_t> ids, Want want = Want::last, int chunk = 0);

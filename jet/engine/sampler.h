@@ -14,7 +14,7 @@ namespace jet {
 
 struct SamplerOptions {
   float temperature = 0;
-  int top_k = 0;     // 0: all
+  int top_k = 0;  // 0: all
   float top_p = 1;
   uint64_t seed = 0;
 };

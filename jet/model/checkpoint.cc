@@ -8,14 +8,17 @@ namespace jet {
 
 namespace {
 
-const Family& family_of(const Json& config, const std::string& where) {
-  const auto type = get<std::string>(config, "model_type", where);
+const Family& family_named(const std::string& type, const std::string& where) {
   std::string known;
   for (const auto& f : kFamilies) {
     if (type == f.model_type) return f;
     known += std::string(known.empty() ? "" : ", ") + f.model_type;
   }
   fail("{}: unknown model_type '{}' (known: {})", where, type, known);
+}
+
+const Family& family_of(const Json& config, const std::string& where) {
+  return family_named(get<std::string>(config, "model_type", where), where);
 }
 
 ModelSpec read_with(const Family& family, const Json& config, const std::string& where) {
@@ -70,8 +73,10 @@ std::vector<float> Checkpoint::floats(const std::string& name) const {
 }
 
 void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,
-                     const std::string& tokenizer_folder) {
-  const Json config = {{"architectures", {"JetCppForCausalLM"}}, {"model_type", "jet_cpp"}, {"spec", spec_to_json(spec)}};
+                     const std::string& tokenizer_folder, const std::string& model_type) {
+  const Family& family = family_named(model_type, folder);
+  require(family.write != nullptr, "{}: models are not written in the layout of {}", folder, model_type);
+  const Json config = family.write(spec);
   write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}});
   for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
     const std::string from = tokenizer_folder + "/" + name;

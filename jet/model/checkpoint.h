@@ -13,6 +13,8 @@ namespace jet {
 struct Family {
   const char* model_type;
   ModelSpec (*read)(const Json& config, const std::string& where);
+  /// The family's config.json of a spec, or an error that says what the family cannot express; null: not written.
+  Json (*write)(const ModelSpec& spec) = nullptr;
   /// Norm weights are stored as w and applied as 1 + w (Gemma).
   bool norms_plus_one = false;
 };
@@ -34,9 +36,9 @@ struct Checkpoint {
 /// The spec of `folder`/config.json alone.
 ModelSpec read_spec(const std::string& folder);
 
-/// Writes config.json in our own layout and model.safetensors (each as a whole or not at all), and copies
+/// Writes config.json in the layout of `model_type` and model.safetensors (each as a whole or not at all), and copies
 /// tokenizer.json and tokenizer_config.json from `tokenizer_folder`.
 void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,
-                     const std::string& tokenizer_folder);
+                     const std::string& tokenizer_folder, const std::string& model_type = "jet_cpp");
 
 }  // namespace jet

@@ -4,10 +4,6 @@
 
 namespace jet {
 
-// Found by argument-dependent lookup when a config holds a Rope.
-void to_json(Json& j, const Rope& r) { j = to_json_fields(r); }
-void from_json(const Json& j, Rope& r) { r = from_json_fields<Rope>(j, "rope"); }
-
 Json mixer_to_json(const MixerSpec& m) {
   return BlockList::visit(m, []<class Block>(const typename Block::Config& c) {
     Json j = {{"kind", Block::kind}};
@@ -78,6 +74,26 @@ void check_mixer(const typename Block::Config& c, const std::string& where) {
   if constexpr (requires { c.v_heads; }) {
     require(c.v_heads > 0 && c.v_heads % c.heads == 0, "{}: {} v_heads are no multiple of {} heads", where, c.v_heads,
             c.heads);
+  }
+  if constexpr (std::is_same_v<Block, Gla>) {
+    check_positive("kv_heads", c.kv_heads, where);
+    require(c.heads % c.kv_heads == 0, "{}: {} heads are no multiple of {} kv_heads", where, c.heads, c.kv_heads);
+    require(c.conv >= 0, "{}: conv {} is negative", where, c.conv);
+  } else if constexpr (requires { c.conv; }) {
+    check_positive("conv", c.conv, where);
+  }
+  if constexpr (requires { c.groups; }) {
+    check_positive("groups", c.groups, where);
+    require(c.heads % c.groups == 0, "{}: {} heads are no multiple of {} groups", where, c.heads, c.groups);
+  }
+  if constexpr (std::is_same_v<Block, RetNet>) {
+    require(c.dk % 2 == 0, "{}: dk {} is odd, rotary embedding needs pairs", where, c.dk);
+  }
+  if constexpr (requires { c.generator; }) check_positive("generator", c.generator, where);
+  if constexpr (requires { c.gate_rank; }) check_positive("gate_rank", c.gate_rank, where);
+  if constexpr (requires { c.decay_rank; }) {
+    check_positive("decay_rank", c.decay_rank, where);
+    check_positive("a_rank", c.a_rank, where);
   }
 }
 

@@ -58,7 +58,8 @@ struct ModelWeights {
   std::vector<LayerWeights<T>> layers;
 };
 
-template <class S> using ModelState = std::vector<MixerState<S>>;
+template <class S>
+using ModelState = std::vector<MixerState<S>>;
 
 /// Visits a mixer's parameters as visit(name, T&, ParamSpec); `w` is set to the alternative of `m` first.
 template <class T, class Visit>

@@ -11,14 +11,15 @@ namespace jet {
 /// One mixer: x [.., hidden] (after the input norm) -> [.., hidden].
 template <OpSet Ops>
 TensorOf<Ops> mixer_forward(Ops& ops, const MixerSpec& m, const MixerWeights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                          MixerState<typename Ops::State>& state) {
+                            MixerState<typename Ops::State>& state) {
   return BlockList::visit(m, [&]<class Block>(const typename Block::Config& c) {
     return Block::forward(ops, c, std::get<typename Block::template Weights<typename Ops::Weight>>(w), std::move(x),
                           std::get<typename Block::template State<typename Ops::State>>(state));
   });
 }
 
-/// What a caller may look at on the way: see(name, layer, tensor). Names: "hidden.embed", "hidden.layer", "hidden.norm".
+/// What a caller may look at on the way: see(name, layer, tensor). Names: "hidden.embed", "hidden.layer",
+/// "hidden.norm".
 struct SeeNothing {
   template <class T>
   void operator()(const char*, int, const T&) const {}
@@ -28,7 +29,7 @@ struct SeeNothing {
 /// supernet, whichever branch the path takes.
 template <OpSet Ops, class Ids, class Mixer, class See = SeeNothing>
 TensorOf<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
-                           Mixer&& mixer, See&& see = {}) {
+                             Mixer&& mixer, See&& see = {}) {
   const auto add = [](auto a, auto b) { return a + b; };
   const float eps = s.rms_norm_eps;
   auto x = ops.embed(ids, w.embed);
@@ -57,7 +58,7 @@ TensorOf<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<ty
 /// ids -> logits [.., vocab] of the model's own mixers.
 template <OpSet Ops, class Ids, class See = SeeNothing>
 TensorOf<Ops> logits_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
-                           ModelState<typename Ops::State>& state, See&& see = {}) {
+                             ModelState<typename Ops::State>& state, See&& see = {}) {
   auto mixer = [&](int i, TensorOf<Ops> h) {
     return mixer_forward(ops, s.layers[i], w.layers[i].mixer, std::move(h), state[i]);
   };

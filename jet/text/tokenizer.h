@@ -11,6 +11,7 @@
 
 namespace jet {
 
+/// Its const members may be called from several threads at once.
 class Tokenizer {
  public:
   /// Reads `folder`/tokenizer.json (and tokenizer_config.json where present).
@@ -21,13 +22,19 @@ class Tokenizer {
 
   /// Ids of `text` (UTF-8; invalid bytes become U+FFFD). Special tokens written in the text are recognised.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = false) const;
+  /// Valid UTF-8: what the tokens' bytes leave invalid becomes U+FFFD.
   std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens = false) const;
-  /// The bytes of one token: a stream may end inside a UTF-8 character.
+  /// The bytes of one token: a stream may end inside a UTF-8 character. Empty where the id names no token (models pad
+  /// their vocabularies).
   const std::string& bytes_of(int32_t id) const;
   /// -1 where the text is no single token.
   int32_t id_of(std::string_view token) const;
+  /// The highest id + 1.
   int vocab_size() const;
   bool is_special(int32_t id) const;
+  /// As tokenizer_config.json names them; -1 where it does not.
+  int32_t bos_id() const;
+  int32_t eos_id() const;
 
  private:
   struct Impl;

@@ -1,7 +1,7 @@
 // Losses of a student against the frozen model that it comes from.
 //   feature loss of a layer:  mean (y - y*)^2 / mean y*^2            y: the mixer's output, * the teacher's
-//   KL:                       sum_t w_t sum_i p*_i (log p*_i - log p_i) / sum_t w_t     w: the loss weight of token t + 1
-//   cross-entropy:            sum_t w_t (-log p(token t + 1)) / sum_t w_t
+//   KL:                       sum_t w_t sum_i p*_i (log p*_i - log p_i) / sum_t w_t     w: the loss weight of token t +
+//   1 cross-entropy:            sum_t w_t (-log p(token t + 1)) / sum_t w_t
 #pragma once
 
 #include <ATen/ATen.h>

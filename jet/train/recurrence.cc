@@ -1,4 +1,5 @@
-// Chunked (matrix) form of   S_t = D_t S_(t-1) + b_t (a_t^T S_(t-1)) + k_t v_t^T,  o_t = scale S_t^T q_t,  D_t = diag(exp g_t).
+// Chunked (matrix) form of   S_t = D_t S_(t-1) + b_t (a_t^T S_(t-1)) + k_t v_t^T,  o_t = scale S_t^T q_t,  D_t =
+// diag(exp g_t).
 //
 // Within a chunk that starts from S_0, with G_t = sum_(s<=t) g_s and u_t = S_(t-1)^T a_t:
 //   U = (I - A_ab)^-1 (A_ak V + (a e^(G - g)) S_0),      A_ab[t, s] = a_t . b_s e^(G_t - g_t - G_s),  s < t
@@ -49,9 +50,7 @@ struct Decay {
   // x_t . y_s e^(Gx_t - G_s) for s <= t (lower = 0) or s < t (lower = -1), zero elsewhere
   Tensor scores(const Tensor& x, const Tensor& Gx, const Tensor& y, int64_t lower) const {
     if (!G.defined()) return at::matmul(x, y.transpose(-1, -2)).tril(lower);
-    if (per_channel) {
-      return at::matmul(x * (Gx - mid).exp(), (y * (mid - G).exp()).transpose(-1, -2)).tril(lower);
-    }
+    if (per_channel) { return at::matmul(x * (Gx - mid).exp(), (y * (mid - G).exp()).transpose(-1, -2)).tril(lower); }
     const Tensor difference = Gx - G.transpose(-1, -2);  // [B, H, N, C, C]
     const Tensor keep = at::ones({x.size(-2), x.size(-2)}, x.options().dtype(at::kBool)).tril(lower);
     const Tensor factor = difference.masked_fill(keep.logical_not(), -INFINITY).exp();

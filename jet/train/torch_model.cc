@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "jet/blocks/init.h"
+
 namespace jet {
 
 using at::Tensor;
@@ -29,21 +31,8 @@ TorchModel TorchModel::load(const std::string& folder) {
 Tensor init_tensor(const ParamSpec& p, uint64_t seed, const std::string& name) {
   Rng rng(seed, name);
   std::vector<float> v(numel(p.shape));
-  const Init& i = p.init;
-  const double std = i.kind == Init::fan_in ? i.a / std::sqrt(static_cast<double>(p.shape.back())) : i.a;
-  for (float& x : v) {
-    switch (i.kind) {
-      case Init::fan_in:
-      case Init::normal: x = static_cast<float>(std * rng.normal()); break;
-      case Init::constant: x = static_cast<float>(i.a); break;
-      case Init::decay_log: x = static_cast<float>(std::log(std::max(i.a + (i.b - i.a) * rng.uniform(), 1e-3))); break;
-      case Init::softplus_inverse: {
-        const double y = std::exp(std::log(i.a) + (std::log(i.b) - std::log(i.a)) * rng.uniform());
-        x = static_cast<float>(y + std::log(-std::expm1(-y)));
-        break;
-      }
-    }
-  }
+  const auto normal = [](Rng& r) { return r.normal(); };
+  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>(init_value(p, static_cast<int64_t>(i), rng, normal));
   return at::tensor(v, at::kFloat).view(p.shape);
 }
 
@@ -62,15 +51,15 @@ TorchModel TorchModel::random(const ModelSpec& spec, uint64_t seed) {
 
 MixerWeights<Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t seed, const std::string& label) {
   MixerWeights<Tensor> w;
-  mixer_params(m, hidden, w, [&](const char* name, Tensor& t, const ParamSpec& p) {
-    t = init_tensor(p, seed, label + name);
-  });
+  mixer_params(m, hidden, w,
+               [&](const char* name, Tensor& t, const ParamSpec& p) { t = init_tensor(p, seed, label + name); });
   return w;
 }
 
 NamedTensors mixer_parameters(const MixerSpec& m, int hidden, MixerWeights<Tensor>& w, const std::string& prefix) {
   NamedTensors all;
-  mixer_params(m, hidden, w, [&](const char* name, Tensor& t, const ParamSpec&) { all.emplace_back(prefix + name, t); });
+  mixer_params(m, hidden, w,
+               [&](const char* name, Tensor& t, const ParamSpec&) { all.emplace_back(prefix + name, t); });
   return all;
 }
 
@@ -87,7 +76,8 @@ Tensor head_rows(const Tensor& w, const AttentionRole& r, int h) {
 void inherit_attention(const Attention::Config& from, const MixerWeights<Tensor>& attention, const MixerSpec& to,
                        int hidden, MixerWeights<Tensor>& weights) {
   MixerWeights<Tensor> source = attention;
-  const NamedTensors theirs = mixer_parameters(from, hidden, source, ""), ours = mixer_parameters(to, hidden, weights, "");
+  const NamedTensors theirs = mixer_parameters(from, hidden, source, ""),
+                     ours = mixer_parameters(to, hidden, weights, "");
   const auto find = [](const NamedTensors& all, const std::string& name) {
     for (const auto& [n, t] : all)
       if (n == name) return t;
@@ -146,14 +136,15 @@ void load_tensors(const std::string& path, const NamedTensors& into) {
   }
 }
 
-void TorchModel::save(const std::string& folder, const std::string& tokenizer_folder, DType dtype) const {
+void TorchModel::save(const std::string& folder, const std::string& tokenizer_folder, DType dtype,
+                      const std::string& model_type) const {
   std::vector<Tensor> held;
   std::vector<TensorToWrite> list;
   for (const auto& [name, t] : parameters()) {
     held.push_back(t.detach().to(at::kCPU, dtype == DType::bf16 ? at::kBFloat16 : at::kFloat).contiguous());
     list.push_back({name, dtype, t.sizes().vec(), held.back().data_ptr()});
   }
-  save_checkpoint(folder, spec, list, tokenizer_folder);
+  save_checkpoint(folder, spec, list, tokenizer_folder, model_type);
 }
 
 }  // namespace jet

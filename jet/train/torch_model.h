@@ -22,7 +22,8 @@ struct TorchModel {
 
   static TorchModel load(const std::string& folder);
   static TorchModel random(const ModelSpec& spec, uint64_t seed);
-  void save(const std::string& folder, const std::string& tokenizer_folder, DType dtype) const;
+  void save(const std::string& folder, const std::string& tokenizer_folder, DType dtype,
+            const std::string& model_type = "jet_cpp") const;
 
   /// All parameters by name; the tensors share storage with the model's.
   NamedTensors parameters() const;

@@ -26,8 +26,14 @@ struct State {
   std::vector<Tensor> m, v, steps;
 
   Json to_json() const {
-    return {{"step", step}, {"curve", result.curve}, {"seconds", result.seconds}, {"diverged", result.diverged},
-            {"spikes", result.spikes}, {"running", running}, {"since_sum", since_sum}, {"since_count", since_count}};
+    return {{"step", step},
+            {"curve", result.curve},
+            {"seconds", result.seconds},
+            {"diverged", result.diverged},
+            {"spikes", result.spikes},
+            {"running", running},
+            {"since_sum", since_sum},
+            {"since_count", since_count}};
   }
   void from_json(const Json& j) {
     step = j.at("step"), result.curve = j.at("curve"), result.seconds = j.at("seconds");
@@ -53,7 +59,8 @@ void save(const TrainJob& job, const State& s, bool finished) {
     for (auto& t : moments(job, s)) all.push_back(t);
   }
   save_tensors(job.checkpoint, all, DType::f32,
-               {{"config", to_json_fields(job.config).dump()}, {"state", s.to_json().dump()},
+               {{"config", to_json_fields(job.config).dump()},
+                {"state", s.to_json().dump()},
                 {"finished", finished ? "1" : "0"}});
 }
 
@@ -106,8 +113,9 @@ bool step_once(const TrainJob& job, State& s, const std::vector<Tensor>& leaves,
     for (auto& g : grads) g.mul_(job.config.clip / norm);
   }
   const TrainConfig& c = job.config;
-  at::_fused_adamw_(leaves, grads, s.m, s.v, {}, s.steps, c.lr_at(s.step), c.beta1, c.beta2, c.weight_decay, 1e-8, false,
-                    false);
+  for (auto& t : s.steps) t.add_(1);
+  at::_fused_adamw_(leaves, grads, s.m, s.v, {}, s.steps, c.lr_at(s.step), c.beta1, c.beta2, c.weight_decay, 1e-8,
+                    false, false);
   return true;
 }
 
@@ -122,8 +130,8 @@ double TrainConfig::lr_at(int64_t step) const {
 }
 
 Json to_json(const TrainResult& r) {
-  return {{"curve", r.curve}, {"seconds", r.seconds}, {"diverged", r.diverged}, {"spikes", r.spikes},
-          {"tokens", r.tokens}, {"train_tps", r.tokens_per_second()}};
+  return {{"curve", r.curve},   {"seconds", r.seconds}, {"diverged", r.diverged},
+          {"spikes", r.spikes}, {"tokens", r.tokens},   {"train_tps", r.tokens_per_second()}};
 }
 
 TrainResult train(const TrainJob& job) {

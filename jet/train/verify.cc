@@ -32,7 +32,8 @@ Tensor run_chunks(const TorchModel& m, const Tensor& ids, int64_t chunk, ModelSt
   std::vector<Tensor> parts;
   for (int64_t at = 0; at < ids.size(1); at += chunk) {
     ops.position = at;
-    parts.push_back(logits_forward(ops, m.spec, m.weights, ids.narrow(1, at, std::min(chunk, ids.size(1) - at)), state));
+    parts.push_back(
+        logits_forward(ops, m.spec, m.weights, ids.narrow(1, at, std::min(chunk, ids.size(1) - at)), state));
   }
   return at::cat(parts, 1);
 }
@@ -171,8 +172,8 @@ MixerSpec read_rwkv7(const Json& a, const Json& d) {
 }
 
 constexpr BlockReader kReaders[] = {
-    {"GatedLinearAttention", read_gla}, {"DeltaNet", read_delta_net}, {"GatedDeltaNet", read_gdn},
-    {"MultiScaleRetention", read_retnet}, {"Mamba2", read_mamba2}, {"RWKV7Attention", read_rwkv7},
+    {"GatedLinearAttention", read_gla},   {"DeltaNet", read_delta_net}, {"GatedDeltaNet", read_gdn},
+    {"MultiScaleRetention", read_retnet}, {"Mamba2", read_mamba2},      {"RWKV7Attention", read_rwkv7},
 };
 
 const BlockReader* reader_of(const Json& config) {
@@ -184,6 +185,8 @@ const BlockReader* reader_of(const Json& config) {
 }
 
 }  // namespace
+
+bool is_block_golden(const std::string& folder) { return read_json(folder + "/config.json").contains("source_class"); }
 
 bool block_golden_is_known(const std::string& folder) { return reader_of(read_json(folder + "/config.json")); }
 
@@ -228,7 +231,8 @@ std::vector<TorchCase> verify_torch_block(const std::string& folder) {
   ops.keep_state = true;
   const auto check_state = [&](const std::string& prefix, MixerState<Tensor>& s) {
     mixer_state(spec, hidden, s, [&](const std::string& name, Tensor& t, const StateSpec& p) {
-      const bool conv = name.starts_with("conv") && p.shape.size() == 2, mamba = spec.index() == MixerSpec(Mamba2::Config{}).index();
+      const bool conv = name.starts_with("conv") && p.shape.size() == 2,
+                 mamba = spec.index() == MixerSpec(Mamba2::Config{}).index();
       const Tensor ours = conv || (mamba && name == "recurrent") ? t.transpose(-1, -2) : t;
       out.push_back({prefix + name, max_abs(ours, g.at(prefix + name)), 5e-5});
     });

@@ -20,7 +20,8 @@ std::vector<TorchCase> verify_torch_model(const std::string& folder);
 /// One layer's folder (the layout of the goldens' blocks/): y, dx, weight gradients, states, and the split run.
 std::vector<TorchCase> verify_torch_block(const std::string& folder);
 
-/// The mixer that a block golden's config.json describes, or an empty kind for classes that we do not have.
+/// Whether the folder is a layer's (its config.json names a source_class), and whether we have that block.
+bool is_block_golden(const std::string& folder);
 bool block_golden_is_known(const std::string& folder);
 
 }  // namespace jet

@@ -72,7 +72,7 @@ struct Attention {
 
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                             State<typename Ops::State>& s) {
+                               State<typename Ops::State>& s) {
     auto q = ops.heads(ops.linear(x, w.q_proj, w.q_bias), c.heads);
     auto k = ops.heads(ops.linear(x, w.k_proj, w.k_bias), c.kv_heads);
     auto v = ops.heads(ops.linear(x, w.v_proj, w.v_bias), c.kv_heads);

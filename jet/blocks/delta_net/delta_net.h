@@ -44,9 +44,9 @@ struct DeltaNet {
     visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
     visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
     visit("b_proj.weight", w.b_proj, ParamSpec{{c.heads, hidden}});
-    visit("q_conv1d.weight", w.q_conv, ParamSpec{{k, 1, c.conv}, {Init::normal, 0.5}});
-    visit("k_conv1d.weight", w.k_conv, ParamSpec{{k, 1, c.conv}, {Init::normal, 0.5}});
-    visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, {Init::normal, 0.5}});
+    visit("q_conv1d.weight", w.q_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
+    visit("k_conv1d.weight", w.k_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
+    visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
     if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
     visit("o_norm.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
     visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
@@ -69,16 +69,16 @@ struct DeltaNet {
 
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                             State<typename Ops::State>& s) {
+                               State<typename Ops::State>& s) {
     const auto act = [](auto t) { return silu(t); };
     auto q = ops.map(act, ops.short_conv(ops.linear(x, w.q_proj), w.q_conv, {}, s.q_tail));
     auto k = ops.map(act, ops.short_conv(ops.linear(x, w.k_proj), w.k_conv, {}, s.k_tail));
     auto v = ops.map(act, ops.short_conv(ops.linear(x, w.v_proj), w.v_conv, {}, s.v_tail));
     const float top = c.negative_eigenvalues ? 2 : 1;
     Recurrence<TensorOf<Ops>> r{.q = ops.l2_norm(ops.heads(q, c.heads), 1e-6f),
-                              .k = ops.l2_norm(ops.heads(k, c.heads), 1e-6f),
-                              .v = ops.heads(v, c.heads),
-                              .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
+                                .k = ops.l2_norm(ops.heads(k, c.heads), 1e-6f),
+                                .v = ops.heads(v, c.heads),
+                                .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
     auto o = ops.recurrence(r, s.recurrent);
     o = c.gate ? gated_rms_norm(ops, o, ops.heads(ops.linear(x, w.g_proj), c.heads), w.norm, c.norm_eps)

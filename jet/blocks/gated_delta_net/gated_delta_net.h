@@ -48,9 +48,9 @@ struct GatedDeltaNet {
     visit("b_proj.weight", w.b_proj, ParamSpec{{c.v_heads, hidden}});
     visit("A_log", w.A_log, ParamSpec{{c.v_heads}, {Init::decay_log, 0, 16}});
     visit("dt_bias", w.dt_bias, ParamSpec{{c.v_heads}, {Init::softplus_inverse, 1e-3, 1e-1}});
-    visit("q_conv1d.weight", w.q_conv, ParamSpec{{k, 1, c.conv}, {Init::normal, 0.5}});
-    visit("k_conv1d.weight", w.k_conv, ParamSpec{{k, 1, c.conv}, {Init::normal, 0.5}});
-    visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, {Init::normal, 0.5}});
+    visit("q_conv1d.weight", w.q_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
+    visit("k_conv1d.weight", w.k_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
+    visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
     visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
     visit("o_norm.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
     visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
@@ -73,20 +73,19 @@ struct GatedDeltaNet {
 
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                             State<typename Ops::State>& s) {
+                               State<typename Ops::State>& s) {
     const auto act = [](auto t) { return silu(t); };
     auto q = ops.map(act, ops.short_conv(ops.linear(x, w.q_proj), w.q_conv, {}, s.q_tail));
     auto k = ops.map(act, ops.short_conv(ops.linear(x, w.k_proj), w.k_conv, {}, s.k_tail));
     auto v = ops.map(act, ops.short_conv(ops.linear(x, w.v_proj), w.v_conv, {}, s.v_tail));
     const float top = c.negative_eigenvalues ? 2 : 1;
     const int group = c.v_heads / c.heads;
-    Recurrence<TensorOf<Ops>> r{
-        .q = ops.repeat_heads(ops.l2_norm(ops.heads(q, c.heads), 1e-6f), group),
-        .k = ops.repeat_heads(ops.l2_norm(ops.heads(k, c.heads), 1e-6f), group),
-        .v = ops.heads(v, c.v_heads),
-        .g = ops.map([](auto t, auto a, auto bias) { return -exp(a) * softplus(t + bias); }, ops.linear(x, w.a_proj),
-                     w.A_log, w.dt_bias),
-        .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
+    Recurrence<TensorOf<Ops>> r{.q = ops.repeat_heads(ops.l2_norm(ops.heads(q, c.heads), 1e-6f), group),
+                                .k = ops.repeat_heads(ops.l2_norm(ops.heads(k, c.heads), 1e-6f), group),
+                                .v = ops.heads(v, c.v_heads),
+                                .g = ops.map([](auto t, auto a, auto bias) { return -exp(a) * softplus(t + bias); },
+                                             ops.linear(x, w.a_proj), w.A_log, w.dt_bias),
+                                .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
     auto o = gated_rms_norm(ops, ops.recurrence(r, s.recurrent), ops.heads(ops.linear(x, w.g_proj), c.v_heads), w.norm,
                             c.norm_eps);

@@ -44,9 +44,9 @@ struct Gla {
     visit("k_proj.weight", w.k_proj, ParamSpec{{k_kv, hidden}});
     visit("v_proj.weight", w.v_proj, ParamSpec{{v_kv, hidden}});
     if (c.conv > 0) {
-      visit("q_conv1d.weight", w.q_conv, ParamSpec{{q, 1, c.conv}, {Init::normal, 0.5}});
-      visit("k_conv1d.weight", w.k_conv, ParamSpec{{k_kv, 1, c.conv}, {Init::normal, 0.5}});
-      visit("v_conv1d.weight", w.v_conv, ParamSpec{{v_kv, 1, c.conv}, {Init::normal, 0.5}});
+      visit("q_conv1d.weight", w.q_conv, ParamSpec{{q, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
+      visit("k_conv1d.weight", w.k_conv, ParamSpec{{k_kv, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
+      visit("v_conv1d.weight", w.v_conv, ParamSpec{{v_kv, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
     }
     // The gate starts almost open (a half-life of about 600 tokens): attention forgets nothing.
     visit("gk_proj.0.weight", w.gk_0, ParamSpec{{c.gate_rank, hidden}});
@@ -76,7 +76,7 @@ struct Gla {
 
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                             State<typename Ops::State>& s) {
+                               State<typename Ops::State>& s) {
     auto q = ops.linear(x, w.q_proj), k = ops.linear(x, w.k_proj), v = ops.linear(x, w.v_proj);
     if (c.conv > 0) {
       const auto act = [](auto t) { return silu(t); };
@@ -89,9 +89,9 @@ struct Gla {
                      ops.linear(ops.linear(x, w.gk_0), w.gk_1, w.gk_bias));
     const int group = c.heads / c.kv_heads;
     Recurrence<TensorOf<Ops>> r{.q = ops.heads(q, c.heads),
-                              .k = ops.repeat_heads(ops.heads(k, c.kv_heads), group),
-                              .v = ops.repeat_heads(ops.heads(v, c.kv_heads), group),
-                              .g = ops.repeat_heads(ops.heads(g, c.kv_heads), group)};
+                                .k = ops.repeat_heads(ops.heads(k, c.kv_heads), group),
+                                .v = ops.repeat_heads(ops.heads(v, c.kv_heads), group),
+                                .g = ops.repeat_heads(ops.heads(g, c.kv_heads), group)};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
     auto o = gated_rms_norm(ops, ops.recurrence(r, s.recurrent), ops.heads(ops.linear(x, w.g_proj), c.heads), w.norm,
                             c.norm_eps);

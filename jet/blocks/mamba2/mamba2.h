@@ -41,7 +41,7 @@ struct Mamba2 {
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
     const int64_t mixed = c.inner() + 2 * c.bc();
     visit("in_proj.weight", w.in_proj, ParamSpec{{c.inner() + mixed + c.heads, hidden}});
-    visit("conv1d.weight", w.conv, ParamSpec{{mixed, 1, c.conv}, {Init::normal, 0.5}});
+    visit("conv1d.weight", w.conv, ParamSpec{{mixed, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
     visit("conv1d.bias", w.conv_bias, ParamSpec{{mixed}, {Init::constant, 0}});
     visit("A_log", w.A_log, ParamSpec{{c.heads}, {Init::decay_log, 1, 16}});
     visit("dt_bias", w.dt_bias, ParamSpec{{c.heads}, {Init::softplus_inverse, 1e-3, 1e-1}});
@@ -66,22 +66,22 @@ struct Mamba2 {
 
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                             State<typename Ops::State>& s) {
+                               State<typename Ops::State>& s) {
     const int64_t mixed = c.inner() + 2 * c.bc();
     auto in = ops.linear(x, w.in_proj);
     auto z = ops.slice(in, 0, c.inner());
     auto xbc = ops.map([](auto t) { return silu(t); },
                        ops.short_conv(ops.slice(in, c.inner(), mixed), w.conv, w.conv_bias, s.tail));
-    auto dt = ops.map([](auto t, auto bias) { return softplus(t + bias); },
-                      ops.slice(in, c.inner() + mixed, c.heads), w.dt_bias);
+    auto dt = ops.map([](auto t, auto bias) { return softplus(t + bias); }, ops.slice(in, c.inner() + mixed, c.heads),
+                      w.dt_bias);
     auto v = ops.heads(ops.slice(xbc, 0, c.inner()), c.heads);
     auto b = ops.heads(ops.slice(xbc, c.inner(), c.bc()), c.groups);
     auto q = ops.heads(ops.slice(xbc, c.inner() + c.bc(), c.bc()), c.groups);
     auto o = ops.recurrence(
         Recurrence<TensorOf<Ops>>{.q = ops.repeat_heads(q, c.heads / c.groups),
-                                .k = ops.repeat_heads(b, c.heads / c.groups),
-                                .v = ops.map([](auto t, auto d) { return t * d; }, v, ops.heads(dt, c.heads)),
-                                .g = ops.map([](auto d, auto a) { return -exp(a) * d; }, dt, w.A_log)},
+                                  .k = ops.repeat_heads(b, c.heads / c.groups),
+                                  .v = ops.map([](auto t, auto d) { return t * d; }, v, ops.heads(dt, c.heads)),
+                                  .g = ops.map([](auto d, auto a) { return -exp(a) * d; }, dt, w.A_log)},
         s.recurrent);
     // D is one number a head: seen as [heads, 1] it broadcasts over the head's channels.
     o = ops.map([](auto y, auto t, auto d) { return y + d * t; }, o, v, ops.heads(w.D, c.heads));

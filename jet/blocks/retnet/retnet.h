@@ -58,13 +58,13 @@ struct RetNet {
 
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                             State<typename Ops::State>& s) {
+                               State<typename Ops::State>& s) {
     std::vector<float> decay(c.heads);
     for (int h = 0; h < c.heads; ++h) decay[h] = static_cast<float>(std::log1p(-std::exp2(-5.0 - h)));
     Recurrence<TensorOf<Ops>> r{.q = ops.rope(ops.heads(ops.linear(x, w.q_proj), c.heads), c.rope),
-                              .k = ops.rope(ops.heads(ops.linear(x, w.k_proj), c.heads), c.rope),
-                              .v = ops.heads(ops.linear(x, w.v_proj), c.heads),
-                              .g = ops.constant(decay)};
+                                .k = ops.rope(ops.heads(ops.linear(x, w.k_proj), c.heads), c.rope),
+                                .v = ops.heads(ops.linear(x, w.v_proj), c.heads),
+                                .g = ops.constant(decay)};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
     auto o = gated_rms_norm(ops, ops.recurrence(r, s.recurrent), ops.heads(ops.linear(x, w.g_proj), c.heads), w.norm,
                             c.norm_eps);

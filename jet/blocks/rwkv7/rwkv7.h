@@ -79,7 +79,7 @@ struct Rwkv7 {
 
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                             State<typename Ops::State>& s) {
+                               State<typename Ops::State>& s) {
     auto previous = ops.shift(x, s.last);
     const auto mix = [&](const auto& mu) {
       return ops.map([](auto now, auto before, auto m) { return now + (before - now) * m; }, x, previous, mu);
@@ -88,22 +88,20 @@ struct Rwkv7 {
     auto v = ops.heads(ops.linear(mix(w.x_v), w.v_proj), c.heads);
     auto decay = ops.linear(ops.map([](auto t) { return tanh(t); }, ops.linear(mix(w.x_w), w.w_0)), w.w_2, w.w_bias);
     decay = ops.map([](auto t) { return -0.6065306597126334f * sigmoid(t); }, decay);
-    auto a = ops.map([](auto t) { return sigmoid(t); },
-                     ops.linear(ops.linear(mix(w.x_a), w.a_0), w.a_2, w.a_bias));
+    auto a = ops.map([](auto t) { return sigmoid(t); }, ops.linear(ops.linear(mix(w.x_a), w.a_0), w.a_2, w.a_bias));
     auto gate = ops.linear(ops.map([](auto t) { return sigmoid(t); }, ops.linear(mix(w.x_g), w.g_0)), w.g_2);
 
     auto kappa = ops.l2_norm(ops.heads(ops.map([](auto t, auto m) { return t * m; }, k, w.k_k), c.heads), 1e-12f);
     k = ops.map([](auto t, auto rate, auto m) { return t + t * (rate - 1.0f) * m; }, k, a, w.k_a);
     auto rh = ops.heads(r, c.heads), kh = ops.heads(k, c.heads);
-    auto o = ops.recurrence(
-        Recurrence<TensorOf<Ops>>{
-            .q = rh,
-            .k = kh,
-            .v = v,
-            .g = ops.heads(decay, c.heads),
-            .a = ops.map([](auto t) { return -t; }, kappa),
-            .b = ops.map([](auto t, auto rate) { return t * rate; }, kappa, ops.heads(a, c.heads))},
-        s.recurrent);
+    auto o = ops.recurrence(Recurrence<TensorOf<Ops>>{.q = rh,
+                                                      .k = kh,
+                                                      .v = v,
+                                                      .g = ops.heads(decay, c.heads),
+                                                      .a = ops.map([](auto t) { return -t; }, kappa),
+                                                      .b = ops.map([](auto t, auto rate) { return t * rate; }, kappa,
+                                                                   ops.heads(a, c.heads))},
+                            s.recurrent);
     o = ops.flat(ops.layer_norm(o, c.norm_eps * static_cast<float>(c.dv)));
     o = ops.map([](auto t, auto weight, auto bias) { return t * weight + bias; }, o, w.norm, w.norm_bias);
     auto bonus = ops.sum_last(ops.map([](auto t, auto u, auto m) { return t * u * m; }, rh, kh, w.r_k));

@@ -13,13 +13,16 @@ ModelSpec read_gemma3(const Json& config, const std::string& where);
 ModelSpec read_jet_nemotron(const Json& config, const std::string& where);
 ModelSpec read_jet_cpp(const Json& config, const std::string& where);
 
+Json write_qwen2(const ModelSpec& spec);
+Json write_jet_cpp(const ModelSpec& spec);
+
 inline const Family kFamilies[] = {
-    {"jet_cpp", read_jet_cpp},
-    {"qwen2", read_qwen2},
+    {"jet_cpp", read_jet_cpp, write_jet_cpp},
+    {"qwen2", read_qwen2, write_qwen2},
     {"qwen3", read_qwen3},
     {"llama", read_llama},
     {"mistral", read_mistral},
-    {"gemma3_text", read_gemma3, /*norms_plus_one=*/true},
+    {"gemma3_text", read_gemma3, nullptr, /*norms_plus_one=*/true},
     {"jet_nemotron", read_jet_nemotron},
 };
 

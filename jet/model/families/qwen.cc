@@ -27,6 +27,37 @@ ModelSpec read_qwen2(const Json& config, const std::string& where) {
   return s;
 }
 
+Json write_qwen2(const ModelSpec& s) {
+  for (const auto& layer : s.layers) {
+    const auto* a = std::get_if<Attention::Config>(&layer);
+    const bool fits = a && a->qkv_bias && !a->o_bias && !a->qk_norm && a->window == 0 && a->rope.factor == 1;
+    require(fits && mixer_to_json(layer) == mixer_to_json(s.layers[0]),
+            "the Qwen2 layout has only full attention with q, k, v biases, alike in all layers; found {}",
+            mixer_label(layer));
+  }
+  const auto& a = std::get<Attention::Config>(s.layers[0]);
+  Json eos = nullptr;
+  if (!s.eos_token_id.empty()) eos = s.eos_token_id[0];
+  return {{"architectures", {"Qwen2ForCausalLM"}},
+          {"model_type", "qwen2"},
+          {"hidden_act", s.hidden_act},
+          {"hidden_size", s.hidden_size},
+          {"intermediate_size", s.intermediate_size},
+          {"max_position_embeddings", s.max_position_embeddings},
+          {"num_attention_heads", a.heads},
+          {"num_hidden_layers", s.n_layers()},
+          {"num_key_value_heads", a.kv_heads},
+          {"head_dim", a.head_dim},
+          {"rms_norm_eps", s.rms_norm_eps},
+          {"rope_theta", a.rope.theta},
+          {"tie_word_embeddings", s.tie_word_embeddings},
+          {"torch_dtype", "bfloat16"},
+          {"use_sliding_window", false},
+          {"vocab_size", s.vocab_size},
+          {"bos_token_id", s.bos_token_id},
+          {"eos_token_id", eos}};
+}
+
 ModelSpec read_qwen3(const Json& config, const std::string& where) {
   ModelSpec s = read_llama_like(config, where);
   const bool bias = get_or(config, "attention_bias", false, where);

@@ -1,0 +1,58 @@
+# The front door: sets the machine up, then hands over to CMake. Everything built lands in build*/.
+# One compile job takes up to 2 GB, so JOBS is the number of cores or half the free memory in GB, the smaller.
+SHELL := /bin/bash
+JOBS ?= $(shell awk -v cores="$$(nproc)" '/MemAvailable/ { m = int($$2 / 2097152); j = m < cores ? m : cores; print j < 1 ? 1 : j }' /proc/meminfo)
+
+# ThreadSanitizer stops with "unexpected memory mapping" where the kernel scatters addresses widely.
+FIXED_ADDRESSES = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+CMAKE_INPUTS := CMakeLists.txt CMakePresets.json FLOORS $(wildcard cmake/*.cmake)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup build demo test test-release test-asan test-tsan check format clean
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+setup: ## install missing Debian packages, make .venv with PyTorch
+	@tools/setup.sh
+
+build: build/build.ninja ## set up, then build build/jet and build/jet-train
+	cmake --build --preset release -j $(JOBS)
+
+demo: build ## build, then search for a faster hybrid of the small base model, into runs/demo
+	build/jet postnas models/base --recipe recipes/demo.toml --out runs/demo
+
+test: check test-release test-asan test-tsan ## everything that must hold: checks, tests, sanitizers
+
+test-release: build ## the tests, optimised, training and search included
+	ctest --preset release -LE checks
+
+test-asan: build-asan/build.ninja ## the torch-free tests under the address and undefined-behaviour sanitizers
+	cmake --build --preset asan -j $(JOBS)
+	ctest --preset asan
+
+test-tsan: build-tsan/build.ninja ## the torch-free tests under the thread sanitizer
+	cmake --build --preset tsan -j $(JOBS)
+	$(FIXED_ADDRESSES) ctest --preset tsan
+
+check: setup ## floors and format, without a build
+	tools/check_floors.py
+	tools/check_floors_test.py
+	tools/check_format.sh
+
+format: setup ## rewrite the sources as clang-format would have them
+	tools/check_format.sh --fix
+
+clean: ## remove what was built (.venv and runs stay)
+	rm -rf build build-asan build-tsan build-debug
+
+# CMake's own rules notice changed inputs, except the presets.
+build/build.ninja: $(CMAKE_INPUTS) | setup
+	cmake --preset release
+	@touch $@
+
+build-%/build.ninja: $(CMAKE_INPUTS) | setup
+	cmake --preset $*
+	@touch $@

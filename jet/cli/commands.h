@@ -1,0 +1,23 @@
+// The commands of `jet`: each adds itself to the parser and runs from its callback; main() catches what it throws.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace jet {
+
+void add_info_command(CLI::App& app);      // layers, parameters, cache by context
+void add_generate_command(CLI::App& app);  // text from a prompt
+void add_logits_command(CLI::App& app);    // a file of ids -> a file of logits
+void add_verify_command(CLI::App& app);    // a golden folder against the engine and the torch path
+void add_eval_command(CLI::App& app);      // accuracy per task, held-out loss per text
+void add_bench_command(CLI::App& app);     // tokens/s, and what fraction of the machine that is
+
+/// What main() returns where nothing was thrown: 0, or 1 where a check did not hold.
+inline int& exit_code() {
+  static int code = 0;
+  return code;
+}
+
+}  // namespace jet

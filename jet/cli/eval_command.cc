@@ -1,0 +1,113 @@
+// jet eval MODEL: accuracy with its standard error per task, and mean nats per token of each text's end.
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include <fmt/core.h>
+#include <CLI/CLI.hpp>
+
+#include "jet/base/file.h"
+#include "jet/base/progress.h"
+#include "jet/base/threads.h"
+#include "jet/cli/commands.h"
+#include "jet/eval/tasks.h"
+
+namespace jet {
+namespace {
+
+struct EvalOptions {
+  std::string model, tasks = "data/eval", by = "likelihood";
+  std::vector<std::string> texts;
+  int limit = 0, batch = 32, text_tokens = 2048, length = 256, threads = 0;
+  bool json = false;
+};
+
+/// The scorer, with a line of progress over the queries that it has seen.
+ScoreFn with_progress(ScoreFn score, Progress& progress) {
+  return [score = std::move(score), &progress, done = int64_t{0}](const std::vector<Query>& queries) mutable {
+    auto scores = score(queries);
+    progress.update(done += static_cast<int64_t>(queries.size()));
+    return scores;
+  };
+}
+
+TaskScore run_task(const EvalOptions& o, const std::string& file, const Tokenizer& tokenizer, Engine& engine) {
+  const Task task = load_task(file, tokenizer, o.limit);
+  Progress progress("eval " + task.name, static_cast<int64_t>(task.items.size()), "queries");
+  const Feed feed = o.by == "generation" ? Feed::step_by_step : Feed::at_once;
+  TaskScore score = score_task(task, with_progress(engine_scorer(engine, feed), progress), o.batch);
+  progress.finish();
+  return score;
+}
+
+/// Rows of the text's last documents, which training holds out; of a text that is one document, its first tokens.
+TokenBatch text_rows(const EvalOptions& o, const std::string& path, const Tokenizer& tokenizer) {
+  const int rows = std::max(1, o.text_tokens / o.length);
+  SourceConfig source;
+  source.name = std::filesystem::path(path).stem().string(), source.path = path;
+  const std::string text = read_file(path);
+  if (text.find("\n<|endoftext|>") != std::string::npos) {
+    const int64_t held_out = int64_t{rows} * o.length;
+    return Corpus::load(tokenizer, {source}, held_out, o.threads).held_out(source.name, rows, o.length);
+  }
+  auto ids = tokenizer.encode(text);
+  const int whole = static_cast<int>(std::min<size_t>(rows, ids.size() / o.length));
+  require(whole > 0, "{}: {} tokens do not fill one row of {}; lower --length", path, ids.size(), o.length);
+  ids.resize(static_cast<size_t>(whole) * o.length);
+  return {whole, o.length, std::move(ids), {}};
+}
+
+void print_score(const TaskScore& s) {
+  std::string groups;
+  if (s.by_n.size() > 1) {
+    for (const auto& [n, c] : s.by_n)
+      groups += fmt::format("  n={} {:.3f}", n, static_cast<double>(c.first) / c.second);
+  }
+  fmt::print("{:<16} {:.3f} +- {:.3f}  {:>6} items  {:.3f} nats/token{}\n", s.name, s.accuracy(), s.stderr_(), s.total,
+             s.nll, groups);
+}
+
+void run(EvalOptions o) {
+  require(o.length > 1 && o.text_tokens > 1, "--length {} and --text-tokens {} must be 2 or more", o.length,
+          o.text_tokens);
+  if (o.threads == 0) o.threads = default_threads();
+  const auto tokenizer = Tokenizer::load(o.model);
+  const auto engine = Engine::load(o.model, {.threads = o.threads});
+
+  Json report = {{"model", o.model}, {"by", o.by}, {"tasks", Json::object()}, {"loss", Json::object()}};
+  for (const auto& file : task_files(o.tasks)) {
+    const TaskScore score = run_task(o, file, tokenizer, *engine);
+    report["tasks"][score.name] = score.to_json();
+    if (!o.json) print_score(score);
+  }
+  for (const auto& path : o.texts) {
+    const TokenBatch rows = text_rows(o, path, tokenizer);
+    const double loss = held_out_loss(*engine, rows);
+    const std::string name = std::filesystem::path(path).stem().string();
+    report["loss"][name] = loss;
+    if (!o.json) fmt::print("{:<16} {:.3f} nats/token over {} tokens\n", name, loss, rows.ids.size());
+  }
+  if (o.json) fmt::print("{}\n", report.dump(2));
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& app) {
+  auto o = std::make_shared<EvalOptions>();
+  auto* c = app.add_subcommand("eval", "accuracy on tasks, and the loss on texts");
+  c->add_option("model", o->model, "model folder")->required();
+  c->add_option("--tasks", o->tasks, "folder of *.jsonl tasks, or one such file")->capture_default_str();
+  c->add_option("--text", o->texts, "text files to measure the loss on");
+  c->add_option("--text-tokens", o->text_tokens, "tokens of each text")->capture_default_str();
+  c->add_option("--length", o->length, "tokens a row of text")->capture_default_str();
+  c->add_option("--limit", o->limit, "items of each task (0: all)")->capture_default_str();
+  c->add_option("--by", o->by, "free answers by generation or by likelihood")
+      ->check(CLI::IsMember({"generation", "likelihood"}))
+      ->capture_default_str();
+  c->add_option("--batch", o->batch, "queries in flight")->capture_default_str();
+  c->add_option("--threads", o->threads, "0: all cores");
+  c->add_flag("--json", o->json, "print one JSON object");
+  c->callback([o] { run(*o); });
+}
+
+}  // namespace jet

@@ -1,0 +1,116 @@
+// jet info MODEL: what a model is made of, and what a token costs at each context length.
+#include <fmt/core.h>
+#include <CLI/CLI.hpp>
+
+#include <memory>
+
+#include "jet/base/progress.h"
+#include "jet/cli/commands.h"
+#include "jet/eval/speed.h"
+#include "jet/model/checkpoint.h"
+
+namespace jet {
+namespace {
+
+struct InfoOptions {
+  std::string model;
+  std::vector<int64_t> contexts;
+  bool json = false;
+};
+
+/// Bytes of the weights as stored; 0 where the folder holds a config.json only.
+int64_t stored_bytes(const std::string& folder) {
+  const std::string single = folder + "/model.safetensors";
+  if (!file_exists(single) && !file_exists(single + ".index.json")) return 0;
+  struct Nothing {};
+  ModelWeights<Nothing> w;
+  const Checkpoint c = Checkpoint::open(folder);
+  int64_t bytes = 0;
+  model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec&) {
+    bytes += static_cast<int64_t>(c.tensors.at(name).bytes.size());
+  });
+  return bytes;
+}
+
+/// "4 heads, 2 kv_heads, 64 head_dim": a mixer's sizes.
+std::string sizes_of(const MixerSpec& m) {
+  std::string text;
+  const Json j = mixer_to_json(m);
+  for (const char* key : {"heads", "kv_heads", "v_heads", "head_dim", "dk", "dv", "conv"}) {
+    if (j.contains(key)) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", key, j[key].get<int>());
+  }
+  return text;
+}
+
+struct Run {
+  int first, last;
+};
+
+/// Neighbouring layers with the same mixer.
+std::vector<Run> runs_of(const ModelSpec& s) {
+  std::vector<Run> runs;
+  for (int i = 0; i < s.n_layers(); ++i) {
+    const bool same = !runs.empty() && mixer_to_json(s.layers[runs.back().last]) == mixer_to_json(s.layers[i]);
+    if (same) {
+      runs.back().last = i;
+    } else {
+      runs.push_back({i, i});
+    }
+  }
+  return runs;
+}
+
+double flops(const ModelSpec& s, int64_t context) { return prefill_flops(s, context, 1); }
+
+Json to_json(const ModelSpec& s, int64_t weights, const std::vector<int64_t>& contexts) {
+  Json j = spec_to_json(s);
+  j["parameters"] = parameter_count(s);
+  j["weight_bytes"] = weights;
+  for (const int64_t n : contexts) {
+    j["contexts"].push_back({{"context", n}, {"cache_bytes", cache_bytes(s, n)}, {"flops_per_token", flops(s, n)}});
+  }
+  return j;
+}
+
+void print(const ModelSpec& s, int64_t weights, const std::vector<int64_t>& contexts) {
+  fmt::print("{} layers, hidden {}, MLP {}, vocabulary {} ({}), context {}\n", s.n_layers(), s.hidden_size,
+             s.intermediate_size, s.vocab_size, s.tie_word_embeddings ? "tied" : "untied", s.max_position_embeddings);
+  fmt::print("{} parameters", format_count(static_cast<double>(parameter_count(s))));
+  fmt::print("{}\n", weights > 0 ? fmt::format(", {:.1f} MB of weights", static_cast<double>(weights) * 1e-6)
+                                 : std::string(", no weights here"));
+  for (const Run& r : runs_of(s)) {
+    const std::string span = r.first == r.last ? std::to_string(r.first) : fmt::format("{}-{}", r.first, r.last);
+    fmt::print("  {:>7}  {:<16} {}\n", span, mixer_label(s.layers[r.first]), sizes_of(s.layers[r.first]));
+  }
+  fmt::print("{:>9}  {:>12}  {:>12}\n", "context", "cache MB", "MFLOP/token");
+  for (const int64_t n : contexts) {
+    fmt::print("{:>9}  {:>12.3f}  {:>12.1f}\n", n, static_cast<double>(cache_bytes(s, n)) * 1e-6, flops(s, n) * 1e-6);
+  }
+}
+
+void run(InfoOptions o) {
+  for (const int64_t n : o.contexts) require(n > 0, "--context {}: expected a positive number", n);
+  const ModelSpec spec = read_spec(o.model);
+  const int64_t weights = stored_bytes(o.model);
+  if (o.contexts.empty()) {
+    for (int64_t n = 1024; n <= 256 * 1024; n *= 2) o.contexts.push_back(n);
+  }
+  if (o.json) {
+    fmt::print("{}\n", to_json(spec, weights, o.contexts).dump(2));
+  } else {
+    print(spec, weights, o.contexts);
+  }
+}
+
+}  // namespace
+
+void add_info_command(CLI::App& app) {
+  auto o = std::make_shared<InfoOptions>();
+  auto* c = app.add_subcommand("info", "layers, parameters, cache and FLOPs by context (keys and values in bf16)");
+  c->add_option("model", o->model, "model folder (config.json is enough)")->required();
+  c->add_option("--context", o->contexts, "context lengths (default: 1024, 2048, .. 262144)");
+  c->add_flag("--json", o->json, "print one JSON object");
+  c->callback([o] { run(*o); });
+}
+
+}  // namespace jet

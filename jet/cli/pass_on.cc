@@ -1,0 +1,66 @@
+#include "jet/cli/pass_on.h"
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "jet/base/error.h"
+#include "jet/base/file.h"
+
+extern char** environ;
+
+namespace jet {
+
+bool is_train_command(const std::string& name) {
+  for (const auto& c : kTrainCommands) {
+    if (name == c.name) return true;
+  }
+  return false;
+}
+
+std::string train_program() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::string path = (self.parent_path() / "jet-train").string();
+  return !error && access(path.c_str(), X_OK) == 0 ? path : "";
+}
+
+namespace {
+
+// Threads of libtorch that wait for each other sleep instead of spinning: on a machine with other work on it that is
+// twice as fast, on an idle one it costs nothing to speak of.
+void let_waiting_threads_sleep() { setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0); }
+
+}  // namespace
+
+void become_train_program(char** argv) {
+  let_waiting_threads_sleep();
+  const std::string path = train_program();
+  require(!path.empty(), "'{}' needs the program jet-train beside jet; build the project with -DJET_TORCH=ON", argv[1]);
+  execv(path.c_str(), argv);
+  fail("{}: cannot be run: {}", path, std::strerror(errno));
+}
+
+int run_train_program(const std::vector<std::string>& arguments) {
+  let_waiting_threads_sleep();
+  const std::string path = train_program();
+  require(!path.empty(), "the program jet-train is not beside jet; build the project with -DJET_TORCH=ON");
+  std::vector<char*> argv = {const_cast<char*>(path.c_str())};
+  for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+  argv.push_back(nullptr);
+  std::fflush(stdout);
+  pid_t child = 0;
+  const int error = posix_spawn(&child, path.c_str(), nullptr, nullptr, argv.data(), environ);
+  require(error == 0, "{}: cannot be run: {}", path, std::strerror(error));
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) require(errno == EINTR, "{}: lost: {}", path, std::strerror(errno));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace jet

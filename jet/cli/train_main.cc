@@ -1,0 +1,112 @@
+// jet-train: the commands that need libtorch. `jet` runs it for them.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "jet/search/postnas.h"
+#include "jet/search/report.h"
+#include "jet/train/verify.h"
+
+namespace {
+
+using jet::fail;
+using jet::require;
+
+std::string typed(int argc, char** argv) {
+  std::string line = "jet";
+  for (int i = 1; i < argc; ++i) line += std::string(" ") + argv[i];
+  return line;
+}
+
+void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
+  auto* c = app.add_subcommand("postnas", "search a hybrid of BASE and distil it: all stages, resumable");
+  c->add_option("base", o.base, "folder of the pre-trained full-attention model")->required();
+  c->add_option("--recipe", o.recipe, "settings (TOML)")->required();
+  c->add_option("--out", o.out, "folder of the run: ledger, checkpoints, report, model")->required();
+  c->add_option("--only", o.only, "one stage: base supernet heat_map placement blocks dimensions distill final");
+  c->callback([&o] { jet::run_postnas(o); });
+}
+
+void add_verify(CLI::App& app) {
+  auto folder = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  auto* c = app.add_subcommand("verify", "the torch path against golden outputs and gradients");
+  c->add_option("golden", *folder, "folder with golden.safetensors, or of such folders")->required();
+  c->add_flag("--json", *json, "print JSON");
+  c->callback([folder, json] {
+    namespace fs = std::filesystem;
+    std::vector<std::string> folders;
+    require(fs::is_directory(*folder), "{}: no such folder", *folder);
+    if (fs::exists(*folder + "/golden.safetensors")) folders.push_back(*folder);
+    for (const auto& e : fs::directory_iterator(*folder))
+      if (fs::exists(e.path() / "golden.safetensors")) folders.push_back(e.path().string());
+    require(!folders.empty(), "{}: no golden.safetensors in it or in its folders", *folder);
+    std::sort(folders.begin(), folders.end());
+    int bad = 0;
+    jet::Json all = jet::Json::array();
+    for (const auto& f : folders) {
+      const bool block = jet::is_block_golden(f);
+      if (block && !jet::block_golden_is_known(f)) {
+        if (!*json) fmt::print("{:<44} skipped: no such block here\n", f);
+        continue;
+      }
+      for (const auto& k : block ? jet::verify_torch_block(f) : jet::verify_torch_model(f)) {
+        bad += !k.ok();
+        all.push_back({{"path", "torch"},
+                       {"folder", f},
+                       {"case", k.name},
+                       {"error", k.error},
+                       {"tolerance", k.tolerance},
+                       {"ok", k.ok()}});
+        if (!*json)
+          fmt::print("{:<4} torch  {:<60} {:.2e}  (at most {:.0e})\n", k.ok() ? "ok" : "BAD", f + ": " + k.name,
+                     k.error, k.tolerance);
+      }
+    }
+    if (*json) fmt::print("{}\n", all.dump(1));
+    require(bad == 0, "verify: {} of {} cases of the torch path are beyond their tolerance", bad, all.size());
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"jet-train: training and search (started by `jet`)", "jet"};
+  app.require_subcommand(1);
+  jet::PostnasOptions postnas;
+  postnas.command = typed(argc, argv);
+  add_postnas(app, postnas);
+  add_verify(app);
+
+  std::string model, recipe, out, student, run_folder;
+  auto* pretrain = app.add_subcommand("pretrain", "train a small full-attention base from nothing");
+  pretrain->add_option("tokenizer", model, "folder that holds the tokenizer (a model folder)")->required();
+  pretrain->add_option("--recipe", recipe, "settings (TOML)")->required();
+  pretrain->add_option("--out", out, "folder of the run")->required();
+  pretrain->callback([&] { jet::run_pretrain(model, recipe, out); });
+
+  auto* distill = app.add_subcommand("distill", "both distillation stages for a hybrid that exists");
+  distill->add_option("teacher", model, "folder of the full-attention model")->required();
+  distill->add_option("--student", student, "folder of the hybrid")->required();
+  distill->add_option("--recipe", recipe, "settings (TOML)")->required();
+  distill->add_option("--out", out, "folder of the run")->required();
+  distill->callback([&] { jet::run_distill(model, student, recipe, out); });
+
+  auto* report = app.add_subcommand("report", "write RUN/report.html again from RUN/report.json");
+  report->add_option("run", run_folder, "folder of a run")->required();
+  report->callback([&] {
+    const jet::Json j = jet::read_json(run_folder + "/report.json");
+    jet::write_report(run_folder, j);
+    fmt::print("{}\n{}/report.html\n", jet::gains_text(j), run_folder);
+  });
+
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::Success& e) { return app.exit(e); } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "jet: {}\n", e.what());
+  } catch (const jet::Error& e) { fmt::print(stderr, "jet: {}\n", e.what()); } catch (const c10::Error& e) {
+    fmt::print(stderr, "jet: libtorch: {}\n", e.what_without_backtrace());
+  } catch (const std::exception& e) { fmt::print(stderr, "jet: {}\n", e.what()); }
+  return 2;
+}

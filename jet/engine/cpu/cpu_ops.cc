@@ -1,0 +1,219 @@
+// Row-wise ops: each row is computed by itself.
+#include "jet/engine/cpu/cpu_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace jet {
+
+void CpuOps::begin(std::span<const Segment> segments) {
+  segments_ = segments;
+  total_rows_ = segments.empty() ? 0 : segments.back().first + segments.back().rows;
+  for (RopeTable& r : ropes_) r.values = {};
+}
+
+CpuTensor CpuOps::make(int64_t rows, Dims dims) {
+  CpuTensor t;
+  t.buffer = arena_.take(rows * dims.count());
+  t.data = t.buffer.data();
+  t.rows = rows;
+  t.stride = dims.count();
+  t.dims = dims;
+  return t;
+}
+
+CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
+  const Dims d = w.dims;  // [out, in]
+  require(x.dims.count() == d.inner, "linear: rows of {} numbers against a weight [{}, {}]", x.dims.count(), d.outer,
+          d.inner);
+  Tensor out = make(x.rows, Dims::of(d.outer));
+  if (x.rows == 0) return out;
+  MatmulTask task{.x = x.data, .n = x.rows, .x_stride = x.stride, .w = {w.dtype, w.data, d.outer, d.inner}};
+  task.bias = bias ? bias.floats() : nullptr;
+  task.out = out.data;
+  task.out_stride = out.stride;
+  // A part should take longer than waking a thread: 2^18 products, at least.
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 18) / (x.rows * d.inner));
+  parallel(d.outer, grain, [&](int64_t begin, int64_t end) {
+    MatmulTask part = task;
+    part.row_begin = begin;
+    part.row_end = end;
+    kernels_.matmul(part);
+  });
+  return out;
+}
+
+namespace {
+
+template <class T>
+void copy_row(const void* from, int64_t row, int64_t n, float* to) {
+  const T* p = static_cast<const T*>(from) + row * n;
+  for (int64_t c = 0; c < n; ++c) to[c] = to_float(p[c]);
+}
+
+}  // namespace
+
+CpuTensor CpuOps::embed(std::span<const int32_t> ids, const Weight& w) {
+  Tensor out = make(static_cast<int64_t>(ids.size()), Dims::of(w.dims.inner));
+  for (int64_t t = 0; t < out.rows; ++t) {
+    switch (w.dtype) {
+      case DType::bf16: copy_row<bf16>(w.data, ids[t], w.dims.inner, out.row(t)); break;
+      case DType::f16: copy_row<f16>(w.data, ids[t], w.dims.inner, out.row(t)); break;
+      default: copy_row<float>(w.data, ids[t], w.dims.inner, out.row(t));
+    }
+  }
+  return out;
+}
+
+CpuTensor CpuOps::last_rows(const Tensor& x) {
+  int64_t n = 0;
+  for (const Segment& s : segments_) n += s.wanted;
+  if (n == x.rows) return x;
+  Tensor out = make(n, x.dims);
+  int64_t at = 0;
+  for (const Segment& s : segments_) {
+    for (int64_t i = s.rows - s.wanted; i < s.rows; ++i) {
+      std::memcpy(out.row(at++), x.row(s.first + i), x.dims.count() * sizeof(float));
+    }
+  }
+  return out;
+}
+
+CpuTensor CpuOps::heads(const Tensor& x, int64_t n) {
+  const int64_t c = x.dims.count();
+  require(n > 0 && c % n == 0, "heads: {} numbers do not divide into {} heads", c, n);
+  Tensor out = x;
+  out.dims = Dims::of(n, c / n);
+  return out;
+}
+
+CpuTensor CpuOps::heads(const Weight& w, int64_t n) {
+  Tensor x;
+  x.data = const_cast<float*>(w.floats());
+  x.tokens = false;
+  x.dims = w.dims;
+  return heads(x, n);
+}
+
+CpuTensor CpuOps::flat(const Tensor& x) {
+  Tensor out = x;
+  out.dims = Dims::of(x.dims.count());
+  return out;
+}
+
+CpuTensor CpuOps::slice(const Tensor& x, int64_t begin, int64_t size) {
+  require(x.dims.rank == 1 && begin >= 0 && begin + size <= x.dims.inner, "slice: [{}, {}) of {} numbers", begin,
+          begin + size, x.dims.inner);
+  Tensor out = x;
+  out.data += begin;
+  out.dims = Dims::of(size);
+  return out;
+}
+
+CpuTensor CpuOps::repeat_heads(const Tensor& x, int64_t n) {
+  if (n == 1) return x;
+  const int64_t h = x.dims.outer, d = x.dims.inner;
+  Tensor out = make(x.rows, Dims::of(h * n, d));
+  for (int64_t t = 0; t < x.rows; ++t) {
+    for (int64_t i = 0; i < h * n; ++i) std::memcpy(out.row(t) + i * d, x.row(t) + i / n * d, d * sizeof(float));
+  }
+  return out;
+}
+
+template <class F>
+CpuTensor CpuOps::each_line(const Tensor& x, int64_t width, F&& f) {
+  const int64_t outer = x.dims.outer, inner = x.dims.inner;
+  Tensor out = make(x.rows, x.dims.rank == 1 ? Dims::of(width) : Dims::of(outer, width));
+  parallel(x.rows * outer, std::max<int64_t>(1, (1 << 14) / inner), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(x.row(i / outer) + i % outer * inner, out.data + i * width);
+  });
+  return out;
+}
+
+CpuTensor CpuOps::rms_norm(const Tensor& x, const Weight& w, float eps) {
+  const int64_t n = x.dims.inner;
+  require(!w || w.dims.count() == n, "rms_norm: {} weights for rows of {} numbers", w.dims.count(), n);
+  const float* weight = w ? w.floats() : nullptr;
+  return each_line(x, n, [&](const float* from, float* to) {
+    float squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t c = 0; c < n; ++c) squares += from[c] * from[c];
+    const float scale = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
+    for (int64_t c = 0; c < n; ++c) to[c] = from[c] * scale * (weight ? weight[c] : 1.0f);
+  });
+}
+
+CpuTensor CpuOps::layer_norm(const Tensor& x, float eps) {
+  const int64_t n = x.dims.inner;
+  return each_line(x, n, [&](const float* from, float* to) {
+    float mean = 0, variance = 0;
+    for (int64_t c = 0; c < n; ++c) mean += from[c];
+    mean /= static_cast<float>(n);
+    for (int64_t c = 0; c < n; ++c) variance += (from[c] - mean) * (from[c] - mean);
+    const float scale = 1.0f / std::sqrt(variance / static_cast<float>(n) + eps);
+    for (int64_t c = 0; c < n; ++c) to[c] = (from[c] - mean) * scale;
+  });
+}
+
+CpuTensor CpuOps::l2_norm(const Tensor& x, float eps) {
+  const int64_t n = x.dims.inner;
+  return each_line(x, n, [&](const float* from, float* to) {
+    float squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t c = 0; c < n; ++c) squares += from[c] * from[c];
+    const float scale = 1.0f / std::sqrt(squares + eps);
+    for (int64_t c = 0; c < n; ++c) to[c] = from[c] * scale;
+  });
+}
+
+CpuTensor CpuOps::sum_last(const Tensor& x) {
+  return each_line(x, 1, [n = x.dims.inner](const float* from, float* to) {
+    float sum = 0;
+    for (int64_t c = 0; c < n; ++c) sum += from[c];
+    *to = sum;
+  });
+}
+
+CpuTensor CpuOps::constant(const std::vector<float>& values) {
+  Tensor t = make(1, Dims::of(static_cast<int64_t>(values.size())));
+  std::copy(values.begin(), values.end(), t.data);
+  t.tokens = false;
+  return t;
+}
+
+CpuTensor CpuOps::map_output(std::span<MapInput> in, MapShape& shape) {
+  Dims d;
+  int64_t n = 0;
+  const auto widen = [](int64_t& size, int64_t other) {
+    require(size == other || size == 1 || other == 1, "map: sizes {} and {} do not broadcast", size, other);
+    size = std::max(size, other);
+  };
+  for (const MapInput& x : in) {
+    d.rank = std::max(d.rank, x.dims.rank);
+    widen(d.outer, x.dims.outer);
+    widen(d.inner, x.dims.inner);
+    require(n == 0 || x.rows == 0 || n == x.rows, "map: {} rows against {}", n, x.rows);
+    n = std::max(n, x.rows);
+  }
+  bool whole = true;
+  for (MapInput& x : in) {
+    x.inner = x.dims.inner == 1 ? 0 : 1;
+    x.outer = x.dims.outer == 1 ? 0 : x.dims.inner;
+    whole = whole && x.dims.outer == d.outer && x.dims.inner == d.inner;
+    shape.contiguous = &x == in.data() ? x.dims.inner == d.inner : shape.contiguous && x.dims.inner == d.inner;
+  }
+  const bool tokens = std::any_of(in.begin(), in.end(), [](const MapInput& x) { return x.rows > 0; });
+  Tensor out = make(tokens ? n : 1, d);
+  out.tokens = tokens;
+  shape.outer = whole ? 1 : d.outer;  // where nothing broadcasts, a row is one line
+  shape.inner = whole ? d.count() : d.inner;
+  if (whole) {
+    for (MapInput& x : in) x.inner = 1;
+  }
+  shape.contiguous = whole || shape.contiguous;
+  shape.lines = out.rows * shape.outer;
+  return out;
+}
+
+}  // namespace jet

@@ -1,0 +1,138 @@
+// The op set of jet/blocks/op_set.h on CPU cores. A pass is a ragged batch: rows of several sequences one after
+// another,
+//
+//   rows:      | A: 512 tokens | B: 1 | C: 1 |        Segment {sequence, first row, rows, position of the first row}
+//
+// Row-wise ops do not see segments; attention, recurrences, convolutions and shift walk them and read and write each
+// sequence's own stores.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "jet/base/threads.h"
+#include "jet/blocks/op_set.h"
+#include "jet/engine/cpu/cpu_tensor.h"
+#include "jet/engine/cpu/sequence_state.h"
+#include "jet/kernels/kernels.h"
+
+namespace jet {
+
+struct Segment {
+  SequenceState* sequence = nullptr;
+  int64_t first = 0, rows = 0;
+  int64_t start = 0;   // tokens that the sequence held before
+  int64_t wanted = 0;  // rows whose logits are wanted: 0, 1 (the last) or all
+};
+
+class CpuOps {
+ public:
+  using Tensor = CpuTensor;
+  using Weight = CpuWeight;
+  using State = CpuState;
+
+  CpuOps(ThreadPool& pool, Arena& arena) : pool_(pool), arena_(arena), kernels_(kernels()) {}
+  /// The pass's segments; they must stay until its end.
+  void begin(std::span<const Segment> segments);
+
+  Tensor linear(const Tensor& x, const Weight& w, const Weight& bias = {});
+  Tensor embed(std::span<const int32_t> ids, const Weight& w);
+  Tensor last_rows(const Tensor& x);
+  Tensor heads(const Tensor& x, int64_t n);
+  Tensor heads(const Weight& w, int64_t n);
+  Tensor flat(const Tensor& x);
+  Tensor slice(const Tensor& x, int64_t begin, int64_t size);
+  Tensor repeat_heads(const Tensor& x, int64_t n);
+  Tensor rms_norm(const Tensor& x, const Weight& w, float eps);
+  Tensor layer_norm(const Tensor& x, float eps);
+  Tensor l2_norm(const Tensor& x, float eps);
+  Tensor sum_last(const Tensor& x);
+  Tensor constant(const std::vector<float>& values);
+  Tensor rope(const Tensor& x, const Rope& r);
+  Tensor shift(const Tensor& x, State last);
+  Tensor short_conv(const Tensor& x, const Weight& w, const Weight& bias, State tail);
+  Tensor dynamic_conv(const Tensor& x, const Tensor& kernel, State tail);
+  Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, State keys,
+                   State values);
+  Tensor recurrence(const Recurrence<Tensor>& r, State state);
+
+  /// f on floats, over tensors and weights; sizes of 1 and missing leading sizes broadcast.
+  template <class F, class... X>
+  Tensor map(F f, const X&... x) {
+    std::array<MapInput, sizeof...(X)> in{input(x)...};
+    MapShape shape;
+    Tensor out = map_output(in, shape);
+    map_run(f, in, shape, out, std::make_index_sequence<sizeof...(X)>());
+    return out;
+  }
+
+ private:
+  struct MapInput {
+    const float* data = nullptr;
+    int64_t row = 0, outer = 0, inner = 0;  // strides
+    int64_t rows = 0;                       // 0: without tokens
+    Dims dims;
+  };
+  struct MapShape {
+    int64_t lines = 1, outer = 1, inner = 1;  // rows * outer lines of `inner` numbers
+    bool contiguous = false;                  // in every input
+  };
+  struct RopeTable {
+    Rope rope;
+    int64_t dim = 0;
+    std::vector<double> frequencies;
+    Buffer values;  // [rows, dim]: cosines, then sines; made once a pass
+  };
+
+  static MapInput input(const Tensor& x) {
+    return {x.data, x.tokens ? x.stride : 0, 0, 0, x.tokens ? x.rows : 0, x.dims};
+  }
+  static MapInput input(const Weight& w) { return {w.floats(), 0, 0, 0, 0, w.dims}; }
+  Tensor map_output(std::span<MapInput> in, MapShape& shape);
+
+  template <class F, size_t N, size_t... I>
+  void map_run(F& f, const std::array<MapInput, N>& in, const MapShape& s, const Tensor& out,
+               std::index_sequence<I...>) {
+    parallel(s.lines * s.inner, 1 << 13, [&](int64_t begin, int64_t end) {
+      for (int64_t at = begin; at < end;) {
+        const int64_t line = at / s.inner, j0 = at % s.inner, n = std::min(s.inner - j0, end - at);
+        const int64_t t = line / s.outer, i = line % s.outer;
+        const float* p[] = {in[I].data + t * in[I].row + i * in[I].outer + j0 * in[I].inner...};
+        float* o = out.data + at;
+        if (s.contiguous) {
+          for (int64_t j = 0; j < n; ++j) o[j] = f(p[I][j]...);
+        } else {
+          for (int64_t j = 0; j < n; ++j) o[j] = f(p[I][j * in[I].inner]...);
+        }
+        at += n;
+      }
+    });
+  }
+
+  /// As ThreadPool::parallel_for; by reference, so that nothing is allocated.
+  template <class F>
+  void parallel(int64_t n, int64_t grain, F&& f) {
+    pool_.parallel_for(n, grain, std::ref(f));
+  }
+  /// f(row of x [inner], row of out) for each line of the last dimension; out's lines hold `width` numbers.
+  template <class F>
+  Tensor each_line(const Tensor& x, int64_t width, F&& f);
+
+  Tensor make(int64_t rows, Dims dims);
+  std::vector<float>& fixed(const Segment& s, State state) { return s.sequence->stores[state.index].fixed; }
+  RowStore& rows(const Segment& s, State state) { return s.sequence->stores[state.index].rows; }
+  const float* rope_values(const Rope& r, int64_t dim);
+  void push_tail(const Tensor& x, State tail, int64_t width);
+  CpuTensor stored_rows(const Tensor& x, DType dtype);
+
+  ThreadPool& pool_;
+  Arena& arena_;
+  const Kernels& kernels_;
+  std::span<const Segment> segments_;
+  int64_t total_rows_ = 0;
+  std::vector<RopeTable> ropes_;
+};
+
+}  // namespace jet

@@ -1,0 +1,260 @@
+// Ops that see sequences: rotary positions, shifts, convolutions, attention, recurrences.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "jet/engine/cpu/cpu_ops.h"
+
+namespace jet {
+
+const float* CpuOps::rope_values(const Rope& r, int64_t dim) {
+  const auto same = [&](const RopeTable& t) {
+    return t.dim == dim && t.rope.theta == r.theta && t.rope.factor == r.factor &&
+           t.rope.low_freq_factor == r.low_freq_factor && t.rope.high_freq_factor == r.high_freq_factor &&
+           t.rope.original_context == r.original_context;
+  };
+  auto table = std::find_if(ropes_.begin(), ropes_.end(), same);
+  if (table == ropes_.end()) {
+    ropes_.push_back({r, dim, r.frequencies(static_cast<int>(dim)), {}});
+    table = ropes_.end() - 1;
+  }
+  if (!table->values) {
+    table->values = arena_.take(total_rows_ * dim);
+    const int64_t pairs = dim / 2;
+    for (const Segment& s : segments_) {
+      parallel(s.rows, 64, [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          float* row = table->values.data() + (s.first + t) * dim;
+          for (int64_t i = 0; i < pairs; ++i) {
+            const double angle = static_cast<double>(s.start + t) * table->frequencies[i];
+            row[i] = static_cast<float>(std::cos(angle));
+            row[pairs + i] = static_cast<float>(std::sin(angle));
+          }
+        }
+      });
+    }
+  }
+  return table->values.data();
+}
+
+CpuTensor CpuOps::rope(const Tensor& x, const Rope& r) {
+  const int64_t dim = x.dims.inner, pairs = dim / 2;
+  const float* values = rope_values(r, dim);  // [rows, dim]
+  Tensor out = make(x.rows, x.dims);
+  parallel(x.rows, std::max<int64_t>(1, (1 << 14) / x.dims.count()), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float *cosine = values + t * dim, *sine = cosine + pairs;
+      for (int64_t h = 0; h < x.dims.outer; ++h) {
+        const float* from = x.row(t) + h * dim;
+        float* to = out.row(t) + h * dim;
+        for (int64_t i = 0; i < pairs; ++i) {
+          const float a = from[i], b = from[pairs + i];
+          to[i] = a * cosine[i] - b * sine[i];
+          to[pairs + i] = b * cosine[i] + a * sine[i];
+        }
+      }
+    }
+  });
+  return out;
+}
+
+CpuTensor CpuOps::shift(const Tensor& x, State last) {
+  Tensor out = make(x.rows, x.dims);
+  const int64_t n = x.dims.count();
+  for (const Segment& s : segments_) {
+    std::vector<float>& before = fixed(s, last);
+    for (int64_t t = 0; t < s.rows; ++t) {
+      std::memcpy(out.row(s.first + t), t == 0 ? before.data() : x.row(s.first + t - 1), n * sizeof(float));
+    }
+    std::memcpy(before.data(), x.row(s.first + s.rows - 1), n * sizeof(float));
+  }
+  return out;
+}
+
+/// The tail [width, C] becomes the last `width` rows of (tail, x).
+void CpuOps::push_tail(const Tensor& x, State tail, int64_t width) {
+  const int64_t n = x.dims.count();
+  for (const Segment& s : segments_) {
+    float* rows_kept = fixed(s, tail).data();
+    const int64_t fresh = std::min(width, s.rows);
+    std::memmove(rows_kept, rows_kept + fresh * n, (width - fresh) * n * sizeof(float));
+    for (int64_t i = 0; i < fresh; ++i) {
+      std::memcpy(rows_kept + (width - fresh + i) * n, x.row(s.first + s.rows - fresh + i), n * sizeof(float));
+    }
+  }
+}
+
+CpuTensor CpuOps::short_conv(const Tensor& x, const Weight& w, const Weight& bias, State tail) {
+  const int64_t channels = x.dims.count(), width = w.dims.count() / channels;
+  const float *weight = w.floats(), *b = bias ? bias.floats() : nullptr;
+  Tensor out = make(x.rows, x.dims);
+  for (const Segment& s : segments_) {
+    const float* before = fixed(s, tail).data();  // [width, channels]
+    parallel(s.rows, std::max<int64_t>(1, (1 << 13) / channels), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        float* y = out.row(s.first + t);
+        for (int64_t c = 0; c < channels; ++c) y[c] = b ? b[c] : 0.0f;
+        for (int64_t j = 0; j < width; ++j) {
+          const int64_t at = t - width + 1 + j;
+          const float* u = at < 0 ? before + (width + at) * channels : x.row(s.first + at);
+          for (int64_t c = 0; c < channels; ++c) y[c] += weight[c * width + j] * u[c];
+        }
+      }
+    });
+  }
+  push_tail(x, tail, width);
+  return out;
+}
+
+CpuTensor CpuOps::dynamic_conv(const Tensor& x, const Tensor& kernel, State tail) {
+  const int64_t channels = x.dims.count(), width = kernel.dims.count() / channels;
+  Tensor out = make(x.rows, x.dims);
+  for (const Segment& s : segments_) {
+    const float* before = fixed(s, tail).data();  // [width, channels]
+    parallel(s.rows, std::max<int64_t>(1, (1 << 13) / channels), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        float* y = out.row(s.first + t);
+        const float* k = kernel.row(s.first + t);  // [channels, width]
+        for (int64_t c = 0; c < channels; ++c) y[c] = 0;
+        for (int64_t j = 0; j < width; ++j) {
+          const int64_t at = t - width + 1 + j;
+          const float* u = at < 0 ? before + (width + at) * channels : x.row(s.first + at);
+          for (int64_t c = 0; c < channels; ++c) y[c] += k[c * width + j] * u[c];
+        }
+      }
+    });
+  }
+  push_tail(x, tail, width);
+  return out;
+}
+
+/// x as the cache holds it: a chunk must see its own keys rounded as the next chunk will, or splits would differ.
+CpuTensor CpuOps::stored_rows(const Tensor& x, DType dtype) {
+  const int64_t n = x.dims.count();
+  if (dtype == DType::f32 && x.stride == n) return x;
+  Tensor out = make(x.rows, x.dims);
+  parallel(x.rows, std::max<int64_t>(1, (1 << 15) / n), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      if (dtype == DType::f32) {
+        std::memcpy(out.data + t * n, x.row(t), n * sizeof(float));
+      } else {
+        bf16* to = reinterpret_cast<bf16*>(out.data) + t * n;
+        for (int64_t c = 0; c < n; ++c) to[c] = to_bf16(x.row(t)[c]);
+      }
+    }
+  });
+  return out;
+}
+
+CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, State keys,
+                            State values) {
+  const int64_t kv_heads = k.dims.outer, dim = k.dims.inner, group = q.dims.outer / kv_heads;
+  const DType dtype = rows(segments_.front(), keys).dtype();
+  const int64_t number = static_cast<int64_t>(size_of(dtype)), row = kv_heads * dim * number;
+  const Tensor fresh_k = stored_rows(k, dtype), fresh_v = stored_rows(v, dtype);
+  const auto* k_bytes = reinterpret_cast<const std::byte*>(fresh_k.data);
+  const auto* v_bytes = reinterpret_cast<const std::byte*>(fresh_v.data);
+  Tensor out = make(q.rows, q.dims);
+  require(q.stride == out.stride, "attention: queries must be contiguous");
+
+  const int64_t block = std::max<int64_t>(1, 64 / group);  // tokens a task
+  const auto blocks = [&](const Segment& s) { return (s.rows + block - 1) / block; };
+  const auto attend = [&](const Segment& s, int64_t task) {
+    const int64_t head = task % kv_heads, first = task / kv_heads * block;
+    const RowStore &old_k = rows(s, keys), &old_v = rows(s, values);
+    KeySpan spans[3];
+    RowStore::Range kept[2];
+    int n = old_k.ranges(kept);
+    for (int i = 0; i < n; ++i) {
+      spans[i] = {old_k.row(kept[i].begin) + head * dim * number, old_v.row(kept[i].begin) + head * dim * number,
+                  kept[i].count};
+    }
+    spans[n++] = {k_bytes + s.first * row + head * dim * number, v_bytes + s.first * row + head * dim * number, s.rows};
+    const int64_t at = head * group * dim;
+    kernels_.attend({.q = q.row(s.first + first) + at,
+                     .out = out.row(s.first + first) + at,
+                     .q_stride = q.stride,
+                     .tokens = std::min(block, s.rows - first),
+                     .group = group,
+                     .dim = dim,
+                     .scale = shape.scale,
+                     .window = shape.window,
+                     .first_query = s.start + first,
+                     .first_key = s.start - old_k.kept(),
+                     .dtype = dtype,
+                     .spans = spans,
+                     .n_spans = n,
+                     .row_stride = kv_heads * dim});
+  };
+  // Tasks differ in length (later queries see more keys): each thread takes the next one when it is free.
+  int64_t tasks = 0, work = 0;
+  for (const Segment& s : segments_) {
+    tasks += blocks(s) * kv_heads;
+    work += s.rows * (rows(s, keys).kept() + s.rows) * q.dims.count();
+  }
+  std::atomic<int64_t> next{0};
+  parallel(work < (1 << 18) ? 1 : std::min<int64_t>(tasks, pool_.size()), 1, [&](int64_t, int64_t) {
+    for (int64_t i; (i = next.fetch_add(1)) < tasks;) {
+      for (const Segment& s : segments_) {
+        if (i < blocks(s) * kv_heads) {
+          attend(s, blocks(s) * kv_heads - 1 - i);
+          break;
+        }
+        i -= blocks(s) * kv_heads;
+      }
+    }
+  });
+  for (const Segment& s : segments_) {
+    rows(s, keys).append(k_bytes + s.first * row, s.rows);
+    rows(s, values).append(v_bytes + s.first * row, s.rows);
+  }
+  return out;
+}
+
+CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
+  const int64_t heads = r.q.dims.outer, K = r.q.dims.inner, V = r.v.dims.inner;
+  Tensor out = make(r.v.rows, r.v.dims);
+  const bool g_vector = r.g && r.g.dims.rank == 2;
+  const auto at = [](const Tensor& x, const Segment& s, int64_t offset) {
+    return x ? x.row(s.first) + offset : nullptr;
+  };
+  const auto stride = [](const Tensor& x) { return x.tokens ? x.stride : 0; };
+  // A head's columns do not meet: with few heads, they are shared out in whole cache lines.
+  const int64_t n_segments = static_cast<int64_t>(segments_.size());
+  const int64_t parts = n_segments * heads >= 2 * pool_.size() ? 1 : (V + 63) / 64, width = parts == 1 ? V : 64;
+  const int64_t task_work = std::max<int64_t>(1, total_rows_ * K * width / n_segments);
+  parallel(n_segments * heads * parts, std::max<int64_t>(1, (1 << 16) / task_work), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Segment& s = segments_[i / (heads * parts)];
+      const int64_t h = i / parts % heads, column = i % parts * width;
+      kernels_.recurrence({.q = at(r.q, s, h * K),
+                           .k = at(r.k, s, h * K),
+                           .v = at(r.v, s, h * V),
+                           .g = at(r.g, s, g_vector ? h * K : h),
+                           .beta = at(r.beta, s, h),
+                           .a = at(r.a, s, h * K),
+                           .b = at(r.b, s, h * K),
+                           .q_stride = stride(r.q),
+                           .k_stride = stride(r.k),
+                           .v_stride = stride(r.v),
+                           .g_stride = stride(r.g),
+                           .beta_stride = stride(r.beta),
+                           .a_stride = stride(r.a),
+                           .b_stride = stride(r.b),
+                           .g_vector = g_vector,
+                           .scale = r.scale,
+                           .out = at(out, s, h * V),
+                           .out_stride = out.stride,
+                           .state = fixed(s, state).data() + h * K * V,
+                           .tokens = s.rows,
+                           .K = K,
+                           .V = V,
+                           .column_begin = column,
+                           .column_end = std::min(V, column + width)});
+    }
+  });
+  return out;
+}
+
+}  // namespace jet

@@ -1,0 +1,150 @@
+#include "jet/engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "jet/engine/cpu/arena.h"
+#include "jet/engine/sampler.h"
+#include "jet/engine/test_models.h"
+
+namespace jet {
+namespace {
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) { return e.what(); }
+  return "";
+}
+
+TEST(Arena, MemoryComesBackAndIsPoisoned) {
+  Arena arena(true);
+  {
+    const Buffer a = arena.take(100), b = arena.take(50);
+    const Buffer c = a;
+    EXPECT_TRUE(std::isnan(a.data()[99]));
+    EXPECT_NE(a.data(), b.data());
+  }
+  const int64_t before = arena.allocations();
+  for (int i = 0; i < 5; ++i) {
+    const Buffer a = arena.take(90), b = arena.take(40);
+    a.data()[0] = 1;
+  }
+  EXPECT_EQ(arena.allocations(), before);
+  EXPECT_TRUE(std::isnan(arena.take(90).data()[0]));
+}
+
+TEST(Engine, RandomWeightsFollowTheSeed) {
+  const ModelSpec spec = test_models().front().spec;
+  const auto run = [&](uint64_t seed, DType type, int threads) {
+    const auto e = Engine::random(spec, seed, type, {.threads = threads, .poison = true});
+    EXPECT_EQ(e->options().threads, threads);
+    auto s = e->create();
+    return e->prefill(*s, test_ids(9, 1));
+  };
+  EXPECT_EQ(run(1, DType::bf16, 1), run(1, DType::bf16, 2));
+  EXPECT_NE(run(1, DType::bf16, 1), run(2, DType::bf16, 1));
+  for (const float x : run(3, DType::f32, 2)) EXPECT_TRUE(std::isfinite(x));
+  EXPECT_GT(Engine::random(spec, 1, DType::f32)->weight_bytes(), Engine::random(spec, 1, DType::bf16)->weight_bytes());
+  EXPECT_THROW(Engine::random(spec, 1, DType::u8), Error);
+  EXPECT_THROW(Engine::random(spec, 1, DType::f32, {.kv = DType::f16}), Error);
+  EXPECT_THROW(Engine::random(spec, 1, DType::f32, {.prefill_chunk = 0}), Error);
+}
+
+TEST(Engine, ObserverSeesEveryLayer) {
+  const auto e = Engine::random(test_models().back().spec, 1, DType::f32);
+  std::vector<std::string> seen;
+  e->observe([&](const char* name, int layer, std::span<const float> values) {
+    seen.push_back(fmt::format("{} {} {}", name, layer, values.size()));
+  });
+  auto s = e->create();
+  e->prefill(*s, test_ids(3, 1));
+  EXPECT_EQ(seen, (std::vector<std::string>{"hidden.embed -1 120", "hidden.layer 0 120", "hidden.layer 1 120",
+                                            "hidden.norm -1 120"}));
+}
+
+TEST(Sequence, RefusesForeignStates) {
+  TemporaryFolder folder;
+  const auto models = test_models();
+  const auto a = Engine::random(models[0].spec, 1, DType::f32), b = Engine::random(models[1].spec, 1, DType::f32);
+  const auto other_weights = Engine::random(models[0].spec, 2, DType::f32);
+  const auto other_kv = Engine::random(models[0].spec, 1, DType::f32, {.kv = DType::f32});
+  const std::string path = folder.path() + "/s.safetensors";
+  auto s = a->create();
+  a->prefill(*s, test_ids(5, 1), Want::nothing);
+  s->save(path);
+  EXPECT_NE(message_of([&] { b->create()->load(path); }).find("another model"), std::string::npos);
+  EXPECT_NE(message_of([&] { other_weights->create()->load(path); }).find("another model"), std::string::npos);
+  EXPECT_NE(message_of([&] { other_kv->create()->load(path); }).find("keeps f32"), std::string::npos);
+  auto t = a->create();
+  EXPECT_THROW(t->load(folder.path() + "/missing"), Error);
+  write_safetensors(path, {});
+  EXPECT_NE(message_of([&] { t->load(path); }).find("no saved sequence"), std::string::npos);
+  EXPECT_EQ(t->length(), 0);
+  EXPECT_THROW(t->read(0, "nothing"), Error);
+}
+
+TEST(Generate, StopsWhereItShould) {
+  ModelSpec spec = test_models().front().spec;
+  const auto prompt = test_ids(10, 1);
+  const auto plain = Engine::random(spec, 1, DType::f32);
+  const auto run = [&](Engine& e, GenerateOptions o, const std::function<bool(int32_t)>& f = {}) {
+    return generate(e, *e.create(), prompt, o, f);
+  };
+  const auto free = run(*plain, {.max_new_tokens = 8});
+  ASSERT_EQ(free.size(), 8u);
+  EXPECT_EQ(run(*plain, {.max_new_tokens = 0}).size(), 0u);
+  EXPECT_EQ(run(*plain, {.max_new_tokens = 1000}).size(), 96u - 10 + 1);  // the last token is made, not run
+  EXPECT_EQ(run(*plain, {.max_new_tokens = 8}, [](int32_t) { return false; }).size(), 1u);
+  EXPECT_THROW(generate(*plain, *plain->create(), {}, {}), Error);
+
+  spec.eos_token_id = {free[0]};
+  const auto ending = Engine::random(spec, 1, DType::f32);
+  EXPECT_EQ(run(*ending, {.max_new_tokens = 8}).size(), 0u);
+  EXPECT_EQ(run(*ending, {.max_new_tokens = 8, .ignore_eos = true}), free);
+  const GenerateOptions hot{.max_new_tokens = 20,
+                            .sampler = {.temperature = 1.5f, .top_k = 20, .top_p = 0.9f, .seed = 4}};
+  EXPECT_EQ(run(*plain, hot), run(*plain, hot));
+}
+
+TEST(Sampler, KeepsToItsRestrictions) {
+  std::vector<float> logits = {std::log(0.4f), std::log(0.3f), std::log(0.2f), std::log(0.1f)};
+  EXPECT_EQ(Sampler({}).sample(logits), 0);
+  EXPECT_EQ(Sampler({.temperature = 2, .top_k = 1}).sample(logits), 0);
+  const auto shares = [&](SamplerOptions o) {
+    Sampler s(o);
+    std::vector<double> n(4);
+    for (int i = 0; i < 20000; ++i) n[s.sample(logits)] += 1.0 / 20000;
+    return n;
+  };
+  const auto near = [](const std::vector<double>& a, const std::vector<double>& b) {
+    for (int i = 0; i < 4; ++i) EXPECT_NEAR(a[i], b[i], b[i] == 0 ? 0 : 0.015) << i;
+  };
+  near(shares({.temperature = 1}), {0.4, 0.3, 0.2, 0.1});
+  near(shares({.temperature = 0.5}), {16. / 30, 9. / 30, 4. / 30, 1. / 30});
+  near(shares({.temperature = 1, .top_k = 2}), {4. / 7, 3. / 7, 0, 0});
+  near(shares({.temperature = 1, .top_p = 0.71f}), {4. / 9, 3. / 9, 2. / 9, 0});
+  near(shares({.temperature = 1, .top_p = 0.01f}), {1, 0, 0, 0});
+  EXPECT_EQ(shares({.temperature = 1, .seed = 5}), shares({.temperature = 1, .seed = 5}));
+  EXPECT_NE(shares({.temperature = 1, .seed = 5}), shares({.temperature = 1, .seed = 6}));
+}
+
+TEST(Sampler, RefusesWhatItCannotUse) {
+  for (const SamplerOptions& o : {SamplerOptions{.temperature = -1},
+                                  {.temperature = NAN},
+                                  {.top_k = -1},
+                                  {.top_p = 0},
+                                  {.top_p = 1.1f},
+                                  {.top_p = NAN}}) {
+    EXPECT_THROW(Sampler{o}, Error);
+  }
+  const float bad[] = {1, NAN}, infinite[] = {1, INFINITY}, gone[] = {-INFINITY};
+  EXPECT_THROW(Sampler({}).sample({}), Error);
+  EXPECT_THROW(Sampler({}).sample(bad), Error);
+  EXPECT_THROW(Sampler({}).sample(infinite), Error);
+  EXPECT_THROW(Sampler({}).sample(gone), Error);
+}
+
+}  // namespace
+}  // namespace jet

@@ -1,0 +1,169 @@
+#include "jet/eval/machine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <sstream>
+#include <thread>
+
+#include "jet/base/error.h"
+
+namespace jet {
+namespace {
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Runs `work` once unmeasured, then `passes` times; `units` is what one pass does.
+Rate measure_rate(int passes, double units, const std::function<void()>& work) {
+  require(passes > 0, "a measurement of {} passes; it needs at least one", passes);
+  work();
+  std::vector<double> rates;
+  for (int i = 0; i < passes; ++i) rates.push_back(units / seconds_of(work));
+  return {median(rates), *std::max_element(rates.begin(), rates.end())};
+}
+
+/// Keeps a result alive that nobody reads.
+template <class T>
+void keep(const T& value) {
+  asm volatile("" : : "m"(value) : "memory");
+}
+
+// 64 bytes, two 32-byte or four 16-byte registers: GCC splits what the target does not have.
+typedef uint64_t Line __attribute__((vector_size(64)));
+constexpr int64_t kLineBytes = sizeof(Line);
+
+/// Four streams a thread keep more lines in flight than one prefetcher would.
+[[gnu::always_inline]] inline uint64_t sum_lines(const Line* p, int64_t lines) {
+  const int64_t quarter = lines / 4;
+  Line a{}, b{}, c{}, d{};
+  for (int64_t i = 0; i < quarter; ++i) {
+    a += p[i];
+    b += p[i + quarter];
+    c += p[i + 2 * quarter];
+    d += p[i + 3 * quarter];
+  }
+  a += b + c + d;
+  return a[0] ^ a[7];
+}
+
+// acc = acc * x + y, kChains independent chains of one register each: latency 4 times two ports needs 8 of them, and
+// AVX2 has 16 registers. x and y keep the values near 1 for ever.
+constexpr int kChains = 12;
+constexpr int64_t kRounds = 16'000'000;
+
+template <class V>
+[[gnu::always_inline]] inline void fma_chains(int64_t rounds) {
+  volatile float seed = 1;
+  const V x = V{} + 0.999f * seed, y = V{} + 0.001f * seed;
+  V acc[kChains];
+  for (int c = 0; c < kChains; ++c) acc[c] = V{} + seed * static_cast<float>(c);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) acc[c] = acc[c] * x + y;
+  }
+  V total{};
+  for (int c = 0; c < kChains; ++c) total += acc[c];
+  keep(total);
+}
+
+typedef float V4 __attribute__((vector_size(16)));
+typedef float V8 __attribute__((vector_size(32)));
+typedef float V16 __attribute__((vector_size(64)));
+
+struct Kernels {
+  int width;  // floats a register
+  void (*fma)(int64_t);
+  uint64_t (*sum)(const Line*, int64_t);
+};
+
+void fma_base(int64_t r) { fma_chains<V4>(r); }
+uint64_t sum_base(const Line* p, int64_t n) { return sum_lines(p, n); }
+
+#if defined(__x86_64__)
+[[gnu::target("avx2,fma")]] void fma_v3(int64_t r) { fma_chains<V8>(r); }
+[[gnu::target("avx2,fma")]] uint64_t sum_v3(const Line* p, int64_t n) { return sum_lines(p, n); }
+[[gnu::target("avx512f")]] void fma_v4(int64_t r) { fma_chains<V16>(r); }
+[[gnu::target("avx512f")]] uint64_t sum_v4(const Line* p, int64_t n) { return sum_lines(p, n); }
+#endif
+
+/// By hand and not by target_clones: its resolvers run before a sanitizer is ready.
+Kernels pick() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) return {16, fma_v4, sum_v4};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {8, fma_v3, sum_v3};
+#endif
+  return {4, fma_base, sum_base};
+}
+
+/// The first "key : value" of /proc/cpuinfo, empty where there is none.
+std::string cpuinfo(const std::string& key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind(key, 0) != 0) continue;
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos || line.find_first_not_of(" \t", key.size()) != colon) continue;
+    return line.substr(std::min(colon + 2, line.size()));
+  }
+  return {};
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  require(!values.empty(), "the median of no values");
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+Rate read_bandwidth(ThreadPool& pool, int64_t bytes, int passes) {
+  const int64_t threads = pool.size(), lines = bytes / kLineBytes / threads / 4 * 4;  // a thread
+  require(lines > 0, "a read of {} bytes by {} threads; give each at least {}", bytes, threads, 4 * kLineBytes);
+  const Kernels k = pick();
+  std::unique_ptr<Line[]> data(new Line[lines * threads]);
+  const auto each = [&](auto&& body) {
+    pool.parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) body(data.get() + t * lines);
+    });
+  };
+  // Written by the thread that reads it (pages come near it) and not zero (zero pages may all be one).
+  each([&](Line* mine) { std::fill_n(mine, lines, Line{1, 2, 3, 4, 5, 6, 7, 8}); });
+  return measure_rate(passes, static_cast<double>(lines * threads * kLineBytes),
+                      [&] { each([&](Line* mine) { keep(k.sum(mine, lines)); }); });
+}
+
+Rate fma_peak(ThreadPool& pool, int passes) {
+  const Kernels k = pick();
+  const double flops = 2.0 * k.width * kChains * static_cast<double>(kRounds) * pool.size();
+  return measure_rate(passes, flops, [&] {
+    pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end) { k.fma(kRounds * (end - begin)); });
+  });
+}
+
+std::string machine_name(int threads) {
+  std::string name = cpuinfo("model name");
+  if (name.empty()) name = "unknown processor";
+  name += fmt::format(", {} of {} cores", threads, std::max(1u, std::thread::hardware_concurrency()));
+  std::istringstream flags(cpuinfo("flags"));
+  const std::vector<std::string> have{std::istream_iterator<std::string>(flags), {}};
+  const std::pair<const char*, std::vector<const char*>> wanted[] = {
+      {"avx2", {"avx2"}},    {"avx512", {"avx512f"}}, {"bf16", {"avx512_bf16"}}, {"vnni", {"avx512_vnni", "avx_vnni"}},
+      {"amx", {"amx_tile"}},
+  };
+  std::string found;
+  for (const auto& [label, any] : wanted) {
+    const bool has = std::any_of(any.begin(), any.end(),
+                                 [&h = have](const char* f) { return std::find(h.begin(), h.end(), f) != h.end(); });
+    if (has) found += std::string(" ") + label;
+  }
+  return found.empty() ? name : name + "," + found;
+}
+
+}  // namespace jet

@@ -1,0 +1,59 @@
+#include "jet/kernels/kernels.h"
+
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "jet/base/error.h"
+#include "jet/kernels/isa.h"
+
+namespace jet {
+
+const std::vector<const Kernels*>& all_kernels() {
+  static const std::vector<const Kernels*> found = [] {
+    std::vector<const Kernels*> list;
+#ifdef JET_X86_LEVELS
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd")) {
+      list.push_back(&kernels_v4());
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
+      list.push_back(&kernels_v3());
+    }
+#endif
+    list.push_back(&kernels_base());
+    return list;
+  }();
+  return found;
+}
+
+Scratch::~Scratch() { std::free(data_); }
+
+float* Scratch::floats(int64_t n) {
+  if (n > size_) {
+    std::free(data_);
+    size_ = 0;
+    const size_t bytes = (static_cast<size_t>(n) * sizeof(float) + 63) / 64 * 64;
+    data_ = static_cast<float*>(std::aligned_alloc(64, bytes));
+    if (!data_) throw std::bad_alloc();
+    size_ = n;
+  }
+  return data_;
+}
+
+const Kernels& kernels() {
+  static const Kernels& chosen = []() -> const Kernels& {
+    const char* wanted = std::getenv("JET_ISA");
+    if (!wanted || !*wanted) return *all_kernels().front();
+    std::string known;
+    for (const Kernels* k : all_kernels()) {
+      if (std::string(wanted) == k->name) return *k;
+      known += std::string(known.empty() ? "" : ", ") + k->name;
+    }
+    fail("JET_ISA={}: this machine has no such instruction set (it has: {})", wanted, known);
+  }();
+  return chosen;
+}
+
+}  // namespace jet

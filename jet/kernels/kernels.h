@@ -1,0 +1,84 @@
+// Bricks of the CPU engine: a few loops in which all of its time goes. They are written once (*_bricks.h, over vectors
+// of kLanes floats) and compiled once for each instruction set (isa_*.cc); kernels() picks the best that this machine
+// runs. Sums are in fp32, and an element's order of summation depends on the shapes alone: a token's row comes out the
+// same whether it is computed by itself or among others.
+//
+// Every brick does its part of a job on one thread; the caller splits rows, heads or columns among threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "jet/tensor/dtype.h"
+
+namespace jet {
+
+struct Matrix {
+  DType dtype = DType::f32;  // f32, bf16 or f16
+  const void* data = nullptr;
+  int64_t rows = 0, cols = 0;
+};
+
+/// out[t, r] = sum_c x[t, c] w[r, c] + bias[r]  for r in [row_begin, row_end).
+/// Moves size_of(dtype) * rows * cols bytes of w for 2 * n * rows * cols FLOP.
+struct MatmulTask {
+  const float* x = nullptr;  // [n, cols], rows x_stride apart
+  int64_t n = 0, x_stride = 0;
+  Matrix w{};
+  const float* bias = nullptr;  // [rows] or null
+  float* out = nullptr;         // [n, rows], rows out_stride apart
+  int64_t out_stride = 0;
+  int64_t row_begin = 0, row_end = 0;
+};
+
+/// Consecutive tokens' keys and values of one head: token i at keys + i * row_stride.
+struct KeySpan {
+  const void* keys = nullptr;
+  const void* values = nullptr;
+  int64_t count = 0;
+};
+
+/// Causal softmax attention of `tokens` x `group` queries against one head of keys, blockwise with a running maximum.
+/// The query at position p sees the keys at (p - window, p], or [first_key, p] where window is 0.
+struct AttendTask {
+  const float* q = nullptr;  // [tokens, .., group, dim], tokens q_stride apart
+  float* out = nullptr;      // the same layout
+  int64_t q_stride = 0, tokens = 0, group = 1, dim = 0;
+  float scale = 1;
+  int64_t window = 0;
+  int64_t first_query = 0, first_key = 0;  // positions of the first token and of the first key
+  DType dtype = DType::f32;                // of keys and values: f32 or bf16
+  const KeySpan* spans = nullptr;          // oldest first, without gaps
+  int n_spans = 0;
+  int64_t row_stride = 0;  // in elements
+};
+
+/// jet/blocks/op_set.h's recurrence over `tokens` tokens of one head, columns [column_begin, column_end) of V: columns
+/// never meet, so a head can be split among threads. q, k, a, b, vector g: [K] a token; v, out: [V]; scalar g, beta:
+/// one.
+struct RecurrenceTask {
+  const float *q = nullptr, *k = nullptr, *v = nullptr;
+  const float *g = nullptr, *beta = nullptr, *a = nullptr, *b = nullptr;
+  // Floats between one token and the next. g_stride 0: the same decay for every token.
+  int64_t q_stride = 0, k_stride = 0, v_stride = 0, g_stride = 0, beta_stride = 0, a_stride = 0, b_stride = 0;
+  bool g_vector = false;
+  float scale = 1;
+  float* out = nullptr;
+  int64_t out_stride = 0;
+  float* state = nullptr;  // [K, V]
+  int64_t tokens = 0, K = 0, V = 0, column_begin = 0, column_end = 0;
+};
+
+struct Kernels {
+  const char* name;
+  void (*matmul)(const MatmulTask&);
+  void (*attend)(const AttendTask&);
+  void (*recurrence)(const RecurrenceTask&);
+};
+
+/// All that this machine runs, best first; the last one runs everywhere.
+const std::vector<const Kernels*>& all_kernels();
+/// The first of them, or the one that JET_ISA names.
+const Kernels& kernels();
+
+}  // namespace jet

@@ -1,0 +1,179 @@
+// Every instruction set's bricks against loops in double.
+#include "jet/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "jet/base/rng.h"
+
+namespace jet {
+namespace {
+
+std::vector<float> random_floats(int64_t n, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<float> v(n);
+  for (float& x : v) x = static_cast<float>(rng.normal());
+  return v;
+}
+
+class Bricks : public testing::TestWithParam<const Kernels*> {};
+INSTANTIATE_TEST_SUITE_P(, Bricks, testing::ValuesIn(all_kernels()), [](const auto& i) { return i.param->name; });
+
+TEST_P(Bricks, MatmulOfEveryType) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    for (const int64_t n : {1, 2, 3, 4, 5, 9}) {
+      for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {3, 5}, {70, 40}, {9, 2100}, {33, 64}}) {
+        const auto x = random_floats(n * (cols + 3), 1), bias = random_floats(rows, 2);
+        std::vector<float> w(rows * cols);
+        std::vector<uint16_t> half(rows * cols);
+        Rng rng(3);
+        for (int64_t i = 0; i < rows * cols; ++i) {
+          half[i] = static_cast<uint16_t>(rng.next());
+          if (dtype == DType::f16) half[i] &= i % 7 == 0 ? 0x83ff : 0xbfff;  // denormals among numbers below 2
+          if (dtype == DType::bf16) half[i] = to_bf16(static_cast<float>(rng.normal())).bits;
+          w[i] = dtype == DType::f32    ? static_cast<float>(rng.normal())
+                 : dtype == DType::bf16 ? to_float(bf16{half[i]})
+                                        : to_float(f16{half[i]});
+        }
+        const void* data = dtype == DType::f32 ? static_cast<const void*>(w.data()) : half.data();
+        std::vector<float> out(n * (rows + 1), 777);
+        GetParam()->matmul({.x = x.data(),
+                            .n = n,
+                            .x_stride = cols + 3,
+                            .w = {dtype, data, rows, cols},
+                            .bias = bias.data(),
+                            .out = out.data(),
+                            .out_stride = rows + 1,
+                            .row_begin = 0,
+                            .row_end = rows});
+        for (int64_t t = 0; t < n; ++t) {
+          for (int64_t r = 0; r < rows; ++r) {
+            double want = bias[r], size = 1;
+            for (int64_t c = 0; c < cols; ++c) {
+              want += double{x[t * (cols + 3) + c]} * w[r * cols + c];
+              size += std::abs(x[t * (cols + 3) + c] * w[r * cols + c]);
+            }
+            ASSERT_NEAR(out[t * (rows + 1) + r], want, 1e-6 * size)
+                << name_of(dtype) << " " << n << " " << t << "," << r;
+          }
+          ASSERT_EQ(out[t * (rows + 1) + rows], 777);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Bricks, F16InfinityAndNanSurvive) {
+  const uint16_t w[] = {0x7c00, 0xfc00, 0x7e00};
+  std::vector<uint16_t> matrix(3 * 32, 0);
+  for (int r = 0; r < 3; ++r) matrix[r * 32] = w[r];
+  std::vector<float> x(32, 1.0f), out(3);
+  GetParam()->matmul({x.data(), 1, 32, {DType::f16, matrix.data(), 3, 32}, nullptr, out.data(), 3, 0, 3});
+  EXPECT_EQ(out[0], INFINITY);
+  EXPECT_EQ(out[1], -INFINITY);
+  EXPECT_TRUE(std::isnan(out[2]));
+}
+
+void check_attend(const Kernels& kernels, DType dtype, int64_t tokens, int64_t group, int64_t dim, int64_t past,
+                  int64_t window) {
+  const int64_t n = past + tokens, stride = 2 * dim;  // two heads; this one is the second
+  auto k = random_floats(n * stride, 1), v = random_floats(n * stride, 2);
+  std::vector<bf16> kb(k.size()), vb(v.size());
+  for (size_t i = 0; i < k.size(); ++i) kb[i] = to_bf16(k[i]), vb[i] = to_bf16(v[i]);
+  if (dtype == DType::bf16) {
+    for (size_t i = 0; i < k.size(); ++i) k[i] = to_float(kb[i]), v[i] = to_float(vb[i]);
+  }
+  const auto q = random_floats(tokens * group * dim, 3);
+  std::vector<float> out(q.size());
+  const auto span = [&](int64_t begin, int64_t end) {
+    const int64_t at = begin * stride + dim;
+    return dtype == DType::bf16 ? KeySpan{kb.data() + at, vb.data() + at, end - begin}
+                                : KeySpan{k.data() + at, v.data() + at, end - begin};
+  };
+  const KeySpan spans[] = {span(0, past / 3), span(past / 3, past), span(past, n)};
+  kernels.attend({.q = q.data(),
+                  .out = out.data(),
+                  .q_stride = group * dim,
+                  .tokens = tokens,
+                  .group = group,
+                  .dim = dim,
+                  .scale = 0.7f,
+                  .window = window,
+                  .first_query = past,
+                  .first_key = 0,
+                  .dtype = dtype,
+                  .spans = spans,
+                  .n_spans = 3,
+                  .row_stride = stride});
+  for (int64_t i = 0; i < tokens * group; ++i) {
+    const int64_t p = past + i / group, low = window > 0 ? std::max<int64_t>(0, p - window + 1) : 0;
+    std::vector<double> want(dim);
+    double total = 0;
+    for (int64_t j = low; j <= p; ++j) {
+      double s = 0;
+      for (int64_t c = 0; c < dim; ++c) s += 0.7 * q[i * dim + c] * k[j * stride + dim + c];
+      total += std::exp(s);
+      for (int64_t c = 0; c < dim; ++c) want[c] += std::exp(s) * v[j * stride + dim + c];
+    }
+    for (int64_t c = 0; c < dim; ++c) ASSERT_NEAR(out[i * dim + c], want[c] / total, 2e-5) << i << "," << c;
+  }
+}
+
+TEST_P(Bricks, AttendIsSoftmaxOverWhatTheQuerySees) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    check_attend(*GetParam(), dtype, 1, 1, 6, 0, 0);
+    check_attend(*GetParam(), dtype, 150, 3, 40, 0, 0);
+    check_attend(*GetParam(), dtype, 5, 6, 64, 200, 0);
+    check_attend(*GetParam(), dtype, 1, 5, 70, 300, 0);
+    check_attend(*GetParam(), dtype, 150, 2, 8, 10, 20);
+    check_attend(*GetParam(), dtype, 3, 40, 16, 130, 1);
+    check_attend(*GetParam(), dtype, 7, 1, 10, 500, 90);
+  }
+}
+
+TEST_P(Bricks, RecurrenceInAllItsForms) {
+  const int64_t T = 20, K = 7, V = 75;
+  for (int form = 0; form < 6; ++form) {  // plain, constant decay, vector decay; delta, gated delta; dplr
+    auto q = random_floats(T * K, 1), k = random_floats(T * K, 2), v = random_floats(T * V, 3);
+    auto g = random_floats(T * K, 4), beta = random_floats(T, 5), a = random_floats(T * K, 6);
+    auto b = random_floats(T * K, 7), state = random_floats(K * V, 8);
+    for (float& x : g) x = -0.3f * std::abs(x);
+    for (auto* x : {&k, &a, &b, &beta}) {
+      for (float& e : *x) e *= 0.3f;
+    }
+    RecurrenceTask r{.q = q.data(), .k = k.data(), .v = v.data(), .q_stride = K, .k_stride = K, .v_stride = V};
+    if (form > 0 && form != 3) r.g = g.data(), r.g_stride = form == 1 ? 0 : K, r.g_vector = form == 2 || form == 5;
+    if (form == 3 || form == 4) r.beta = beta.data(), r.beta_stride = 1;
+    if (form == 5) r.a = a.data(), r.b = b.data(), r.a_stride = r.b_stride = K;
+    std::vector<float> out(T * V);
+    std::vector<double> s(state.begin(), state.end());
+    r.scale = 0.5f, r.out = out.data(), r.out_stride = V, r.state = state.data(), r.tokens = T, r.K = K, r.V = V;
+    for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 5}, {5, V}}) {
+      r.column_begin = begin, r.column_end = end;
+      GetParam()->recurrence(r);
+    }
+    for (int64_t t = 0; t < T; ++t) {
+      for (int64_t c = 0; c < V; ++c) {
+        double u = 0, o = 0;
+        for (int64_t i = 0; i < K; ++i) u += r.a ? a[t * K + i] * s[i * V + c] : 0;
+        for (int64_t i = 0; i < K; ++i) {
+          if (r.g) s[i * V + c] *= std::exp(double{g[t * r.g_stride + (r.g_vector ? i : 0)]});
+          s[i * V + c] += r.a ? b[t * K + i] * u : 0;
+        }
+        double write = v[t * V + c];
+        if (r.beta) {
+          for (int64_t i = 0; i < K; ++i) write -= s[i * V + c] * k[t * K + i];
+          write *= beta[t];
+        }
+        for (int64_t i = 0; i < K; ++i) s[i * V + c] += k[t * K + i] * write;
+        for (int64_t i = 0; i < K; ++i) o += 0.5 * q[t * K + i] * s[i * V + c];
+        ASSERT_NEAR(out[t * V + c], o, 2e-5) << "form " << form << " token " << t << " column " << c;
+      }
+    }
+    for (int64_t i = 0; i < K * V; ++i) ASSERT_NEAR(state[i], s[i], 2e-5) << "form " << form;
+  }
+}
+
+}  // namespace
+}  // namespace jet

@@ -1,0 +1,96 @@
+// Vectors of JET_LANES floats (GCC's vector extension: operators work lane by lane), loads that widen, sums, exp.
+// Part of bricks.h.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+namespace jet::JET_ISA_NAMESPACE {
+namespace {
+
+#define JET_INLINE [[gnu::always_inline]] inline
+
+constexpr int kLanes = JET_LANES;
+
+template <class T, int N>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(sizeof(T) * N), aligned(sizeof(T)), may_alias));
+};
+template <int N>
+using Floats = typename VectorOf<float, N>::type;
+using Vec = Floats<kLanes>;
+
+JET_INLINE Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+JET_INLINE void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+JET_INLINE Vec broadcast(float x) { return x - Vec{}; }
+
+JET_INLINE Vec load(const bf16* p) {
+  using Bits = typename VectorOf<uint32_t, kLanes>::type;
+  const auto half = *reinterpret_cast<const typename VectorOf<uint16_t, kLanes>::type*>(p);
+  const Bits bits = __builtin_convertvector(half, Bits) << 16;
+  Vec v;
+  std::memcpy(&v, &bits, sizeof(v));
+  return v;
+}
+
+// An f16's exponent and mantissa, moved to where fp32 has them, are the number times 2^-112, denormals included;
+// infinity and NaN then only lack the upper exponent bits.
+JET_INLINE Vec load(const f16* p) {
+  using Bits = typename VectorOf<uint32_t, kLanes>::type;
+  const auto half = *reinterpret_cast<const typename VectorOf<uint16_t, kLanes>::type*>(p);
+  const Bits wide = __builtin_convertvector(half, Bits);
+  const Bits shifted = (wide & 0x7fff) << 13;
+  Vec v;
+  std::memcpy(&v, &shifted, sizeof(v));
+  v *= 0x1p112f;
+  Bits bits;
+  std::memcpy(&bits, &v, sizeof(v));
+  bits |= (wide & 0x8000) << 16;
+  bits |= ((wide & 0x7c00) == 0x7c00) & 0x7f800000u;
+  std::memcpy(&v, &bits, sizeof(v));
+  return v;
+}
+
+// One step of summing lanes by halves, on two vectors at once. Each holds kLanes / GROUP sums of GROUP partial sums;
+// the result holds those of both, with half as many partial sums:   GROUP 4:  [a0 a1 a2 a3], [b0 b1 b2 b3] -> [a0+a2
+// a1+a3 b0+b2 b1+b3].
+template <int GROUP, int... I>
+JET_INLINE Vec fold(const Vec& a, const Vec& b, std::integer_sequence<int, I...>) {
+  constexpr int half = GROUP / 2;
+  return __builtin_shufflevector(a, b, (I / half * GROUP + I % half)...) +
+         __builtin_shufflevector(a, b, (I / half * GROUP + half + I % half)...);
+}
+
+/// out[i] = the sum of all lanes of v[i], N of them (a power of 2): pairs of vectors fold into one, a lone one with
+/// itself. Every sum is taken in the same order, whatever N is.
+template <int N, int GROUP = kLanes, int VECTORS = N>
+JET_INLINE void sums(const Vec (&v)[VECTORS], float* out) {
+  if constexpr (GROUP == 1) {
+    for (int i = 0; i < N; ++i) out[i] = v[i / kLanes][i % kLanes];
+  } else {
+    constexpr int half = (VECTORS + 1) / 2;
+    Vec next[half];
+    for (int i = 0; i < half; ++i) {
+      next[i] = fold<GROUP>(v[2 * i], v[VECTORS == 1 ? 0 : 2 * i + 1], std::make_integer_sequence<int, kLanes>());
+    }
+    sums<N, GROUP / 2>(next, out);
+  }
+}
+
+/// e^x for x <= 0, as the softmax needs it (Cephes expf: 2^n times a polynomial on |r| <= ln 2 / 2; relative error
+/// below 2e-7). Below -87 it stays at e^-87. NaN stays NaN.
+JET_INLINE float exp_negative(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
+  const float n = shifted - 12582912.0f;
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const uint32_t power = (std::bit_cast<uint32_t>(shifted) - 0x4b400000u + 127u) << 23;
+  return p * std::bit_cast<float>(power);
+}
+
+}  // namespace
+}  // namespace jet::JET_ISA_NAMESPACE

@@ -1,0 +1,43 @@
+// Which layers keep full attention, and which get a sliding window: the heat map, the beam, and what it is compared
+// with, all over one score: a path's accuracy on a task's items, ties broken by the answers' loss.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "jet/base/json.h"
+
+namespace jet {
+
+struct Score {
+  double accuracy = 0, nll = 0;
+  bool operator<(const Score& o) const { return accuracy != o.accuracy ? accuracy < o.accuracy : nll > o.nll; }
+};
+
+using LayerSet = std::set<int>;
+using ScoreLayers = std::function<Score(const LayerSet&)>;
+
+struct Selection {
+  LayerSet layers;
+  Score score;
+  int evaluations = 0;
+  Json trace = Json::array();  // beam: per depth, every candidate with its score and whether it was kept
+};
+
+/// The best `k` of `allowed`, by growing sets: every set of the beam is extended by every layer, the best `width` stay.
+Selection beam_search(const std::vector<int>& allowed, int k, int width, const ScoreLayers& score);
+/// All sets of k layers; `rank` is given a score and says how many sets are better.
+struct Exhaustive {
+  Selection best;
+  std::vector<Score> all;
+  int rank(const Score& s) const;
+};
+Exhaustive exhaustive_search(const std::vector<int>& allowed, int k, const ScoreLayers& score);
+
+/// k of `allowed`, evenly spaced: the middle of each of k equal parts.
+LayerSet uniform_layers(const std::vector<int>& allowed, int k);
+LayerSet random_layers(const std::vector<int>& allowed, int k, uint64_t seed, int draw);
+
+}  // namespace jet

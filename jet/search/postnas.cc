@@ -1,0 +1,79 @@
+#include "jet/search/postnas.h"
+
+#include <chrono>
+#include <cstdio>
+
+#include "jet/search/report.h"
+#include "jet/search/stages.h"
+
+namespace jet {
+
+namespace {
+
+// The result of an earlier stage, or an error that says which command makes it.
+Json need(const Run& run, const char* stage) {
+  require(run.ledger.has(stage), "stage '{}' has not run in {}: run it first, or leave out --only", stage,
+          run.ledger.folder());
+  return run.ledger.find(stage);
+}
+
+Placement placement_of(const Run& run) { return placement_from_json(need(run, "placement").at("chosen")); }
+
+struct Stage {
+  const char* name;
+  Json (*run)(Run&, Supernet&);
+};
+
+// In order; a stage reads what the ones before it left in the ledger.
+const Stage kStages[] = {
+    {"base", [](Run& r, Supernet&) { return measure_base(r); }},
+    {"supernet", [](Run& r, Supernet& net) { return train_supernet(r, net); }},
+    {"heat_map", [](Run& r, Supernet& net) { return heat_map(r, net); }},
+    {"placement", [](Run& r, Supernet& net) { return find_placement(r, net); }},
+    {"blocks", [](Run& r, Supernet&) { return select_block(r, placement_of(r)); }},
+    {"dimensions", [](Run& r, Supernet&) { return search_dimensions(r, placement_of(r), need(r, "blocks")); }},
+    {"distill",
+     [](Run& r, Supernet&) { return distill_stages(r, placement_of(r), need(r, "blocks"), need(r, "dimensions")); }},
+    {"final", [](Run& r, Supernet&) { return final_evaluation(r); }},
+};
+
+bool is_stage(const std::string& name) {
+  std::string known;
+  for (const auto& s : kStages) {
+    if (name == s.name) return true;
+    known += std::string(known.empty() ? "" : ", ") + s.name;
+  }
+  fail("--only {}: no such stage (known: {})", name, known);
+}
+
+}  // namespace
+
+void run_postnas(const PostnasOptions& o) {
+  if (!o.only.empty()) is_stage(o.only);
+  Run run(o.base, o.recipe, o.out);
+  Supernet net(run);
+  for (const Stage& stage : kStages) {
+    const std::string name = stage.name;
+    if (!o.only.empty() && name != o.only) {
+      // The search reads the trained branches, whichever stage is asked for.
+      if (name == "supernet" && (o.only == "heat_map" || o.only == "placement")) train_supernet(run, net);
+      continue;
+    }
+    const bool search = name == "supernet";  // its weights are needed below even where its result is known
+    if (run.ledger.has("seconds/" + name) && !search) continue;
+    const auto start = std::chrono::steady_clock::now();
+    const Json result = stage.run(run, net);
+    run.ledger.once(name, [&] { return result; });
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    run.ledger.once("seconds/" + name, [&] { return seconds; });
+    write_report(o.out, build_report(run.recipe, run.ledger, o.command));
+  }
+  const Json report = build_report(run.recipe, run.ledger, o.command);
+  write_report(o.out, report);
+  std::printf("%s\n", gains_text(report).c_str());
+  for (const auto& note : report.at("notes")) std::printf("- %s\n", note.get<std::string>().c_str());
+  std::printf("\nreport: %s/report.html\n", o.out.c_str());
+  if (run.ledger.has("final")) std::printf("model:  %s/model\n", o.out.c_str());
+}
+
+}  // namespace jet

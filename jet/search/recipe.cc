@@ -1,0 +1,51 @@
+#include "jet/search/recipe.h"
+
+#include <toml++/toml.h>
+#include <sstream>
+
+namespace jet {
+
+namespace {
+
+void check(const Recipe& r, const std::string& where) {
+  require(r.precision == "auto" || r.precision == "fp32" || r.precision == "bf16",
+          "{}: precision '{}' is unknown (known: auto, fp32, bf16)", where, r.precision);
+  require(!r.data.empty(), "{}: no [[data]] source", where);
+  require(r.threads >= 0, "{}: threads is {}, expected 0 (all) or more", where, r.threads);
+  require(r.placement.full >= 0 && r.placement.swa >= 0 && r.placement.beam >= 1,
+          "{}: placement: full and swa must not be negative, beam at least 1", where);
+  require(!r.blocks.kinds.empty() && !r.blocks.lrs.empty(), "{}: blocks: kinds and lrs must not be empty", where);
+  for (const auto& c : r.dimensions.candidates) {
+    require(c.size() == 3, "{}: dimensions: a candidate is [heads, dk, dv]", where);
+    const auto& first = r.dimensions.candidates.front();
+    require(int64_t{c[0]} * c[1] * c[2] == int64_t{first[0]} * first[1] * first[2],
+            "{}: dimensions: [{}] has another state size than [{}]", where, fmt::join(c, ", "), fmt::join(first, ", "));
+  }
+  const auto check_train = [&](const char* key, const TrainConfig& c) {
+    require(c.batch > 0 && c.length > 1 && c.tokens >= 0 && c.lr > 0 && c.warmup >= 0 && c.warmup < 1,
+            "{}: {}: batch, length and lr must be positive, tokens not negative, warmup in [0, 1)", where, key);
+  };
+  check_train("supernet.budget.align", r.supernet.budget.align);
+  check_train("supernet.budget.distill.train", r.supernet.budget.distill.train);
+  check_train("blocks.budget.align", r.blocks.budget.align);
+  check_train("blocks.budget.distill.train", r.blocks.budget.distill.train);
+  check_train("distill.stage1.train", r.distill.stage1.train);
+  check_train("distill.stage2.train", r.distill.stage2.train);
+  check_train("pretrain", r.pretrain);
+}
+
+}  // namespace
+
+Recipe read_recipe(const std::string& path) {
+  toml::table table;
+  try {
+    table = toml::parse(read_file(path), path);
+  } catch (const toml::parse_error& e) { fail("{}:{}: {}", path, e.source().begin.line, e.description()); }
+  std::stringstream text;
+  text << toml::json_formatter{table};
+  const auto recipe = from_json_fields<Recipe>(parse_json(text.str(), path), path);
+  check(recipe, path);
+  return recipe;
+}
+
+}  // namespace jet

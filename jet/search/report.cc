@@ -1,0 +1,178 @@
+#include "jet/search/report.h"
+
+#include <ATen/Config.h>
+#include <torch/version.h>
+
+#include <cmath>
+
+#include "jet/base/threads.h"
+#include "jet/eval/machine.h"
+#include "jet/search/stages.h"
+
+namespace jet {
+
+namespace {
+
+const char kPage[] =
+#include "report_html.inc"
+    ;
+
+Json gain(const std::string& step, const Json& row, const std::string& note = "") {
+  Json g = {{"step", step}, {"note", note}, {"loss", row.at("loss")}};
+  for (const char* task : {"recall", "mcq", "math"}) {
+    if (row.contains("accuracy") && row["accuracy"].contains(task)) g[task] = row["accuracy"][task];
+    if (row.contains("tasks") && row["tasks"].contains(task)) g[task] = row["tasks"][task].at("accuracy");
+  }
+  for (const char* key : {"cache_bytes", "decode_tps"})
+    if (row.contains(key)) g[key] = row[key];
+  return g;
+}
+
+// The speed of `evaluation` at the context where candidates were measured, where it has that point.
+void add_speed(Json& g, const Json& evaluation, int context) {
+  const Json& s = evaluation.at("speed");
+  for (size_t i = 0; i < s.at("contexts").size(); ++i) {
+    if (s["contexts"][i] != context) continue;
+    g["cache_bytes"] = s["cache_bytes"][i];
+    g["decode_tps"] = s["decode_tps"][i];
+  }
+}
+
+Json gains_table(const Recipe& recipe, const Ledger& ledger) {
+  Json rows = Json::array();
+  const Json base = ledger.find("base"), blocks = ledger.find("blocks"), dims = ledger.find("dimensions");
+  const Json distill = ledger.find("distill"), final = ledger.find("final");
+  if (base.is_null()) return rows;
+  rows.push_back(gain("base", base, "full attention everywhere"));
+  add_speed(rows.back(), base, recipe.dimensions.context);
+  if (!blocks.is_null()) {
+    const std::string branch = recipe.supernet.branch;
+    rows.push_back(gain("all-linear", blocks["all_linear"], branch + " in every layer"));
+    rows.push_back(gain("uniform", blocks["uniform"], branch + ", attention evenly spaced"));
+    for (const auto& c : blocks["candidates"])
+      if (c.at("kind") == branch)
+        rows.push_back(gain("+ placement", c, branch + ", attention where the search put it"));
+    if (!blocks["best_without_jet"].is_null()) {
+      const Json& b = blocks["best_without_jet"];
+      rows.push_back(gain("+ block", b, b.at("kind").get<std::string>()));
+    }
+    for (const auto& c : blocks["candidates"])
+      if (c.at("kind") == "jet") rows.push_back(gain("+ JetBlock", c));
+  }
+  if (!dims.is_null()) {
+    const Json& c = dims["chosen"];
+    rows.push_back(gain("+ dimensions", c,
+                        fmt::format("{}: {} heads, {} x {}", c.at("kind").get<std::string>(), c.at("heads").get<int>(),
+                                    c.at("dk").get<int>(), c.at("dv").get<int>())));
+  }
+  if (!distill.is_null()) {
+    rows.push_back(gain("+ stage 1", distill["stage1"]["result"], "MLPs frozen"));
+    if (final.is_null()) rows.push_back(gain("+ stage 2", distill["stage2"]["result"], "everything trained"));
+  }
+  if (!final.is_null()) {
+    rows.push_back(gain("+ stage 2", final, "everything trained; measured by generation in the engine"));
+    add_speed(rows.back(), final, recipe.dimensions.context);
+  }
+  return rows;
+}
+
+// A binomial accuracy of n items is uncertain by this much (one standard error).
+double uncertainty(double p, int n) { return std::sqrt(std::max(p * (1 - p), 1e-4) / std::max(n, 1)); }
+
+Json remarks(const Recipe& recipe, const Json& gains, const Json& placement) {
+  Json notes = Json::array();
+  notes.push_back(
+      fmt::format("One seed ({}) and {} items a task: differences under about {:.0f} points of accuracy are "
+                  "within the noise of the items alone.",
+                  recipe.seed, recipe.eval.items, 200 * uncertainty(0.5, recipe.eval.items)));
+  const auto find = [&](const std::string& step) {
+    for (const auto& g : gains)
+      if (g.at("step") == step) return g;
+    return Json();
+  };
+  const Json uniform = find("uniform"), placed = find("+ placement");
+  if (!uniform.is_null() && !placed.is_null()) {
+    const std::string task = recipe.placement.full_objective;
+    const double d = placed.value(task, 0.0) - uniform.value(task, 0.0);
+    const double noise = 2 * uncertainty(placed.value(task, 0.5), recipe.eval.items);
+    const char* verdict = d > noise ? "beats" : d < -noise ? "loses to" : "is level with";
+    notes.push_back(
+        fmt::format("After equal training, the searched placement {} the uniform one on {}: {:+.1f} points "
+                    "({:.1f} is two standard errors).",
+                    verdict, task, 100 * d, 100 * noise));
+  }
+  if (!placement.is_null() && placement.contains("exhaustive_rank")) {
+    notes.push_back(
+        fmt::format("The beam's placement ranks {} of {} under exhaustive search of the supernet; the uniform "
+                    "one ranks {}.",
+                    placement["exhaustive_rank"].get<int>(), placement["exhaustive_count"].get<int>(),
+                    placement["uniform_rank"].get<int>()));
+  }
+  notes.push_back(
+      "Speeds are medians on a shared machine and move by tens of per cent between runs; compare them within "
+      "this table only.");
+  return notes;
+}
+
+std::string replace_once(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  require(at != std::string::npos, "report page: placeholder {} is missing", from);
+  return text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& command) {
+  Json r = {{"title", recipe.title},
+            {"command", command},
+            {"machine", machine_name(recipe.threads > 0 ? recipe.threads : default_threads())},
+            {"seeds", {{"run", recipe.seed}}},
+            {"versions", {{"jet", JET_VERSION}, {"torch", TORCH_VERSION}, {"compiler", "gcc " __VERSION__}}},
+            {"recipe", to_json_fields(recipe)}};
+  Json seconds = Json::object();
+  const std::pair<const char*, const char*> sections[] = {
+      {"base", "base"},     {"supernet", "supernet"}, {"heat_map", "heat_map"},     {"placement", "placement"},
+      {"blocks", "blocks"}, {"distill", "distill"},   {"dimensions", "dimensions"}, {"final", "final"}};
+  for (const auto& [key, stage] : sections) {
+    if (ledger.has(key)) r[key] = ledger.find(key);
+    if (ledger.has(std::string("seconds/") + stage)) seconds[stage] = ledger.find(std::string("seconds/") + stage);
+  }
+  r["seconds"] = seconds;
+  r["gains"] = gains_table(recipe, ledger);
+  r["notes"] = remarks(recipe, r["gains"], ledger.find("placement"));
+  if (const Json final = ledger.find("final"), base = ledger.find("base"); !final.is_null() && !base.is_null()) {
+    r["layers"] = final["layers"];
+    r["speed"] = {
+        {"contexts", base["speed"]["contexts"]},
+        {"base", {{"decode_tps", base["speed"]["decode_tps"]}, {"cache_bytes", base["speed"]["cache_bytes"]}}},
+        {"hybrid", {{"decode_tps", final["speed"]["decode_tps"]}, {"cache_bytes", final["speed"]["cache_bytes"]}}}};
+  }
+  return r;
+}
+
+void write_report(const std::string& folder, const Json& report) {
+  write_file(folder + "/report.json", report.dump(1) + "\n");
+  std::string json = report.dump();
+  // "</script>" inside a string would end the page's script.
+  for (size_t at = 0; (at = json.find("</", at)) != std::string::npos; at += 3) json.replace(at, 2, "<\\/");
+  write_file(folder + "/report.html", replace_once(kPage, "/*REPORT_JSON*/null", json));
+}
+
+std::string gains_text(const Json& report) {
+  std::string out = fmt::format("{:<14} {:>7} {:>7} {:>7} {:>7} {:>10} {:>9}  {}\n", "step", "recall", "mcq", "math",
+                                "loss", "cache", "tok/s", "");
+  for (const auto& g : report.at("gains")) {
+    const auto percent = [&](const char* key) {
+      return g.contains(key) ? fmt::format("{:.1f}", 100 * g[key].get<double>()) : "-";
+    };
+    out +=
+        fmt::format("{:<14} {:>7} {:>7} {:>7} {:>7.3f} {:>10} {:>9}  {}\n", g.at("step").get<std::string>(),
+                    percent("recall"), percent("mcq"), percent("math"), g.at("loss").get<double>(),
+                    g.contains("cache_bytes") ? fmt::format("{:.0f} KiB", g["cache_bytes"].get<double>() / 1024) : "-",
+                    g.contains("decode_tps") ? fmt::format("{:.0f}", g["decode_tps"].get<double>()) : "-",
+                    g.at("note").get<std::string>());
+  }
+  return out;
+}
+
+}  // namespace jet

@@ -1,0 +1,18 @@
+// The report of a run: report.json (all figures) and report.html (one self-contained page, web/report.html around it).
+#pragma once
+
+#include <string>
+
+#include "jet/base/json.h"
+#include "jet/search/run.h"
+
+namespace jet {
+
+/// The sections that the run has so far -> the report's JSON, with gains table and remarks.
+Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& command);
+/// Writes report.json and report.html into the ledger's folder, or again from report.json alone.
+void write_report(const std::string& folder, const Json& report);
+/// The gains table as people read it in a terminal.
+std::string gains_text(const Json& report);
+
+}  // namespace jet

@@ -1,0 +1,159 @@
+#include "jet/search/run.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include "jet/base/threads.h"
+
+namespace jet {
+
+using at::Tensor;
+
+TorchBatch to_torch(const TokenBatch& b) {
+  const std::vector<int64_t> ids(b.ids.begin(), b.ids.end());
+  return {at::tensor(ids, at::kLong).view({b.batch, b.length}),
+          at::tensor(b.weights, at::kFloat).view({b.batch, b.length})};
+}
+
+namespace {
+
+Json identity(const std::string& base_folder, const Recipe& recipe) {
+  const std::string weights = base_folder + "/model.safetensors";
+  const uint64_t hash = file_exists(weights) ? hash64(read_file(weights)) : 0;
+  return {{"recipe", to_json_fields(recipe)}, {"base", fmt::format("{:016x}", hash)}};
+}
+
+at::ScalarType precision_of(const Recipe& r) {
+  if (r.precision == "fp32") return at::kFloat;
+  if (r.precision == "bf16") return at::kBFloat16;
+  return __builtin_cpu_supports("avx512bf16") ? at::kBFloat16 : at::kFloat;
+}
+
+int set_threads(const Recipe& r) {
+  const int n = r.threads > 0 ? r.threads : default_threads();
+  at::set_num_threads(n);
+  return n;
+}
+
+}  // namespace
+
+Run::Run(std::string folder, const std::string& recipe_path, const std::string& out)
+    : base_folder(std::move(folder)), recipe(read_recipe(recipe_path)), ledger(out, identity(base_folder, recipe)),
+      tokenizer(Tokenizer::load(base_folder)),
+      corpus(Corpus::load(tokenizer, recipe.data, recipe.held_out_tokens, set_threads(recipe))),
+      base(TorchModel::load(base_folder)) {
+  ops.compute = precision_of(recipe);
+  for (const auto& file : task_files(recipe.eval.tasks)) {
+    tasks.push_back(load_task(file, tokenizer, recipe.eval.items));
+    search_tasks.push_back(load_task(file, tokenizer, recipe.eval.search_items, recipe.eval.items));
+    require(!search_tasks.back().items.empty(), "{}: eval.items + eval.search_items asks for more items than there are",
+            file);
+  }
+}
+
+TorchBatch Run::batch(const std::string& stage, int64_t step, const TrainConfig& c) const {
+  return to_torch(corpus.train_batch(hash64(stage, recipe.seed), step, c.batch, c.length));
+}
+
+namespace {
+
+// Scores padded batches: hidden states of all rows, the head only where an answer is predicted.
+std::vector<QueryScore> score_queries(const TorchOps& ops, const std::vector<Query>& queries,
+                                      const Run::HiddenFn& hidden, const Tensor& head) {
+  const at::NoGradGuard no_grad;
+  int64_t longest = 0;
+  for (const auto& q : queries) longest = std::max<int64_t>(longest, static_cast<int64_t>(q.ids.size()) - 1);
+  const auto n = static_cast<int64_t>(queries.size());
+  std::vector<int64_t> ids(n * longest, 0), rows, targets;
+  for (int64_t i = 0; i < n; ++i) {
+    const auto& q = queries[i].ids;
+    std::copy(q.begin(), q.end() - 1, ids.begin() + i * longest);
+    for (size_t t = queries[i].from; t < q.size(); ++t) {
+      rows.push_back(i * longest + static_cast<int64_t>(t) - 1);
+      targets.push_back(q[t]);
+    }
+  }
+  const Tensor h = hidden(at::tensor(ids, at::kLong).view({n, longest})).flatten(0, 1);
+  const Tensor log_p = at::log_softmax(ops.linear(h.index_select(0, at::tensor(rows, at::kLong)), head), -1);
+  const Tensor best = log_p.argmax(-1), picked = log_p.gather(1, at::tensor(targets, at::kLong).unsqueeze(1));
+  std::vector<QueryScore> out(n);
+  int64_t row = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    for (size_t t = queries[i].from; t < queries[i].ids.size(); ++t, ++row) {
+      out[i].argmax.push_back(best[row].item<int32_t>());
+      out[i].logprob.push_back(picked[row][0].item<float>());
+    }
+    for (int32_t id : queries[i].alternatives) out[i].alternatives.push_back(log_p[row - 1][id].item<float>());
+  }
+  return out;
+}
+
+}  // namespace
+
+TaskScore Run::score(const Task& task, const HiddenFn& hidden, const Tensor& head) const {
+  return score_task(task, [&](const std::vector<Query>& q) { return score_queries(ops, q, hidden, head); });
+}
+
+Json Run::evaluate(const std::vector<Task>& which, const HiddenFn& hidden, const Tensor& head) const {
+  const at::NoGradGuard no_grad;
+  Json out = {{"tasks", Json::object()}, {"losses", Json::object()}};
+  for (const auto& t : which) out["tasks"][t.name] = score(t, hidden, head).to_json();
+  double sum = 0;
+  for (const auto& name : corpus.names()) {
+    const auto b = to_torch(corpus.held_out(name, recipe.eval.held_out_rows, recipe.eval.held_out_length));
+    const double loss = next_token_loss(ops, hidden(b.ids), head, b.ids, at::ones_like(b.weights)).item<double>();
+    out["losses"][name] = loss;
+    sum += loss;
+  }
+  out["loss"] = sum / static_cast<double>(corpus.names().size());
+  return out;
+}
+
+Json Run::evaluate(const std::vector<Task>& which, const TorchModel& m) {
+  return evaluate(
+      which, [&](const Tensor& ids) { return forward_with(ops, m, ids, own_mixers(ops, m)); }, head_of(m));
+}
+
+const Attention::Config& attention_of(const ModelSpec& spec, int layer) {
+  const auto* a = std::get_if<Attention::Config>(&spec.layers[layer]);
+  require(a != nullptr, "layer {} of the base is {}: PostNAS starts from a model with attention in every layer", layer,
+          mixer_label(spec.layers[layer]));
+  return *a;
+}
+
+MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims) {
+  const int heads = dims.empty() ? a.heads : dims[0];
+  const int dk = dims.empty() ? a.head_dim : dims[1], dv = dims.empty() ? a.head_dim : dims[2];
+  Json j = {{"kind", kind}, {"heads", heads}, {"dk", dk}, {"dv", dv}};
+  if (kind == "gla") j["kv_heads"] = heads;
+  if (kind == "gated_delta_net") j["v_heads"] = heads;
+  if (kind == "mamba2") j["groups"] = heads;  // a B and a C for every head, as attention has
+  if (kind == "jet") j["generator"] = std::max(1, heads * dv / 8);
+  return mixer_from_json(j, "mixer");
+}
+
+TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed) {
+  require(layers.size() == base.spec.layers.size(), "make_student: {} layers for a base of {}", layers.size(),
+          base.spec.layers.size());
+  TorchModel student = base;
+  student.spec.layers = layers;
+  for (int i = 0; i < base.spec.n_layers(); ++i) {
+    if (std::holds_alternative<Attention::Config>(layers[i])) continue;
+    auto& w = student.weights.layers[i].mixer;
+    w = random_mixer(layers[i], base.spec.hidden_size, seed, fmt::format("layer {} ", i));
+    inherit_attention(attention_of(base.spec, i), base.weights.layers[i].mixer, layers[i], base.spec.hidden_size, w);
+  }
+  return student;
+}
+
+NamedTensors own_parameters(TorchModel& m, const std::function<bool(const std::string&)>& wanted) {
+  NamedTensors own;
+  model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec&) {
+    if (!wanted(name)) return;
+    t = t.detach().clone();
+    own.emplace_back(name, t);
+  });
+  return own;
+}
+
+}  // namespace jet

@@ -1,0 +1,61 @@
+// What all stages of one run share: the base (teacher), its tokenizer, the texts and items, the ledger; and the few
+// verbs that every stage uses.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "jet/data/corpus.h"
+#include "jet/eval/tasks.h"
+#include "jet/search/ledger.h"
+#include "jet/search/recipe.h"
+#include "jet/train/distill.h"
+
+namespace jet {
+
+/// A batch as tensors: ids [B, T] int64, weights [B, T].
+struct TorchBatch {
+  at::Tensor ids, weights;
+};
+TorchBatch to_torch(const TokenBatch& b);
+
+struct Run {
+  Run(std::string base_folder, const std::string& recipe_path, const std::string& out);
+
+  std::string base_folder;
+  Recipe recipe;
+  Ledger ledger;
+  Tokenizer tokenizer;
+  Corpus corpus;
+  TorchModel base;
+  std::vector<Task> search_tasks, tasks;  // small sets for the search, larger ones for reported figures; disjoint
+  TorchOps ops;
+
+  TorchBatch batch(const std::string& stage, int64_t step, const TrainConfig& c) const;
+  std::string checkpoint(const std::string& name) const {
+    return ledger.folder() + "/checkpoints/" + name + ".safetensors";
+  }
+
+  /// {"tasks": {name: score}, "loss": mean held-out nats, "losses": {source: nats}} of a forward pass ids -> hidden.
+  using HiddenFn = std::function<at::Tensor(const at::Tensor& ids)>;
+  TaskScore score(const Task& task, const HiddenFn& hidden, const at::Tensor& head) const;
+  Json evaluate(const std::vector<Task>& which, const HiddenFn& hidden, const at::Tensor& head) const;
+  Json evaluate(const std::vector<Task>& which, const TorchModel& m);
+};
+
+/// The attention of a base's layer, or an error that says which layer has none.
+const Attention::Config& attention_of(const ModelSpec& spec, int layer);
+
+/// A mixer of `kind` in the place of attention `a`: as many heads, dk = dv = head_dim, or the given [heads, dk, dv].
+MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims = {});
+
+/// The base with other mixers: attention layers (full or windowed) keep the base's weights; linear ones start from the
+/// attention that they replace. Everything is shared with the base until it is trained.
+TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed);
+
+/// Gives a student tensors of its own for `names` (a predicate on parameter names) and returns them.
+NamedTensors own_parameters(TorchModel& m, const std::function<bool(const std::string&)>& wanted);
+
+}  // namespace jet

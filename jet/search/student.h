@@ -1,0 +1,35 @@
+// Training a student (the base with other mixers) against the base: alignment, distillation, and their losses.
+#pragma once
+
+#include "jet/search/run.h"
+
+namespace jet {
+
+bool is_mixer_parameter(const std::string& name);
+
+/// Sets the output projection of the student's mixers in `layers` to the ridge regression of the teacher's mixer
+/// outputs on what the mixers feed it: min |Z W^T - Y*|^2 + ridge |W|^2 over one batch of the stream.
+void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, const std::string& stream,
+                 const TrainConfig& c);
+
+/// Mean feature loss of the student's mixers in `layers`, each fed by the teacher's hidden states of that layer.
+at::Tensor align_loss(Run& run, const TorchModel& student, const std::vector<int>& layers, const std::string& stream,
+                      int64_t step, const TrainConfig& c);
+
+/// feature_weight * mean feature loss over `layers` + kl_weight * KL.
+at::Tensor distill_loss(Run& run, const DistillConfig& c, const Trace& teacher, const Trace& student,
+                        const std::vector<int>& layers, const at::Tensor& head, const at::Tensor& weights);
+
+/// What of a student is trained.
+enum class Scope { new_mixers, all_mixers, everything };
+
+/// End-to-end distillation of `student` in place; resumable under `name`.
+TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope);
+
+/// A candidate: its layers trained on the candidates' common budget, then evaluated on the reported items. Returns
+/// {"tasks", "loss", "train", "decode_tps", "cache_bytes", ...}; the student itself can be had again with
+/// load_candidate.
+Json train_candidate(Run& run, const std::string& name, const std::vector<MixerSpec>& layers, double lr);
+TorchModel load_candidate(Run& run, const std::string& name, const std::vector<MixerSpec>& layers, double lr);
+
+}  // namespace jet

@@ -1,0 +1,91 @@
+#include "jet/search/supernet.h"
+
+#include "jet/search/student.h"
+
+namespace jet {
+
+using at::Tensor;
+
+std::string to_string(const Path& p) {
+  std::string s;
+  for (Branch b : p) s += static_cast<char>(b);
+  return s;
+}
+
+namespace {
+
+TorchModel with_every_layer(const Run& run, const std::function<MixerSpec(const Attention::Config&)>& f) {
+  std::vector<MixerSpec> layers;
+  for (int i = 0; i < run.base.spec.n_layers(); ++i) layers.push_back(f(attention_of(run.base.spec, i)));
+  return make_student(run.base, layers, run.recipe.seed);
+}
+
+}  // namespace
+
+Supernet::Supernet(Run& run) : run_(run) {
+  linear_ =
+      with_every_layer(run, [&](const Attention::Config& a) { return make_mixer(run.recipe.supernet.branch, a); });
+  window_ = with_every_layer(run, [&](Attention::Config a) {
+    a.window = run.recipe.placement.window;
+    return MixerSpec(a);
+  });
+  trained_ = own_parameters(linear_, is_mixer_parameter);
+}
+
+Tensor Supernet::mixer(const Path& path, int layer, const Tensor& h) {
+  const TorchModel& m = path[layer] == Branch::linear ? linear_ : path[layer] == Branch::swa ? window_ : run_.base;
+  return own_mixers(run_.ops, m)(layer, h);
+}
+
+// A random path: the number of full layers is uniform in 0..L/2, so that sparse paths, which are searched, are common.
+Tensor Supernet::path_loss(int64_t step) {
+  const DistillConfig& c = run_.recipe.supernet.budget.distill;
+  const auto b = run_.batch("supernet paths", step, c.train);
+  Rng rng(run_.recipe.seed, fmt::format("path {}", step));
+  Path path(layers(), Branch::linear);
+  for (auto full = rng.below(layers() / 2 + 1); full > 0; --full) path[rng.below(layers())] = Branch::full;
+  const Trace teacher = teach(run_.ops, run_.base, b.ids);
+  Trace student;
+  forward_with(
+      run_.ops, run_.base, b.ids, [&](int l, const Tensor& h) { return mixer(path, l, h); }, &student);
+  std::vector<int> linear;
+  for (int l = 0; l < layers(); ++l)
+    if (path[l] == Branch::linear) linear.push_back(l);
+  return distill_loss(run_, c, teacher, student, linear, head_of(run_.base), b.weights);
+}
+
+Json Supernet::train() {
+  const BudgetConfig& budget = run_.recipe.supernet.budget;
+  std::vector<int> all;
+  for (int l = 0; l < layers(); ++l) all.push_back(l);
+  Json out = {{"tokens", 0}, {"curve", Json::array()}};
+  fit_outputs(run_, linear_, all, "supernet fit", budget.align);
+  if (budget.align.tokens > 0) {
+    const auto r = jet::train(
+        {"supernet: alignment", run_.checkpoint("supernet-align"), budget.align, trained_,
+         [&](int64_t step) { return align_loss(run_, linear_, all, "supernet align", step, budget.align); }});
+    out["align"] = to_json(r);
+  }
+  const auto r = jet::train({"supernet: random paths", run_.checkpoint("supernet"), budget.distill.train, trained_,
+                             [&](int64_t step) { return path_loss(step); }});
+  require(!r.diverged, "supernet: the loss stopped being finite after {} tokens; lower supernet.budget.*.lr", r.tokens);
+  out.update(to_json(r));
+  out["tokens"] = r.tokens + budget.align.tokens;
+  out["lr"] = budget.distill.train.lr;
+  return out;
+}
+
+Json Supernet::score(const Path& path, const std::string& task) {
+  return run_.ledger.once("supernet/" + to_string(path) + "/" + task, [&] {
+    for (const auto& t : run_.search_tasks) {
+      if (t.name != task) continue;
+      const auto hidden = [&](const Tensor& ids) {
+        return forward_with(run_.ops, run_.base, ids, [&](int l, const Tensor& h) { return mixer(path, l, h); });
+      };
+      return run_.score(t, hidden, head_of(run_.base)).to_json();
+    }
+    fail("no task '{}' in {}", task, run_.recipe.eval.tasks);
+  });
+}
+
+}  // namespace jet

@@ -1,0 +1,32 @@
+// The supernet (Jet-Nemotron section 2.2): beside every attention layer stands a linear branch that starts from the
+// attention's own q, k, v, o. The base is frozen. A path names one branch per layer; each step trains a random path.
+#pragma once
+
+#include "jet/search/run.h"
+
+namespace jet {
+
+enum class Branch : char { full = 'F', swa = 'S', linear = 'L' };
+
+/// One branch per layer; "FLLLSLLL" as text.
+using Path = std::vector<Branch>;
+std::string to_string(const Path& p);
+
+class Supernet {
+ public:
+  explicit Supernet(Run& run);
+  /// Alignment of all linear branches, then random paths by feature and KL loss. Resumable; {"curve", "tokens", ...}.
+  Json train();
+  /// A path's score on one of the run's search tasks: {"accuracy", "nll", ...}; remembered in the ledger.
+  Json score(const Path& path, const std::string& task);
+  int layers() const { return run_.base.spec.n_layers(); }
+
+ private:
+  at::Tensor mixer(const Path& path, int layer, const at::Tensor& h);
+  at::Tensor path_loss(int64_t step);
+  Run& run_;
+  TorchModel linear_, window_;  // the base with a linear branch, or a sliding window, in every layer
+  NamedTensors trained_;
+};
+
+}  // namespace jet

@@ -1,0 +1,186 @@
+#include "jet/text/utf8.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "jet/base/error.h"
+
+namespace jet {
+namespace {
+
+constexpr int kAlphabetEnd = 0x144;
+
+struct ByteAlphabet {
+  std::array<int, 256> code_of{};
+  std::array<int, kAlphabetEnd> byte_of{};
+};
+
+constexpr ByteAlphabet make_alphabet() {
+  ByteAlphabet a;
+  for (int& b : a.byte_of) b = -1;
+  int next = 256;
+  for (int b = 0; b < 256; ++b) {
+    const bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+    const int code = printable ? b : next++;
+    a.code_of[b] = code;
+    a.byte_of[code] = b;
+  }
+  return a;
+}
+
+constexpr ByteAlphabet kAlphabet = make_alphabet();
+
+int byte_at(std::string_view text, size_t i) { return static_cast<unsigned char>(text[i]); }
+
+/// Decomposes `text`, puts the marks of every character in canonical order and composes again. The order is made by a
+/// sort: utf8proc's own exchange of neighbours takes quadratic time on a long run of marks.
+void append_nfc(std::string& out, std::string_view text) {
+  std::vector<utf8proc_int32_t> codes;
+  int boundary = 0;
+  for (size_t at = 0; at < text.size();) {
+    const int n = utf8_length(text, at);
+    const auto code = static_cast<utf8proc_int32_t>(utf8_code_point(text, at, n));
+    constexpr auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    std::array<utf8proc_int32_t, 32> parts;
+    const auto count = utf8proc_decompose_char(code, parts.data(), parts.size(), options, &boundary);
+    require(count >= 0 && count <= 32, "cannot decompose U+{:04X}", code);
+    codes.insert(codes.end(), parts.begin(), parts.begin() + count);
+    at += n;
+  }
+  const auto mark_class = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
+  for (auto begin = codes.begin(); begin != codes.end();) {
+    if (mark_class(*begin) == 0) {
+      ++begin;
+      continue;
+    }
+    const auto end = std::find_if(begin, codes.end(), [&](auto c) { return mark_class(c) == 0; });
+    std::stable_sort(begin, end, [&](auto a, auto b) { return mark_class(a) < mark_class(b); });
+    begin = end;
+  }
+  constexpr auto compose = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+  const auto count = utf8proc_normalize_utf32(codes.data(), static_cast<utf8proc_ssize_t>(codes.size()), compose);
+  require(count >= 0, "cannot normalize the text");
+  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(codes[i]));
+}
+
+}  // namespace
+
+int utf8_length(std::string_view text, size_t at, int* bad) {
+  int unused = 0;
+  int& damage = bad ? *bad : unused;
+  damage = 1;
+  const int first = byte_at(text, at);
+  if (first < 0x80) return 1;
+  const int length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  if (length == 0) return 0;
+  // The second byte's range excludes long forms, surrogates and what lies beyond U+10FFFF.
+  int low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  int high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  for (int i = 1; i < length; ++i) {
+    if (at + i >= text.size() || byte_at(text, at + i) < low || byte_at(text, at + i) > high) return 0;
+    damage = i + 1;
+    low = 0x80, high = 0xbf;
+  }
+  return length;
+}
+
+char32_t utf8_code_point(std::string_view text, size_t at, int length) {
+  if (length == 1) return static_cast<char32_t>(byte_at(text, at));
+  auto code = static_cast<char32_t>(byte_at(text, at) & (0xff >> (length + 1)));
+  for (int i = 1; i < length; ++i) code = code << 6 | static_cast<char32_t>(byte_at(text, at + i) & 0x3f);
+  return code;
+}
+
+void append_utf8(std::string& out, char32_t c) {
+  utf8proc_uint8_t bytes[4];
+  const auto n = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
+  out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(n));
+}
+
+bool is_valid_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const int n = utf8_length(text, at);
+    if (n == 0) return false;
+    at += n;
+  }
+  return true;
+}
+
+std::string repair_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    int bad = 0;
+    const int n = utf8_length(text, at, &bad);
+    if (n > 0) {
+      out.append(text, at, n);
+    } else {
+      out += "\xef\xbf\xbd";
+    }
+    at += n > 0 ? n : bad;
+  }
+  return out;
+}
+
+std::string normalize_nfc(std::string_view text) {
+  // Code points below U+0300 (lead bytes below 0xcc) are in normal form and compose with none before them: only runs
+  // of the others, each with the one code point before it, need work.
+  const auto is_low = [&](size_t i) { return byte_at(text, i) < 0xcc; };
+  std::string out;
+  out.reserve(text.size());
+  size_t last = 0;  // start of the code point before `at`
+  size_t done = 0;
+  for (size_t at = 0; at < text.size();) {
+    if (is_low(at)) {
+      last = at;
+      at += byte_at(text, at) < 0x80 ? 1 : 2;
+      continue;
+    }
+    out.append(text, done, last - done);
+    const size_t begin = std::max(last, done);
+    while (at < text.size() && !is_low(at)) at += utf8_length(text, at);
+    append_nfc(out, text.substr(begin, at - begin));
+    done = last = at;
+  }
+  return out.append(text, done);
+}
+
+bool is_white_space(char32_t c) {
+  return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+         c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+bool is_word_character(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) || category == UTF8PROC_CATEGORY_PC;
+}
+
+std::string bytes_from_token(std::string_view token) {
+  std::string bytes;
+  for (size_t at = 0; at < token.size();) {
+    const int n = utf8_length(token, at);
+    const char32_t code = n > 0 ? utf8_code_point(token, at, n) : kAlphabetEnd;
+    if (code >= kAlphabetEnd || kAlphabet.byte_of[code] < 0) return std::string(token);
+    bytes += static_cast<char>(kAlphabet.byte_of[code]);
+    at += n;
+  }
+  return bytes;
+}
+
+std::string token_from_byte(unsigned char byte) {
+  std::string token;
+  append_utf8(token, static_cast<char32_t>(kAlphabet.code_of[byte]));
+  return token;
+}
+
+std::string shown(std::string_view text) {
+  std::string out = repair_utf8(text.substr(0, 80));
+  for (char& c : out)
+    if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
+  return fmt::format("'{}{}'", out, text.size() > 80 ? "..." : "");
+}
+
+}  // namespace jet

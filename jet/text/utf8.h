@@ -1,0 +1,38 @@
+// UTF-8: repair, normal form C, and the byte alphabet of byte-level tokenizers.
+//
+//   byte alphabet: 33..126, 161..172, 174..255 stand for themselves; the other 68 bytes, in order, are U+0100..U+0143
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace jet {
+
+/// Bytes of the valid code point at text[at], or 0 where there is none; the length of the damage is in `*bad`.
+int utf8_length(std::string_view text, size_t at, int* bad = nullptr);
+/// The code point of `length` valid bytes at text[at].
+char32_t utf8_code_point(std::string_view text, size_t at, int length);
+void append_utf8(std::string& out, char32_t c);
+
+bool is_valid_utf8(std::string_view text);
+/// Each maximal invalid subsequence becomes one U+FFFD.
+std::string repair_utf8(std::string_view text);
+
+/// Normal form C of valid UTF-8.
+std::string normalize_nfc(std::string_view text);
+
+/// Unicode White_Space.
+bool is_white_space(char32_t c);
+/// Letters, marks, digits and connectors.
+bool is_word_character(char32_t c);
+
+/// The bytes that a byte-level token stands for; a token outside the alphabet stands for its own UTF-8.
+std::string bytes_from_token(std::string_view token);
+/// One byte in the byte alphabet.
+std::string token_from_byte(unsigned char byte);
+
+/// Text from a file, cut and fit for an error message of one line.
+std::string shown(std::string_view text);
+
+}  // namespace jet

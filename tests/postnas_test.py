@@ -1,0 +1,75 @@
+"""All stages of `jet postnas` on the smoke recipe, undisturbed and killed again and again: the same numbers.
+
+usage: postnas_test.py BUILD_DIR        (from the project's root)
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+JET = Path(sys.argv[1]) / "jet"
+TIMED = {"seconds", "decode_tps", "prefill_tps", "train_tps", "speed"}  # the only figures that may differ
+KILLS = 6
+
+
+def command(out):
+    return [str(JET), "postnas", "models/base", "--recipe", "recipes/smoke.toml", "--out", str(out)]
+
+
+def untimed(value):
+    if isinstance(value, dict):
+        return {k: untimed(v) for k, v in value.items() if k not in TIMED and not k.startswith("seconds/")}
+    return [untimed(v) for v in value] if isinstance(value, list) else value
+
+
+def results(out):
+    return untimed(json.loads((out / "ledger.json").read_text())["results"])
+
+
+def run_killed(out, seconds):
+    """Starts the run KILLS times and kills it with -9 at growing times, then lets it end. Returns the kills that hit."""
+    hits = 0
+    for i in range(KILLS):
+        p = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            p.wait(timeout=max(1.0, seconds * (0.08 + 0.05 * i)))
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(p.pid, signal.SIGKILL)
+            p.wait()
+            hits += 1
+    subprocess.run(command(out), check=True, stdout=subprocess.DEVNULL)
+    return hits
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        start = time.time()
+        subprocess.run(command(whole), check=True)
+        seconds = time.time() - start
+        print(f"undisturbed: {seconds:.0f} s")
+        hits = run_killed(killed, seconds)
+        assert hits >= 2, f"only {hits} kills hit the run"
+        a, b = results(whole), results(killed)
+        for key in sorted(a.keys() | b.keys()):
+            assert a.get(key) == b.get(key), f"{key} differs after {hits} kills:\n{a.get(key)}\n{b.get(key)}"
+        assert (whole / "model/model.safetensors").read_bytes() == (killed / "model/model.safetensors").read_bytes()
+        leftovers = [p for p in killed.rglob("*.tmp-*")]
+        print(f"killed {hits} times: the same {len(a)} results and the same model; {len(leftovers)} temporary files left by kills")
+
+        page = (whole / "report.html").read_text()
+        assert "/*REPORT_JSON*/null" not in page and "http://" not in page.replace("http://www.w3.org", "")
+        text = subprocess.run([str(JET), "generate", str(whole / "model"), "-p", "The number of", "-n", "8"],
+                              check=True, capture_output=True, text=True).stdout
+        assert text.strip(), "the searched model generates nothing"
+        other = subprocess.run(command(whole)[:4] + ["recipes/demo.toml", "--out", str(whole)], capture_output=True, text=True)
+        assert other.returncode == 2 and "another recipe" in other.stderr, other.stderr
+    print("1 passed, 0 failed")
+
+
+main()

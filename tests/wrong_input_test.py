@@ -1,0 +1,144 @@
+"""Wrong input: one clear line on stderr, exit code 2, nothing half-written.
+
+usage: wrong_input_test.py BUILD_DIR        (from the project's root)
+"""
+import json
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+JET = str(Path(sys.argv[1]) / "jet")
+BASE = Path("models/base")
+failures = 0
+count = 0
+
+
+def limit_file_size():
+    import signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def expect(name, arguments, *words, preexec=None):
+    """Runs jet with the arguments: exit code 2, one line, each of the words in it."""
+    global failures, count
+    count += 1
+    r = subprocess.run([JET, *map(str, arguments)], capture_output=True, text=True, preexec_fn=preexec, timeout=120)
+    line = r.stderr.strip()
+    good = r.returncode == 2 and line.startswith("jet: ") and "\n" not in line and all(w in line for w in words)
+    print(f"{'ok ' if good else 'BAD'} {name}: [{r.returncode}] {line[:200]}")
+    failures += not good
+
+
+def copy_of(source, folder, name):
+    target = folder / name
+    shutil.copytree(source, target)
+    for p in target.rglob("*"):
+        p.chmod(0o755 if p.is_dir() else 0o644)
+    return target
+
+
+def edit_json(path, f):
+    j = json.loads(path.read_text())
+    f(j)
+    path.write_text(json.dumps(j))
+
+
+def edit_header(path, f):
+    data = path.read_bytes()
+    n = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + n])
+    f(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + n:])
+
+
+def generate(model, prompt="One day"):
+    return ["generate", model, "-p", prompt, "-n", "2"]
+
+
+def main():
+    fixture = Path("tests/fixtures/qwen2")
+    with tempfile.TemporaryDirectory() as tmp:
+        tmp = Path(tmp)
+        made = 0
+
+        def broken(edit, source=BASE, file="model.safetensors"):
+            nonlocal made
+            made += 1
+            folder = copy_of(source, tmp, f"model{made}")
+            edit(folder / file)
+            return folder
+
+        def rename(header):
+            header["model.norm.gone"] = header.pop("model.norm.weight")
+
+        def reshape(header):
+            header["model.norm.weight"]["shape"] = [128, 2]
+
+        def retype(header):
+            header["model.norm.weight"]["dtype"] = "I64"
+            header["model.norm.weight"]["shape"] = [64]
+
+        expect("missing folder", generate(tmp / "nowhere"), "nowhere")
+        expect("missing weights", generate(broken(lambda p: p.unlink())), "safetensors")
+        expect("file of 3 bytes", generate(broken(lambda p: p.write_bytes(b"abc"))), "model.safetensors")
+        expect("truncated header", generate(broken(lambda p: p.write_bytes(p.read_bytes()[:100]))), "header")
+        expect("oversized header", generate(broken(lambda p: p.write_bytes(struct.pack("<Q", 1 << 60) + b"{}"))), "header")
+        expect("truncated data", generate(broken(lambda p: p.write_bytes(p.read_bytes()[:-1000]))), "model.safetensors")
+        expect("missing tensor", generate(broken(lambda p: edit_header(p, rename))), "model.norm.weight")
+        expect("wrong shape", generate(broken(lambda p: edit_header(p, reshape))), "model.norm.weight", "[256]")
+        expect("wrong dtype", generate(broken(lambda p: edit_header(p, retype))), "model.norm.weight")
+        config = lambda f: generate(broken(lambda p: edit_json(p, f), file="config.json"))
+        expect("config not JSON", generate(broken(lambda p: p.write_text("{"), file="config.json")), "config.json")
+        expect("unknown architecture", config(lambda j: j.update(model_type="mystery")), "mystery", "known")
+        expect("unknown rope type", config(lambda j: j.update(rope_parameters={"rope_type": "yarn"})), "yarn", "known")
+        expect("negative size", config(lambda j: j.update(hidden_size=-1)), "hidden_size")
+        expect("size of wrong type", config(lambda j: j.update(hidden_size="many")), "hidden_size")
+        tokenizer = lambda edit: generate(broken(edit, file="tokenizer.json"))
+        expect("tokenizer not JSON", tokenizer(lambda p: p.write_text("{")), "tokenizer.json")
+        expect("tokenizer without vocabulary", tokenizer(lambda p: edit_json(p, lambda j: j["model"].pop("vocab"))), "vocab")
+        expect("tokenizer of another kind", tokenizer(lambda p: edit_json(p, lambda j: j["model"].update(type="Unigram"))),
+               "Unigram")
+        expect("missing tokenizer", tokenizer(lambda p: p.unlink()), "tokenizer.json")
+        expect("empty prompt", generate(BASE, ""), "prompt")
+        expect("prompt beyond the context", generate(BASE, "word and word " * 4000), "4096")
+        expect("unknown command", ["fly"], "fly")
+        expect("unknown option", ["info", BASE, "--sideways"], "sideways")
+        expect("temperature out of range", [*generate(BASE), "--temperature", "-1"], "temperature")
+
+        ids = fixture / "golden.safetensors"
+        out = tmp / "logits.safetensors"
+        out.write_text("old")
+        expect("full disk while saving", ["logits", fixture, "--ids", ids, "--out", out], "logits.safetensors",
+               preexec=limit_file_size)
+        assert out.read_text() == "old" and len(list(tmp.glob("*.tmp-*"))) == 0, "a failed save left traces"
+        expect("ids file missing", ["logits", fixture, "--ids", tmp / "no.safetensors", "--out", out], "no.safetensors")
+        expect("nothing to verify", ["verify", tmp / "model1"], "golden")
+
+        if os.path.exists(Path(JET).parent / "jet-train"):
+            recipe = tmp / "recipe.toml"
+            run = lambda text: (recipe.write_text(text),
+                                ["postnas", BASE, "--recipe", recipe, "--out", tmp / "run"])[1]
+            smoke = Path("recipes/smoke.toml").read_text()
+            expect("unknown recipe key", run("colour = 1\n" + smoke), "colour", "recipe.toml")
+            expect("unknown nested key", run(smoke.replace("beam = 2", "beams = 2")), "beams", "placement")
+            expect("recipe not TOML", run("seed = = 1"), "recipe.toml:1")
+            expect("wrong type in recipe", run(smoke.replace("beam = 2", 'beam = "two"')), "beam")
+            expect("missing training text", run(smoke.replace("data/train/gsm8k.txt", "data/train/none.txt")), "none.txt")
+            expect("unknown block", run(smoke.replace("[blocks]", '[blocks]\nkinds = ["magic"]')), "magic")
+            expect("unknown stage", [*run(smoke), "--only", "magic"], "magic")
+            expect("missing base", ["postnas", tmp / "nowhere", "--recipe", "recipes/smoke.toml", "--out", tmp / "run2"],
+                   "nowhere")
+            expect("base that is no full-attention model",
+                   ["postnas", "tests/fixtures/jet", "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"])
+    print(f"{count - failures} passed, {failures} failed")
+    sys.exit(failures != 0)
+
+
+main()

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Readies a Debian 12 machine to build jet: the packages below, and .venv with the PyTorch that jet-train links.
+# Does only what is still undone, so it costs nothing to run before every build.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+requirements=(torch==2.13.0)
+packages='
+g++                   C++20 compiler
+cmake                 build description
+ninja-build           build runner
+ccache                second builds in seconds
+pkg-config            finds libraries that have no CMake file
+python3-venv          home for PyTorch
+clang-format          source format
+git                   list of sources to check
+libgtest-dev          tests
+nlohmann-json3-dev    JSON
+libtomlplusplus-dev   recipes (TOML)
+libcli11-dev          command line
+libfmt-dev            messages
+libpcre2-dev          regular expressions of tokenizers
+libutf8proc-dev       Unicode of tokenizers
+'
+log=build/setup.log
+stamp=.venv/.jet-ready
+
+die() {
+  echo "setup: $*" >&2
+  exit 1
+}
+
+begin() {
+  echo "setup: $*"
+  mkdir -p build
+  echo "$*" >"$log"
+}
+
+# The log's own last complaint, in brackets, and where to read the rest.
+reason() {
+  local complaint
+  complaint=$(grep -iE '^(E:|sudo:|[a-z.]*error)' "$log" || cat "$log")
+  echo "($(tail -n 1 <<<"$complaint" | cut -c -200)); see $log"
+}
+
+install_packages() {
+  local names installed name why missing=() root=()
+  if ! command -v dpkg-query >/dev/null; then
+    echo "setup: no Debian packages here; what CMake does not find, install in this system's own way" >&2
+    return
+  fi
+  names=$(awk 'NF { print $1 }' <<<"$packages")
+  # shellcheck disable=SC2086  # one word a package
+  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $names 2>/dev/null | awk '$2 == "installed" { print $1 }' || true)
+  while read -r name why; do
+    if [[ -z $name ]] || grep -qxF -e "$name" <<<"$installed"; then continue; fi
+    missing+=("$name")
+  done <<<"$packages"
+  if ((${#missing[@]} == 0)); then return; fi
+
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null ||
+      die "Debian packages are missing and neither root nor sudo is at hand; as root run: apt-get install -y ${missing[*]}"
+    root=(sudo)
+  fi
+  begin "installing Debian packages:"
+  while read -r name why; do
+    if [[ " ${missing[*]} " == *" $name "* ]]; then printf '  %-20s %s\n' "$name" "$why"; fi
+  done <<<"$packages"
+  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300)
+  "${apt[@]}" update >>"$log" 2>&1 || die "apt-get update failed $(reason)"
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 || die "apt-get install failed $(reason)"
+}
+
+fresh_venv() { python3 -m venv --clear .venv >>"$log" 2>&1; }
+
+fill_venv() {
+  {
+    .venv/bin/python -m pip install "${requirements[@]}" &&
+      .venv/bin/python -W ignore -c 'import os, torch; os.stat(torch.utils.cmake_prefix_path)'
+  } >>"$log" 2>&1
+}
+
+# The stamp holds the requirements it was made for, so that a changed list, or a stop half way, is done again.
+make_venv() {
+  if [[ -x .venv/bin/python && -f $stamp && $(<"$stamp") == "${requirements[*]}" ]]; then return; fi
+  begin "making .venv with ${requirements[*]} (some minutes the first time)"
+  rm -f "$stamp"
+  if [[ ! -e .venv/bin/python ]] || ! fill_venv; then
+    fresh_venv || die "python3 -m venv failed $(reason)"
+    fill_venv || die "could not install ${requirements[*]} $(reason)"
+  fi
+  echo "${requirements[*]}" >"$stamp"
+}
+
+install_packages
+make_venv
