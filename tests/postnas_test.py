@@ -69,7 +69,28 @@ def main():
         assert text.strip(), "the searched model generates nothing"
         other = subprocess.run(command(whole)[:4] + ["recipes/demo.toml", "--out", str(whole)], capture_output=True, text=True)
         assert other.returncode == 2 and "another recipe" in other.stderr, other.stderr
+        other_commands(whole, Path(folder))
     print("1 passed, 0 failed")
+
+
+def other_commands(run, folder):
+    """What a user does beside the search, on its result."""
+
+    def jet(*arguments):
+        r = subprocess.run([str(JET), *map(str, arguments)], capture_output=True, text=True)
+        assert r.returncode == 0, f"{arguments}: {r.stderr}"
+        return r.stdout
+
+    model = run / "model"
+    assert "swa 32" in jet("info", model)
+    assert json.loads(jet("info", model, "--json"))
+    jet("eval", model, "--limit", 4)
+    jet("report", run)
+    jet("distill", "models/base", "--student", model, "--recipe", "recipes/smoke.toml", "--out", folder / "distilled")
+    jet("pretrain", "models/base", "--recipe", "recipes/smoke.toml", "--out", folder / "base")
+    assert json.loads((folder / "base/model/config.json").read_text())["model_type"] == "qwen2"
+    jet("generate", folder / "base/model", "-p", "a", "-n", "2")
+    jet("verify", "tests/fixtures/qwen2")
 
 
 main()

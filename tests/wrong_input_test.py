@@ -93,7 +93,7 @@ def main():
         expect("truncated data", generate(broken(lambda p: p.write_bytes(p.read_bytes()[:-1000]))), "model.safetensors")
         expect("missing tensor", generate(broken(lambda p: edit_header(p, rename))), "model.norm.weight")
         expect("wrong shape", generate(broken(lambda p: edit_header(p, reshape))), "model.norm.weight", "[256]")
-        expect("wrong dtype", generate(broken(lambda p: edit_header(p, retype))), "model.norm.weight")
+        expect("wrong dtype", generate(broken(lambda p: edit_header(p, retype))), "model.norm.weight", "i64")
         config = lambda f: generate(broken(lambda p: edit_json(p, f), file="config.json"))
         expect("config not JSON", generate(broken(lambda p: p.write_text("{"), file="config.json")), "config.json")
         expect("unknown architecture", config(lambda j: j.update(model_type="mystery")), "mystery", "known")
@@ -135,8 +135,11 @@ def main():
             expect("unknown stage", [*run(smoke), "--only", "magic"], "magic")
             expect("missing base", ["postnas", tmp / "nowhere", "--recipe", "recipes/smoke.toml", "--out", tmp / "run2"],
                    "nowhere")
+            hybrid = copy_of("tests/fixtures/jet", tmp, "hybrid")
+            shutil.copy(BASE / "tokenizer.json", hybrid)
+            shutil.copy(BASE / "tokenizer_config.json", hybrid)
             expect("base that is no full-attention model",
-                   ["postnas", "tests/fixtures/jet", "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"])
+                   ["postnas", hybrid, "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"], "attention in every layer")
     print(f"{count - failures} passed, {failures} failed")
     sys.exit(failures != 0)
 

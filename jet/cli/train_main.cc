@@ -1,16 +1,13 @@
 // jet-train: the commands that need libtorch. `jet` runs it for them.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <filesystem>
 
+#include "jet/cli/cases.h"
 #include "jet/search/postnas.h"
 #include "jet/search/report.h"
 #include "jet/train/verify.h"
 
 namespace {
-
-using jet::fail;
-using jet::require;
 
 std::string typed(int argc, char** argv) {
   std::string line = "jet";
@@ -27,45 +24,13 @@ void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   c->callback([&o] { jet::run_postnas(o); });
 }
 
-void add_verify(CLI::App& app) {
+void add_verify(CLI::App& app, int& code) {
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   auto* c = app.add_subcommand("verify", "the torch path against golden outputs and gradients");
-  c->add_option("golden", *folder, "folder with golden.safetensors, or of such folders")->required();
+  c->add_option("golden_dir", *folder, "a folder with golden.safetensors, or one that holds such folders")->required();
   c->add_flag("--json", *json, "print JSON");
-  c->callback([folder, json] {
-    namespace fs = std::filesystem;
-    std::vector<std::string> folders;
-    require(fs::is_directory(*folder), "{}: no such folder", *folder);
-    if (fs::exists(*folder + "/golden.safetensors")) folders.push_back(*folder);
-    for (const auto& e : fs::directory_iterator(*folder))
-      if (fs::exists(e.path() / "golden.safetensors")) folders.push_back(e.path().string());
-    require(!folders.empty(), "{}: no golden.safetensors in it or in its folders", *folder);
-    std::sort(folders.begin(), folders.end());
-    int bad = 0;
-    jet::Json all = jet::Json::array();
-    for (const auto& f : folders) {
-      const bool block = jet::is_block_golden(f);
-      if (block && !jet::block_golden_is_known(f)) {
-        if (!*json) fmt::print("{:<44} skipped: no such block here\n", f);
-        continue;
-      }
-      for (const auto& k : block ? jet::verify_torch_block(f) : jet::verify_torch_model(f)) {
-        bad += !k.ok();
-        all.push_back({{"path", "torch"},
-                       {"folder", f},
-                       {"case", k.name},
-                       {"error", k.error},
-                       {"tolerance", k.tolerance},
-                       {"ok", k.ok()}});
-        if (!*json)
-          fmt::print("{:<4} torch  {:<60} {:.2e}  (at most {:.0e})\n", k.ok() ? "ok" : "BAD", f + ": " + k.name,
-                     k.error, k.tolerance);
-      }
-    }
-    if (*json) fmt::print("{}\n", all.dump(1));
-    require(bad == 0, "verify: {} of {} cases of the torch path are beyond their tolerance", bad, all.size());
-  });
+  c->callback([folder, json, &code] { code = jet::print_cases("torch", jet::verify_torch(*folder), *json); });
 }
 
 }  // namespace
@@ -76,7 +41,8 @@ int main(int argc, char** argv) {
   jet::PostnasOptions postnas;
   postnas.command = typed(argc, argv);
   add_postnas(app, postnas);
-  add_verify(app);
+  int code = 0;
+  add_verify(app, code);
 
   std::string model, recipe, out, student, run_folder;
   auto* pretrain = app.add_subcommand("pretrain", "train a small full-attention base from nothing");
@@ -102,7 +68,7 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-    return 0;
+    return code;
   } catch (const CLI::Success& e) { return app.exit(e); } catch (const CLI::ParseError& e) {
     fmt::print(stderr, "jet: {}\n", e.what());
   } catch (const jet::Error& e) { fmt::print(stderr, "jet: {}\n", e.what()); } catch (const c10::Error& e) {

@@ -167,27 +167,13 @@ class Verifier {
   std::vector<VerifyCase>& cases_;
 };
 
-bool is_golden(const std::string& folder) { return file_exists(folder + "/golden.safetensors"); }
-
 }  // namespace
 
 std::vector<VerifyCase> verify_engine(const std::string& golden_dir) {
-  namespace fs = std::filesystem;
-  require(fs::is_directory(golden_dir), "{}: no such folder", golden_dir);
-  std::vector<std::string> folders;
-  if (is_golden(golden_dir)) {
-    folders.push_back(fs::path(golden_dir + "/.").lexically_normal().parent_path().string());
-  } else {
-    for (const auto& entry : fs::directory_iterator(golden_dir)) {
-      if (entry.is_directory() && is_golden(entry.path().string())) folders.push_back(entry.path().string());
-    }
-    std::sort(folders.begin(), folders.end());
-  }
-  require(!folders.empty(),
-          "{}: holds no golden data: expected a model folder with golden.safetensors, or a folder of such folders",
-          golden_dir);
   std::vector<VerifyCase> cases;
-  for (const auto& folder : folders) Verifier(folder, cases).run();
+  for (const auto& folder : golden_folders(golden_dir)) {
+    if (folder.kind == GoldenKind::model) Verifier(folder.path, cases).run();
+  }
   return cases;
 }
 

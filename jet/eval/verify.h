@@ -8,16 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "jet/model/golden.h"
+
 namespace jet {
 
-struct VerifyCase {
-  std::string name;
-  double error = 0, tolerance = 0;  // max abs difference; for greedy ids, the number of tokens that differ
-  bool ok = false;
-  std::string note{};
-};
-
-/// Of a golden folder, or of every subfolder that is one. Throws Error where there is none.
+/// Of a golden folder, or of all below it; single layers are left out. Throws Error where there is no golden folder.
 std::vector<VerifyCase> verify_engine(const std::string& golden_dir);
 
 }  // namespace jet

@@ -35,10 +35,10 @@ void check_tensors(const ModelSpec& spec, const SafeTensors& tensors) {
   ModelWeights<Nothing> w;
   model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
     const auto& t = tensors.at(name);
-    require(t.shape == p.shape, "{}: tensor '{}' has shape {}, config.json asks for {}", tensors.path(), name,
-            to_string(t.shape), to_string(p.shape));
     require(t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16,
             "{}: tensor '{}' is of type {}, expected f32, bf16 or f16", tensors.path(), name, name_of(t.dtype));
+    require(t.shape == p.shape, "{}: tensor '{}' has shape {}, config.json asks for {}", tensors.path(), name,
+            to_string(t.shape), to_string(p.shape));
   });
 }
 

@@ -15,6 +15,18 @@ void check(const Recipe& r, const std::string& where) {
   require(r.placement.full >= 0 && r.placement.swa >= 0 && r.placement.beam >= 1,
           "{}: placement: full and swa must not be negative, beam at least 1", where);
   require(!r.blocks.kinds.empty() && !r.blocks.lrs.empty(), "{}: blocks: kinds and lrs must not be empty", where);
+  std::vector<std::string> linear = r.blocks.kinds;
+  linear.push_back(r.supernet.branch);
+  for (const auto& kind : linear) {
+    std::string known;
+    bool found = false;
+    BlockList::for_each([&]<class Block>() {
+      if (Block::kind == std::string(Attention::kind)) return;
+      known += std::string(known.empty() ? "" : ", ") + Block::kind;
+      found = found || kind == Block::kind;
+    });
+    require(found, "{}: unknown block '{}' (known: {})", where, kind, known);
+  }
   for (const auto& c : r.dimensions.candidates) {
     require(c.size() == 3, "{}: dimensions: a candidate is [heads, dk, dv]", where);
     const auto& first = r.dimensions.candidates.front();

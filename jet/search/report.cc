@@ -153,8 +153,8 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
 void write_report(const std::string& folder, const Json& report) {
   write_file(folder + "/report.json", report.dump(1) + "\n");
   std::string json = report.dump();
-  // "</script>" inside a string would end the page's script.
-  for (size_t at = 0; (at = json.find("</", at)) != std::string::npos; at += 3) json.replace(at, 2, "<\\/");
+  // "</script>" or "<!--" inside a string would end the page's script.
+  for (size_t at = 0; (at = json.find('<', at)) != std::string::npos;) json.replace(at, 1, "\\u003c");
   write_file(folder + "/report.html", replace_once(kPage, "/*REPORT_JSON*/null", json));
 }
 

@@ -157,6 +157,8 @@ Json find_placement(Run& run, Supernet& net) {
   const Selection beam = beam_search(all, c.full, c.beam, full);
   add("beam", beam.layers, beam.evaluations);
   add("uniform", uniform_layers(all, c.full), 0);
+  add("all linear", {}, 0);
+  add("all full", LayerSet(all.begin(), all.end()), 0, "the base");
   for (int i = 0; i < c.random; ++i)
     add(fmt::format("random {}", i + 1), random_layers(all, c.full, run.recipe.seed, i), 0);
   Json out = {{"k", c.full}, {"objective", c.full_objective}, {"beam", beam.trace}};
@@ -261,10 +263,16 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
   const double lr = blocks.at("best").at("lr");
   Json out = {{"candidates", Json::array()}, {"context", run.recipe.dimensions.context}};
   double fastest = 0;
+  const auto& a = attention_of(run.base.spec, 0);
   for (const auto& d : run.recipe.dimensions.candidates) {
-    const auto layers = placed_layers(run, p, [&](const Attention::Config& a) { return make_mixer(kind, a, d); });
-    const std::string name = fmt::format("dims-{}-{}x{}x{}", kind, d[0], d[1], d[2]);
-    Json row = row_of(train_candidate(run, name, layers, lr));
+    const auto layers = placed_layers(run, p, [&](const Attention::Config& own) { return make_mixer(kind, own, d); });
+    std::string name = fmt::format("dims-{}-{}x{}x{}", kind, d[0], d[1], d[2]);
+    Json row = blocks.at("best");  // the block's own dimensions are trained already
+    if (d == std::vector<int>{a.heads, a.head_dim, a.head_dim}) {
+      name = row.at("name");
+    } else {
+      row = row_of(train_candidate(run, name, layers, lr));
+    }
     row.update({{"heads", d[0]}, {"dk", d[1]}, {"dv", d[2]}, {"name", name}, {"score", mean_accuracy(row)}});
     fastest = std::max(fastest, row.at("decode_tps").get<double>());
     out["candidates"].push_back(row);
@@ -276,7 +284,6 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
     if (best.is_null() || better_row(row, best)) best = row;
   }
   if (best.is_null()) {  // no candidates in the recipe: the block's own dimensions stand
-    const auto& a = attention_of(run.base.spec, 0);
     best = blocks.at("best");
     best.update({{"heads", a.heads}, {"dk", a.head_dim}, {"dv", a.head_dim}});
   }

@@ -3,6 +3,8 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <filesystem>
+
 #include "jet/train/torch_model.h"
 
 namespace jet {
@@ -55,7 +57,7 @@ Tensor greedy(const TorchModel& m, const Tensor& ids, int64_t n) {
 
 // Forward and backward of the mean next-token loss against grad.<param>.
 void check_gradients(TorchModel& m, const Golden& g, const Tensor& ids, const Tensor& loss_ref,
-                     std::vector<TorchCase>& out) {
+                     std::vector<VerifyCase>& out) {
   const auto params = m.parameters();
   std::vector<Tensor> leaves;
   for (auto [name, t] : params) leaves.push_back(t.requires_grad_(true));
@@ -63,31 +65,31 @@ void check_gradients(TorchModel& m, const Golden& g, const Tensor& ids, const Te
   const Tensor logits = m.logits(ops, ids);
   const Tensor loss = at::cross_entropy_loss(logits.narrow(1, 0, ids.size(1) - 1).flatten(0, 1),
                                              ids.narrow(1, 1, ids.size(1) - 1).flatten());
-  out.push_back({"loss", max_abs(loss.detach(), loss_ref.squeeze()), 2e-4});
+  out.push_back(compare("loss", max_abs(loss.detach(), loss_ref.squeeze()), 2e-4));
   const auto grads = torch::autograd::grad({loss}, leaves);
   for (size_t i = 0; i < params.size(); ++i) {
-    out.push_back({"grad." + params[i].first, relative(grads[i], g.at("grad." + params[i].first)), 1e-4});
+    out.push_back(compare("grad." + params[i].first, relative(grads[i], g.at("grad." + params[i].first)), 1e-4));
     leaves[i].requires_grad_(false);
   }
 }
 
-void check_states(const TorchModel& m, const Golden& g, ModelState<Tensor>& state, std::vector<TorchCase>& out) {
+void check_states(const TorchModel& m, const Golden& g, ModelState<Tensor>& state, std::vector<VerifyCase>& out) {
   model_state(m.spec, state, [&](int layer, const std::string& name, Tensor& t, const StateSpec&) {
     const bool row = name == "keys" || name == "values";
     const std::string theirs = name == "keys" ? "key" : name == "values" ? "value" : name + "_state";
     const std::string key = fmt::format("cache.{}.{}", layer, theirs);
     if (!g.has(key)) return;
     const Tensor ours = row || name == "conv" ? t.transpose(1, 2) : t;
-    out.push_back({key, max_abs(ours, g.at(key)), 2e-4});
+    out.push_back(compare(key, max_abs(ours, g.at(key)), 2e-4));
   });
 }
 
 }  // namespace
 
-std::vector<TorchCase> verify_torch_model(const std::string& folder) {
+std::vector<VerifyCase> verify_torch_model(const std::string& folder) {
   TorchModel m = TorchModel::load(folder);
   const Golden g(folder);
-  std::vector<TorchCase> out;
+  std::vector<VerifyCase> out;
   for (const auto& [key, stored] : g.file.all()) {
     if (!key.starts_with("input_ids")) continue;
     const std::string suffix = key.substr(9);
@@ -97,13 +99,13 @@ std::vector<TorchCase> verify_torch_model(const std::string& folder) {
       const Tensor logits = run_chunks(m, ids, chunk, state);
       const std::string name =
           fmt::format("logits{} in chunks of {}", suffix, chunk == ids.size(1) ? "all" : std::to_string(chunk));
-      out.push_back({name, max_abs(logits, ref), 2e-4});
+      out.push_back(compare(name, max_abs(logits, ref), 2e-4));
       if (suffix == ".65") check_states(m, g, state, out);
     }
     if (g.has("greedy_ids" + suffix)) {
       const Tensor want = g.at("greedy_ids" + suffix);
       const Tensor wrong = greedy(m, ids, want.size(1)).ne(want).sum();
-      out.push_back({"greedy_ids" + suffix, wrong.item<double>(), 0});
+      out.push_back(compare("greedy_ids" + suffix, wrong.item<double>(), 0));
     }
   }
   require(!out.empty(), "{}/golden.safetensors: no input_ids in it", folder);
@@ -186,14 +188,10 @@ const BlockReader* reader_of(const Json& config) {
 
 }  // namespace
 
-bool is_block_golden(const std::string& folder) { return read_json(folder + "/config.json").contains("source_class"); }
-
-bool block_golden_is_known(const std::string& folder) { return reader_of(read_json(folder + "/config.json")); }
-
-std::vector<TorchCase> verify_torch_block(const std::string& folder) {
+std::vector<VerifyCase> verify_torch_block(const std::string& folder) {
   const Json config = read_json(folder + "/config.json");
   const BlockReader* reader = reader_of(config);
-  require(reader != nullptr, "{}: no block for {}", folder, config["source_class"].dump());
+  if (reader == nullptr) return {{"all", 0, 0, true, "skipped: no block for " + config["source_class"].dump()}};
   const MixerSpec spec = reader->read(config["constructor"], config["derived"]);
   const int hidden = config["constructor"]["hidden_size"];
   const Golden g(folder);
@@ -208,7 +206,7 @@ std::vector<TorchCase> verify_torch_block(const std::string& folder) {
   require(params.size() == model.all().size(), "{}: {} parameters visited, {} in the file", folder, params.size(),
           model.all().size());
 
-  std::vector<TorchCase> out;
+  std::vector<VerifyCase> out;
   const auto fresh = [&] {
     MixerState<Tensor> s;
     mixer_state(spec, hidden, s, [](const char*, Tensor& t, const StateSpec&) { t = Tensor(); });
@@ -220,11 +218,11 @@ std::vector<TorchCase> verify_torch_block(const std::string& folder) {
   std::vector<Tensor> leaves{g.at("x").requires_grad_(true)};
   for (auto& [name, t] : params) leaves.push_back(t);
   const Tensor y = mixer_forward(ops, spec, w, leaves[0], state);
-  out.push_back({"y", max_abs(y.detach(), g.at("y")), 5e-5});
+  out.push_back(compare("y", max_abs(y.detach(), g.at("y")), 5e-5));
   const auto grads = torch::autograd::grad({(y * g.at("dy")).sum()}, leaves);
-  out.push_back({"dx", relative(grads[0], g.at("dx")), 1e-4});
+  out.push_back(compare("dx", relative(grads[0], g.at("dx")), 1e-4));
   for (size_t i = 0; i < params.size(); ++i) {
-    out.push_back({"grad." + params[i].first, relative(grads[i + 1], g.at("grad." + params[i].first)), 1e-4});
+    out.push_back(compare("grad." + params[i].first, relative(grads[i + 1], g.at("grad." + params[i].first)), 1e-4));
   }
   // States: after all tokens, after 40, and the rest from there.
   const at::NoGradGuard no_grad;
@@ -234,7 +232,7 @@ std::vector<TorchCase> verify_torch_block(const std::string& folder) {
       const bool conv = name.starts_with("conv") && p.shape.size() == 2,
                  mamba = spec.index() == MixerSpec(Mamba2::Config{}).index();
       const Tensor ours = conv || (mamba && name == "recurrent") ? t.transpose(-1, -2) : t;
-      out.push_back({prefix + name, max_abs(ours, g.at(prefix + name)), 5e-5});
+      out.push_back(compare(prefix + name, max_abs(ours, g.at(prefix + name)), 5e-5));
     });
   };
   auto s = fresh();
@@ -245,8 +243,20 @@ std::vector<TorchCase> verify_torch_block(const std::string& folder) {
   check_state("state_40.", s);
   ops.position = 40;
   const Tensor rest = mixer_forward(ops, spec, w, g.at("x").narrow(1, 40, g.at("x").size(1) - 40), s);
-  out.push_back({"y after a split at 40", max_abs(at::cat({first, rest}, 1), g.at("y")), 5e-5});
+  out.push_back(compare("y after a split at 40", max_abs(at::cat({first, rest}, 1), g.at("y")), 5e-5));
   return out;
+}
+
+std::vector<VerifyCase> verify_torch(const std::string& golden_dir) {
+  std::vector<VerifyCase> all;
+  for (const auto& folder : golden_folders(golden_dir)) {
+    auto cases = folder.kind == GoldenKind::block ? verify_torch_block(folder.path) : verify_torch_model(folder.path);
+    for (auto& c : cases) {
+      c.name = std::filesystem::path(folder.path).filename().string() + ": " + c.name;
+      all.push_back(std::move(c));
+    }
+  }
+  return all;
 }
 
 }  // namespace jet

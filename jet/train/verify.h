@@ -4,24 +4,19 @@
 #include <string>
 #include <vector>
 
+#include "jet/model/golden.h"
+
 namespace jet {
 
-/// One comparison; `ok` is error <= tolerance (a NaN is not).
-struct TorchCase {
-  std::string name;
-  double error = 0, tolerance = 0;
-  bool ok() const { return error <= tolerance; }
-};
+/// A model folder: logits in one chunk, in chunks of 7 and token by token, loss, gradients, greedy ids, cached states
+/// where stored.
+std::vector<VerifyCase> verify_torch_model(const std::string& folder);
 
-/// A model folder with golden.safetensors (the layout of the goldens' families/ and jet/): logits in one chunk, in
-/// chunks of 7 and token by token, loss, hidden states, gradients, greedy ids, cached states where stored.
-std::vector<TorchCase> verify_torch_model(const std::string& folder);
+/// One layer's folder: y, dx, weight gradients, states, and the run split at 40. One skipped case where its class is
+/// none of our blocks.
+std::vector<VerifyCase> verify_torch_block(const std::string& folder);
 
-/// One layer's folder (the layout of the goldens' blocks/): y, dx, weight gradients, states, and the split run.
-std::vector<TorchCase> verify_torch_block(const std::string& folder);
-
-/// Whether the folder is a layer's (its config.json names a source_class), and whether we have that block.
-bool is_block_golden(const std::string& folder);
-bool block_golden_is_known(const std::string& folder);
+/// All golden folders of a tree, cases named "<folder>: <case>".
+std::vector<VerifyCase> verify_torch(const std::string& golden_dir);
 
 }  // namespace jet
