@@ -108,6 +108,10 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement) {
                     placement["exhaustive_rank"].get<int>(), placement["exhaustive_count"].get<int>(),
                     placement["uniform_rank"].get<int>()));
   }
+  notes.push_back(fmt::format(
+      "Dimensions: the most accurate candidate among those within {:.0f} % of the fastest was taken; cache and decode "
+      "tokens/s of the steps are those after {} tokens of context.",
+      100 * recipe.dimensions.speed_tolerance, recipe.dimensions.context));
   notes.push_back(
       "Speeds are medians on a shared machine and move by tens of per cent between runs; compare them within "
       "this table only.");
