@@ -7,10 +7,6 @@
 
 namespace jet {
 
-double accuracy_of(const Json& evaluation, const std::string& task) {
-  return evaluation.at("tasks").contains(task) ? evaluation["tasks"][task].at("accuracy").get<double>() : 0.0;
-}
-
 Json to_json(const Placement& p) { return {{"full", p.full}, {"swa", p.swa}}; }
 
 Placement placement_from_json(const Json& j) {

@@ -31,7 +31,4 @@ Json distill_stages(Run& run, const Placement& p, const Json& blocks, const Json
 /// Engine figures of base and hybrid: generated tasks, tokens/s and cache by context.
 Json final_evaluation(Run& run);
 
-/// "0.87 +- 0.02" of a task inside an evaluation.
-double accuracy_of(const Json& evaluation, const std::string& task);
-
 }  // namespace jet
