@@ -94,7 +94,8 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement) {
   if (!uniform.is_null() && !placed.is_null()) {
     const std::string task = recipe.placement.full_objective;
     const double d = placed.value(task, 0.0) - uniform.value(task, 0.0);
-    const double noise = 2 * uncertainty(placed.value(task, 0.5), recipe.eval.items);
+    const double noise = 2 * std::hypot(uncertainty(placed.value(task, 0.5), recipe.eval.items),
+                                        uncertainty(uniform.value(task, 0.5), recipe.eval.items));
     const char* verdict = d > noise ? "beats" : d < -noise ? "loses to" : "is level with";
     notes.push_back(
         fmt::format("After equal training, the searched placement {} the uniform one on {}: {:+.1f} points "
