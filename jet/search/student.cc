@@ -86,15 +86,24 @@ NamedTensors scope_parameters(TorchModel& student, Scope scope) {
 
 }  // namespace
 
+namespace {
+
+// One batch of `stream` through teacher and student, end to end.
+Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<int>& layers, const std::string& stream,
+                       int64_t step, const DistillConfig& c) {
+  const auto b = run.batch(stream, step, c.train);
+  const Trace teacher = teach(run.ops, run.base, b.ids);
+  Trace own;
+  forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
+  return distill_loss(run, c, teacher, own, layers, head_of(student), b.weights);
+}
+
+}  // namespace
+
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope) {
   const auto layers = new_layers(student);
-  return train({name, run.checkpoint(name), c.train, scope_parameters(student, scope), [&](int64_t step) {
-                  const auto b = run.batch(name, step, c.train);
-                  const Trace teacher = teach(run.ops, run.base, b.ids);
-                  Trace own;
-                  forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
-                  return distill_loss(run, c, teacher, own, layers, head_of(student), b.weights);
-                }});
+  return train({name, run.checkpoint(name), c.train, scope_parameters(student, scope),
+                [&](int64_t step) { return end_to_end_loss(run, student, layers, name, step, c); }});
 }
 
 namespace {
@@ -120,13 +129,8 @@ Trained train_student(Run& run, const std::string& name, const std::vector<Mixer
   }
   if (budget.distill.train.tokens > 0 && !t.align.diverged) {
     const DistillConfig& c = budget.distill;
-    t.distill = train({name + ": distillation", run.checkpoint(name), c.train, parameters, [&](int64_t step) {
-                         const auto b = run.batch("candidates", step, c.train);
-                         const Trace teacher = teach(run.ops, run.base, b.ids);
-                         Trace own;
-                         forward_with(run.ops, t.model, b.ids, own_mixers(run.ops, t.model), &own);
-                         return distill_loss(run, c, teacher, own, fresh, head_of(t.model), b.weights);
-                       }});
+    t.distill = train({name + ": distillation", run.checkpoint(name), c.train, parameters,
+                       [&](int64_t step) { return end_to_end_loss(run, t.model, fresh, "candidates", step, c); }});
   }
   return t;
 }
