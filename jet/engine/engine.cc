@@ -17,6 +17,7 @@ struct Engine::Impl {
   EngineOptions options;
   ThreadPool pool;
   Arena arena;
+  OpMeter meter;
   CpuOps ops;
   LoadedWeights loaded;
   ModelState<CpuState> state;  // indices into a sequence's stores
@@ -27,7 +28,7 @@ struct Engine::Impl {
 
   Impl(ModelSpec s, EngineOptions o)
       : spec(std::move(s)), options(o), pool(o.threads > 0 ? o.threads : default_threads()), arena(o.poison),
-        ops(pool, arena), layout(std::make_shared<StateLayout>()) {
+        ops(pool, arena, meter), layout(std::make_shared<StateLayout>()) {
     options.threads = pool.size();
     layout->kv = options.kv;
     layout->max_length = spec.max_position_embeddings;
@@ -78,6 +79,7 @@ std::shared_ptr<Engine> Engine::random(const ModelSpec& spec, uint64_t seed, DTy
 const ModelSpec& Engine::spec() const { return impl_->spec; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::weight_bytes() const { return impl_->loaded.bytes; }
+OpMeter& Engine::meter() { return impl_->meter; }
 void Engine::observe(See see) { impl_->see = std::move(see); }
 
 std::unique_ptr<Sequence> Engine::create() const {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "jet/engine/op_meter.h"
 #include "jet/model/spec.h"
 #include "jet/tensor/dtype.h"
 
@@ -83,6 +84,8 @@ class Engine {
   /// Runs all steps in one pass. Throws Error on an empty step, an id outside the vocabulary, or a context overrun;
   /// sequences are then as before.
   void forward(std::span<Step> steps);
+  /// Time, bytes and FLOPs by kind of op; counts while meter().on.
+  OpMeter& meter();
   /// Calls `see` in every pass from now on; an empty function ends that.
   void observe(See see);
   /// Appends a prompt in chunks of at most `chunk` tokens (0: options().prefill_chunk); logits of the last token, or of

@@ -1,12 +1,12 @@
 // out[t, r] = sum_c x[t, c] w[r, c]. Part of bricks.h.
 //
 // A tile is TOKENS x ROWS dot products whose accumulators stay in registers. Columns are taken kColumns at a time, so
-// that a tile's part of x stays in the L1 cache; with more than a few tokens, kPanelRows rows of w are widened to fp32
-// once and stay in L2 while all tokens pass by.
+// that a tile's part of x stays in the L1 cache; with more than a few tokens, kWidenedRows rows of w are widened to
+// fp32 once and stay in L2 while all tokens pass by.
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
-constexpr int64_t kColumns = 2048, kPanelRows = 32;
+constexpr int64_t kColumns = 2048, kWidenedRows = 32;
 constexpr int kTokens = JET_TILE_TOKENS, kRows = JET_TILE_ROWS;
 
 template <int TOKENS, int ROWS, class W>
@@ -72,11 +72,11 @@ void matmul_typed(const MatmulTask& m) {
   }
   const bool panels = !std::is_same_v<W, float> && m.n > kTokens;
   static thread_local Scratch scratch;
-  float* panel = panels ? scratch.floats(kPanelRows * std::min(kColumns, stride)) : nullptr;
+  float* panel = panels ? scratch.floats(kWidenedRows * std::min(kColumns, stride)) : nullptr;
   for (int64_t c = 0; c < stride; c += kColumns) {
     const int64_t cols = std::min(kColumns, stride - c);
-    for (int64_t r = m.row_begin; r < m.row_end; r += kPanelRows) {
-      const int64_t rows = std::min(kPanelRows, m.row_end - r);
+    for (int64_t r = m.row_begin; r < m.row_end; r += kWidenedRows) {
+      const int64_t rows = std::min(kWidenedRows, m.row_end - r);
       const W* from = w + r * stride + c;
       if (panels) {
         widen(from, stride, rows, cols, panel);

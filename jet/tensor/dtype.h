@@ -9,7 +9,8 @@
 
 namespace jet {
 
-enum class DType { f32, bf16, f16, i64, i32, u8 };
+// q8, q4: weights in blocks with scales (jet/tensor/quant.h); they have no bytes per element.
+enum class DType { f32, bf16, f16, i64, i32, u8, i8, q8, q4 };
 
 /// Bytes of one element.
 constexpr size_t size_of(DType t) {
@@ -19,7 +20,10 @@ constexpr size_t size_of(DType t) {
     case DType::i32: return 4;
     case DType::bf16:
     case DType::f16: return 2;
-    case DType::u8: return 1;
+    case DType::u8:
+    case DType::i8: return 1;
+    case DType::q8:
+    case DType::q4: break;
   }
   return 0;
 }

@@ -16,6 +16,7 @@
 #include "jet/blocks/op_set.h"
 #include "jet/engine/cpu/cpu_tensor.h"
 #include "jet/engine/cpu/sequence_state.h"
+#include "jet/engine/op_meter.h"
 #include "jet/kernels/kernels.h"
 
 namespace jet {
@@ -33,7 +34,8 @@ class CpuOps {
   using Weight = CpuWeight;
   using State = CpuState;
 
-  CpuOps(ThreadPool& pool, Arena& arena) : pool_(pool), arena_(arena), kernels_(kernels()) {}
+  CpuOps(ThreadPool& pool, Arena& arena, OpMeter& meter)
+      : pool_(pool), arena_(arena), meter_(meter), kernels_(kernels()) {}
   /// The pass's segments; they must stay until its end.
   void begin(std::span<const Segment> segments);
 
@@ -129,6 +131,7 @@ class CpuOps {
 
   ThreadPool& pool_;
   Arena& arena_;
+  OpMeter& meter_;
   const Kernels& kernels_;
   std::span<const Segment> segments_;
   int64_t total_rows_ = 0;

@@ -1,0 +1,37 @@
+// Weights in blocks of 32 columns with one scale each: int8 (8.5 bits a weight) and int4 (4.5 bits), packed as the
+// kernels read them. A matrix [rows, cols] is cut into panels of 16 rows (the last one padded with zeros) and groups of
+// 32 columns; cols is a multiple of 32. Rows lie in the lanes of a vector, columns come in quads:
+//
+//   scales  f16 [panels][groups][16 rows]                       w = scale * (u - zero)
+//   int8    u8  [panels][groups][8 quads][16 rows][4 columns]   zero 128, u in 1..255
+//   int4    u8  [panels][groups][4 pairs][16 rows][4 columns]   zero 8, u in 0..15: byte (pair, row, i) holds column
+//                                                               8 pair + i in its low half, 8 pair + 4 + i in its high
+// On disk: tensor "<name>" (U8, one dimension) and "<name>.scales" (F16, [panels, groups, 16]).
+#pragma once
+
+#include <cstdint>
+
+#include "jet/tensor/dtype.h"
+
+namespace jet {
+
+constexpr int64_t kPanelRows = 16, kGroupColumns = 32;
+
+constexpr bool is_quantized(DType t) { return t == DType::q8 || t == DType::q4; }
+constexpr int64_t panels_of(int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
+/// Bytes of the packed numbers of a quantized matrix, without scales.
+constexpr int64_t packed_bytes(DType t, int64_t rows, int64_t cols) {
+  return panels_of(rows) * kPanelRows * cols / (t == DType::q4 ? 2 : 1);
+}
+/// How many f16 scales it has.
+constexpr int64_t scale_count(int64_t rows, int64_t cols) {
+  return panels_of(rows) * kPanelRows * (cols / kGroupColumns);
+}
+
+/// Bytes of a matrix of any weight type as it lies in memory, scales included.
+constexpr int64_t matrix_bytes(DType t, int64_t rows, int64_t cols) {
+  if (is_quantized(t)) return packed_bytes(t, rows, cols) + 2 * scale_count(rows, cols);
+  return rows * cols * static_cast<int64_t>(size_of(t));
+}
+
+}  // namespace jet
