@@ -1,11 +1,12 @@
 #include "jet/base/threads.h"
 
 #include <algorithm>
-#include <condition_variable>
+#include <atomic>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "jet/base/error.h"
@@ -13,37 +14,59 @@
 namespace jet {
 
 namespace {
+
 thread_local bool inside_task = false;
+
+constexpr int kPartsPerThread = 4;
+// About 20 us on current machines: longer than the gaps between the ops of a pass, shorter than anyone notices.
+constexpr int kSpins = 400;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
 }
 
+/// Returns once `value` is no longer `old`: spins a while, then sleeps.
+template <class T>
+void wait_change(const std::atomic<T>& value, T old) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    relax();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+// A job's parts are claimed from one word, {job number: 32 | parts left: 32}. A claim that succeeds belongs to the job
+// it names, whose fields stay until its last part is done; a worker that comes late finds another number, or no parts.
 struct ThreadPool::Impl {
   std::vector<std::thread> workers;
-  std::mutex mutex;
-  std::condition_variable start, done;
+  alignas(64) std::atomic<uint64_t> claims{0};
+  alignas(64) std::atomic<int> unfinished{0};
   const std::function<void(int64_t, int64_t)>* body = nullptr;
   int64_t n = 0;
-  int parts = 0;
-  int next_part = 0, running = 0;
-  bool stop = false;
+  int64_t parts = 0;
+  std::atomic<bool> stop{false};
+  std::mutex error_mutex;
   std::exception_ptr error;
 
-  // Takes parts until none is left; called with `lock` held, on workers and on the caller alike.
-  void work(std::unique_lock<std::mutex>& lock) {
-    while (next_part < parts) {
-      const int p = next_part++;
-      ++running;
-      const auto* f = body;
-      const int64_t begin = n * p / parts, end = n * (p + 1) / parts;
-      lock.unlock();
-      std::exception_ptr caught;
+  void work() {
+    uint64_t word = claims.load(std::memory_order_acquire);
+    while ((word & 0xffffffff) > 0) {
+      if (!claims.compare_exchange_weak(word, word - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      const int64_t left = static_cast<int64_t>(word & 0xffffffff), part = parts - left;
       inside_task = true;
       try {
-        (*f)(begin, end);
-      } catch (...) { caught = std::current_exception(); }
+        (*body)(n * part / parts, n * (part + 1) / parts);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+      }
       inside_task = false;
-      lock.lock();
-      if (caught && !error) error = caught;
-      if (--running == 0 && next_part >= parts) done.notify_all();
+      if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished.notify_all();
+      word = claims.load(std::memory_order_acquire);
     }
   }
 };
@@ -52,22 +75,22 @@ ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
   require(threads >= 1 && threads <= 4096, "threads: {} is not in 1..4096", threads);
   for (int i = 1; i < threads; ++i) {
     impl_->workers.emplace_back([this] {
-      std::unique_lock lock(impl_->mutex);
-      while (true) {
-        impl_->start.wait(lock, [this] { return impl_->stop || impl_->next_part < impl_->parts; });
-        if (impl_->stop) return;
-        impl_->work(lock);
+      while (!impl_->stop.load(std::memory_order_acquire)) {
+        const uint64_t seen = impl_->claims.load(std::memory_order_acquire);
+        if ((seen & 0xffffffff) > 0) {
+          impl_->work();
+        } else {
+          wait_change(impl_->claims, seen);
+        }
       }
     });
   }
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->stop = true;
-  }
-  impl_->start.notify_all();
+  impl_->stop.store(true, std::memory_order_release);
+  impl_->claims.fetch_add(uint64_t{1} << 32, std::memory_order_acq_rel);
+  impl_->claims.notify_all();
   for (auto& w : impl_->workers) w.join();
 }
 
@@ -75,21 +98,22 @@ int ThreadPool::size() const { return static_cast<int>(impl_->workers.size()) + 
 
 void ThreadPool::parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;
-  const int64_t parts = std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, size());
-  if (parts == 1 || inside_task) {
+  const int64_t parts = std::min<int64_t>(n / std::max<int64_t>(grain, 1), int64_t{kPartsPerThread} * size());
+  if (parts <= 1 || size() == 1 || inside_task) {
     body(0, n);
     return;
   }
-  std::unique_lock lock(impl_->mutex);
-  impl_->body = &body;
-  impl_->n = n;
-  impl_->next_part = 0;
-  impl_->parts = static_cast<int>(parts);
-  impl_->start.notify_all();
-  impl_->work(lock);
-  impl_->done.wait(lock, [this] { return impl_->running == 0 && impl_->next_part >= impl_->parts; });
-  impl_->parts = impl_->next_part = 0;
-  if (auto error = std::exchange(impl_->error, nullptr)) std::rethrow_exception(error);
+  Impl& p = *impl_;
+  p.body = &body;
+  p.n = n;
+  p.parts = parts;
+  p.unfinished.store(static_cast<int>(parts), std::memory_order_relaxed);
+  const uint64_t job = (p.claims.load(std::memory_order_relaxed) >> 32) + 1;
+  p.claims.store(job << 32 | static_cast<uint64_t>(parts), std::memory_order_release);
+  p.claims.notify_all();
+  p.work();
+  for (int left; (left = p.unfinished.load(std::memory_order_acquire)) > 0;) wait_change(p.unfinished, left);
+  if (auto error = std::exchange(p.error, nullptr)) std::rethrow_exception(error);
 }
 
 int default_threads() {

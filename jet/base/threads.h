@@ -1,5 +1,6 @@
-// One persistent pool. parallel_for splits [0, n) into at most size() contiguous ranges, runs one on the calling thread
-// and returns when all are done. Calls from inside a task run serially. Idle workers sleep.
+// One persistent pool. parallel_for splits [0, n) into contiguous ranges, a few for each thread, and each thread takes
+// the next one when it is free, so that a thread which the system holds up delays the others little. Calls from inside
+// a task run serially. Waiting threads spin for some microseconds, then sleep: an idle pool costs nothing.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 
 namespace jet {
 
+/// One thread at a time may call it.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);

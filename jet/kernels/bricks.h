@@ -1,9 +1,22 @@
 // All bricks, for the instruction set that the including file has named by JET_ISA_NAMESPACE, JET_LANES,
-// JET_TILE_TOKENS and JET_TILE_ROWS. Included once by each isa_*.cc; hence no include guard.
+// JET_TILE_TOKENS, JET_TILE_ROWS, JET_INT_DOT and JET_BF16_DOT (dot_bricks.h). Included once by each isa_*.cc; hence no
+// include guard.
 #include "jet/kernels/vector_bricks.h"
+
+#include "jet/kernels/dot_bricks.h"
+
+#include "jet/kernels/gemm_bricks.h"
+
+#include "jet/kernels/block_bricks.h"
 
 #include "jet/kernels/matmul_bricks.h"
 
 #include "jet/kernels/attend_bricks.h"
 
 #include "jet/kernels/recurrence_bricks.h"
+
+namespace jet::JET_ISA_NAMESPACE {
+namespace {
+constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack, matmul, attend, recurrence};
+}
+}  // namespace jet::JET_ISA_NAMESPACE

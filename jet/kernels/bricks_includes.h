@@ -10,4 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 #include "jet/kernels/isa.h"

@@ -2,14 +2,12 @@
 #include "jet/kernels/isa.h"
 
 #define JET_ISA_NAMESPACE isa_base
+#define JET_ISA_NAME "scalar"
 #define JET_LANES 4
 #define JET_TILE_TOKENS 2
 #define JET_TILE_ROWS 4
+#define JET_INT_DOT 0
+#define JET_BF16_DOT 0
 #include "jet/kernels/bricks.h"
 
-namespace jet {
-const Kernels& kernels_base() {
-  static constexpr Kernels table = {"base", isa_base::matmul, isa_base::attend, isa_base::recurrence};
-  return table;
-}
-}  // namespace jet
+const jet::Kernels& jet::kernels_base() { return isa_base::kTable; }

@@ -5,16 +5,14 @@
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define JET_ISA_NAMESPACE isa_v3
+#define JET_ISA_NAME "avx2"
 #define JET_LANES 8
 #define JET_TILE_TOKENS 2
 #define JET_TILE_ROWS 4
+#define JET_INT_DOT 1
+#define JET_BF16_DOT 0
 #include "jet/kernels/bricks.h"
 
-namespace jet {
-const Kernels& kernels_v3() {
-  static constexpr Kernels table = {"v3", isa_v3::matmul, isa_v3::attend, isa_v3::recurrence};
-  return table;
-}
-}  // namespace jet
+const jet::Kernels& jet::kernels_v3() { return isa_v3::kTable; }
 #pragma GCC pop_options
 #endif

@@ -16,9 +16,13 @@ const std::vector<const Kernels*>& all_kernels() {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd")) {
+      const bool vnni = __builtin_cpu_supports("avx512vnni");
+      if (vnni && __builtin_cpu_supports("avx512bf16")) list.push_back(&kernels_v4_bf16());
+      if (vnni) list.push_back(&kernels_v4_vnni());
       list.push_back(&kernels_v4());
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("f16c")) {
       list.push_back(&kernels_v3());
     }
 #endif

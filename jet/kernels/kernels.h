@@ -10,17 +10,20 @@
 #include <vector>
 
 #include "jet/tensor/dtype.h"
+#include "jet/tensor/quant.h"
 
 namespace jet {
 
 struct Matrix {
-  DType dtype = DType::f32;  // f32, bf16 or f16
+  DType dtype = DType::f32;  // f32, bf16, f16: rows as they lie; q8, q4: packed (tensor/quant.h), cols % 32 == 0
   const void* data = nullptr;
   int64_t rows = 0, cols = 0;
+  const void* scales = nullptr;  // q8, q4
 };
 
-/// out[t, r] = sum_c x[t, c] w[r, c] + bias[r]  for r in [row_begin, row_end).
-/// Moves size_of(dtype) * rows * cols bytes of w for 2 * n * rows * cols FLOP.
+/// out[t, r] = sum_c x[t, c] w[r, c] + bias[r].
+/// Moves matrix_bytes(w) for 2 * n * rows * cols FLOP. Where packed_floats() is not 0, pack() first makes `packed` from
+/// x, for all tokens; tasks with the same x, n, cols and weight type can share it.
 struct MatmulTask {
   const float* x = nullptr;  // [n, cols], rows x_stride apart
   int64_t n = 0, x_stride = 0;
@@ -28,8 +31,10 @@ struct MatmulTask {
   const float* bias = nullptr;  // [rows] or null
   float* out = nullptr;         // [n, rows], rows out_stride apart
   int64_t out_stride = 0;
-  int64_t row_begin = 0, row_end = 0;
+  float* packed = nullptr;
 };
+/// Parts of a job start at multiples of these.
+constexpr int64_t kPackTokens = 24, kRowUnit = 32;
 
 /// Consecutive tokens' keys and values of one head: token i at keys + i * row_stride.
 struct KeySpan {
@@ -71,7 +76,9 @@ struct RecurrenceTask {
 
 struct Kernels {
   const char* name;
-  void (*matmul)(const MatmulTask&);
+  int64_t (*packed_floats)(const MatmulTask&);
+  void (*pack)(const MatmulTask&, int64_t token_begin, int64_t token_end);
+  void (*matmul)(const MatmulTask&, int64_t row_begin, int64_t row_end);
   void (*attend)(const AttendTask&);
   void (*recurrence)(const RecurrenceTask&);
 };

@@ -6,7 +6,7 @@
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
-constexpr int64_t kColumns = 2048, kWidenedRows = 32;
+constexpr int64_t kColumns = 2048;
 constexpr int kTokens = JET_TILE_TOKENS, kRows = JET_TILE_ROWS;
 
 template <int TOKENS, int ROWS, class W>
@@ -63,36 +63,69 @@ void widen(const W* w, int64_t w_stride, int64_t rows, int64_t cols, float* pane
 }
 
 template <class W>
-void matmul_typed(const MatmulTask& m) {
+void matmul_rows(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
   const W* w = static_cast<const W*>(m.w.data);
   const int64_t stride = m.w.cols;
   for (int64_t t = 0; t < m.n; ++t) {
     float* out = m.out + t * m.out_stride;
-    for (int64_t r = m.row_begin; r < m.row_end; ++r) out[r] = m.bias ? m.bias[r] : 0.0f;
+    for (int64_t r = row_begin; r < row_end; ++r) out[r] = m.bias ? m.bias[r] : 0.0f;
   }
-  const bool panels = !std::is_same_v<W, float> && m.n > kTokens;
-  static thread_local Scratch scratch;
-  float* panel = panels ? scratch.floats(kWidenedRows * std::min(kColumns, stride)) : nullptr;
-  for (int64_t c = 0; c < stride; c += kColumns) {
-    const int64_t cols = std::min(kColumns, stride - c);
-    for (int64_t r = m.row_begin; r < m.row_end; r += kWidenedRows) {
-      const int64_t rows = std::min(kWidenedRows, m.row_end - r);
-      const W* from = w + r * stride + c;
-      if (panels) {
-        widen(from, stride, rows, cols, panel);
-        tokens_by_rows(m.x + c, m.n, m.x_stride, panel, cols, rows, cols, m.out + r, m.out_stride);
-      } else {
-        tokens_by_rows(m.x + c, m.n, m.x_stride, from, stride, rows, cols, m.out + r, m.out_stride);
-      }
-    }
+  // One token reads whole rows: streams of memory without turns.
+  const int64_t piece = m.n == 1 ? stride : kColumns;
+  for (int64_t c = 0; c < stride; c += piece) {
+    tokens_by_rows(m.x + c, m.n, m.x_stride, w + row_begin * stride + c, stride, row_end - row_begin,
+                   std::min(piece, stride - c), m.out + row_begin, m.out_stride);
   }
 }
 
-void matmul(const MatmulTask& m) {
+/// f.template operator()<Core>() for the core that multiplies this; false where rows are multiplied as they lie.
+template <class F>
+bool with_core(const MatmulTask& m, F&& f) {
+  const bool many = m.n > kRowTokens;
   switch (m.w.dtype) {
-    case DType::bf16: return matmul_typed<bf16>(m);
-    case DType::f16: return matmul_typed<f16>(m);
-    default: return matmul_typed<float>(m);
+#if JET_INT_DOT >= 1
+    case DType::q8:
+      if constexpr (QuadSum::takes_int8) {
+        f.template operator()<QuadCore<DType::q8>>();
+      } else {
+        f.template operator()<PairCore>();
+      }
+      return true;
+    case DType::q4: f.template operator()<QuadCore<DType::q4>>(); return true;
+#else
+    case DType::q8:
+    case DType::q4: f.template operator()<FloatCore>(); return true;
+#endif
+#if JET_BF16_DOT
+    case DType::bf16:
+      if (many && m.w.cols % 2 == 0) {
+        f.template operator()<Bf16Core>();
+        return true;
+      }
+      break;
+#endif
+    default: break;
+  }
+  if (many) f.template operator()<FloatCore>();
+  return many;
+}
+
+int64_t matmul_packed_floats(const MatmulTask& m) {
+  int64_t n = 0;
+  with_core(m, [&]<class Core>() { n = Core::packed_floats(m.n, m.w.cols); });
+  return n;
+}
+
+void matmul_pack(const MatmulTask& m, int64_t token_begin, int64_t token_end) {
+  with_core(m, [&]<class Core>() { pack<Core>(m, token_begin, token_end); });
+}
+
+void matmul(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
+  if (with_core(m, [&]<class Core>() { gemm<Core>(m, row_begin, row_end); })) return;
+  switch (m.w.dtype) {
+    case DType::bf16: return matmul_rows<bf16>(m, row_begin, row_end);
+    case DType::f16: return matmul_rows<f16>(m, row_begin, row_end);
+    default: return matmul_rows<float>(m, row_begin, row_end);
   }
 }
 

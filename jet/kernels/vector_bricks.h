@@ -33,6 +33,11 @@ JET_INLINE Vec load(const bf16* p) {
 // An f16's exponent and mantissa, moved to where fp32 has them, are the number times 2^-112, denormals included;
 // infinity and NaN then only lack the upper exponent bits.
 JET_INLINE Vec load(const f16* p) {
+#if JET_INT_DOT && JET_LANES == 16 && !defined(JET_EMULATE)
+  return reinterpret_cast<Vec>(_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#elif JET_INT_DOT && JET_LANES == 8
+  return reinterpret_cast<Vec>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#else
   using Bits = typename VectorOf<uint32_t, kLanes>::type;
   const auto half = *reinterpret_cast<const typename VectorOf<uint16_t, kLanes>::type*>(p);
   const Bits wide = __builtin_convertvector(half, Bits);
@@ -46,6 +51,7 @@ JET_INLINE Vec load(const f16* p) {
   bits |= ((wide & 0x7c00) == 0x7c00) & 0x7f800000u;
   std::memcpy(&v, &bits, sizeof(v));
   return v;
+#endif
 }
 
 // One step of summing lanes by halves, on two vectors at once. Each holds kLanes / GROUP sums of GROUP partial sums;

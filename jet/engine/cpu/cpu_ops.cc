@@ -10,6 +10,7 @@ namespace jet {
 void CpuOps::begin(std::span<const Segment> segments) {
   segments_ = segments;
   total_rows_ = segments.empty() ? 0 : segments.back().first + segments.back().rows;
+  packed_ = {};
   for (RopeTable& r : ropes_) r.values = {};
 }
 
@@ -23,25 +24,61 @@ CpuTensor CpuOps::make(int64_t rows, Dims dims) {
   return t;
 }
 
+namespace {
+
+const char* linear_kind(DType t) {
+  switch (t) {
+    case DType::bf16: return "linear bf16";
+    case DType::f16: return "linear f16";
+    case DType::q8: return "linear int8";
+    case DType::q4: return "linear int4";
+    default: return "linear f32";
+  }
+}
+
+}  // namespace
+
 CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   const Dims d = w.dims;  // [out, in]
   require(x.dims.count() == d.inner, "linear: rows of {} numbers against a weight [{}, {}]", x.dims.count(), d.outer,
           d.inner);
   Tensor out = make(x.rows, Dims::of(d.outer));
   if (x.rows == 0) return out;
-  MatmulTask task{.x = x.data, .n = x.rows, .x_stride = x.stride, .w = {w.dtype, w.data, d.outer, d.inner}};
+  const Matrix matrix{w.dtype, w.data, d.outer, d.inner, w.scales};
+  const OpMeter::Scope scope(meter_, linear_kind(w.dtype), static_cast<double>(matrix_bytes(w.dtype, d.outer, d.inner)),
+                             2.0 * static_cast<double>(x.rows * d.count()));
+  MatmulTask task{.x = x.data, .n = x.rows, .x_stride = x.stride, .w = matrix};
   task.bias = bias ? bias.floats() : nullptr;
   task.out = out.data;
   task.out_stride = out.stride;
-  // A part should take longer than waking a thread: 2^18 products, at least.
-  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 18) / (x.rows * d.inner));
-  parallel(d.outer, grain, [&](int64_t begin, int64_t end) {
-    MatmulTask part = task;
-    part.row_begin = begin;
-    part.row_end = end;
-    kernels_.matmul(part);
+  task.packed = packed(x, task);
+  // A part should take longer than waking a thread: 2^17 products, at least.
+  const int64_t units = (d.outer + kRowUnit - 1) / kRowUnit;
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 17) / (x.rows * d.inner * kRowUnit));
+  parallel(units, grain, [&](int64_t begin, int64_t end) {
+    kernels_.matmul(task, begin * kRowUnit, std::min(d.outer, end * kRowUnit));
   });
   return out;
+}
+
+/// The task's activations in the kernel's order. Neighbouring projections of one input share them: the last ones are
+/// kept, and with them the input, so that its memory holds no other numbers meanwhile.
+float* CpuOps::packed(const Tensor& x, const MatmulTask& task) {
+  const int64_t floats = kernels_.packed_floats(task);
+  if (floats == 0) return nullptr;
+  Packed& p = packed_;
+  if (p.x.data == x.data && p.x.rows == x.rows && p.x.stride == x.stride && p.cols == task.w.cols &&
+      p.dtype == task.w.dtype) {
+    return p.data.data();
+  }
+  p = {};
+  p = {x, task.w.cols, task.w.dtype, arena_.take(floats)};
+  MatmulTask to = task;
+  to.packed = p.data.data();
+  parallel((x.rows + kPackTokens - 1) / kPackTokens, 1, [&](int64_t begin, int64_t end) {
+    kernels_.pack(to, begin * kPackTokens, std::min(x.rows, end * kPackTokens));
+  });
+  return to.packed;
 }
 
 namespace {

@@ -88,6 +88,13 @@ class CpuOps {
     Buffer values;  // [rows, dim]: cosines, then sines; made once a pass
   };
 
+  struct Packed {
+    Tensor x;
+    int64_t cols = 0;
+    DType dtype = DType::f32;
+    Buffer data;
+  };
+
   static MapInput input(const Tensor& x) {
     return {x.data, x.tokens ? x.stride : 0, 0, 0, x.tokens ? x.rows : 0, x.dims};
   }
@@ -125,6 +132,7 @@ class CpuOps {
   Tensor make(int64_t rows, Dims dims);
   std::vector<float>& fixed(const Segment& s, State state) { return s.sequence->stores[state.index].fixed; }
   RowStore& rows(const Segment& s, State state) { return s.sequence->stores[state.index].rows; }
+  float* packed(const Tensor& x, const MatmulTask& task);
   const float* rope_values(const Rope& r, int64_t dim);
   void push_tail(const Tensor& x, State tail, int64_t width);
   CpuTensor stored_rows(const Tensor& x, DType dtype);
@@ -136,6 +144,7 @@ class CpuOps {
   std::span<const Segment> segments_;
   int64_t total_rows_ = 0;
   std::vector<RopeTable> ropes_;
+  Packed packed_;
 };
 
 }  // namespace jet

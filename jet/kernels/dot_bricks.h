@@ -1,0 +1,95 @@
+// Dot products of small integers and of bf16, which the vector extension cannot express: the one place where the
+// instruction sets differ by more than their width. Part of bricks.h. JET_INT_DOT: 0 none; 1 multiply-add pairs (AVX2,
+// AVX-512BW); 2 also four bytes at once (VNNI). JET_BF16_DOT: pairs of bf16 (AVX512_BF16). With JET_EMULATE the same
+// functions are loops, so that the kernels built on them are tested on machines that lack the instructions.
+namespace jet::JET_ISA_NAMESPACE {
+namespace {
+
+template <class T>
+using Lanes = typename VectorOf<T, kLanes * 4 / sizeof(T)>::type;  // as many bytes as Vec has
+using Ints = Lanes<int32_t>;
+using Shorts = Lanes<int16_t>;
+using Bytes = Lanes<uint8_t>;
+
+template <class To, class From>
+JET_INLINE To cast(const From& x) {
+  static_assert(sizeof(To) == sizeof(From));
+  To y;
+  std::memcpy(&y, &x, sizeof(y));
+  return y;
+}
+template <class V>
+JET_INLINE V load_as(const void* p) {
+  V v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+/// Four bytes in every lane.
+JET_INLINE Ints broadcast_bits(const uint32_t* p) {
+  Ints v = {};
+  return v + static_cast<int32_t>(*p);
+}
+JET_INLINE Vec to_floats(Ints v) { return __builtin_convertvector(v, Vec); }
+
+#if JET_INT_DOT >= 1
+/// Per 32-bit lane: a0 b0 + a1 b1 of signed 16-bit numbers.
+JET_INLINE Ints pair_dot(Shorts a, Shorts b) {
+#if defined(JET_EMULATE)
+  Ints r;
+  for (int i = 0; i < kLanes; ++i) r[i] = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
+  return r;
+#elif JET_LANES == 16
+  return cast<Ints>(_mm512_madd_epi16(cast<__m512i>(a), cast<__m512i>(b)));
+#else
+  return cast<Ints>(_mm256_madd_epi16(cast<__m256i>(a), cast<__m256i>(b)));
+#endif
+}
+#endif
+
+#if JET_INT_DOT == 1
+// Sums of up to eight quads of a group: 16-bit lanes hold 8 pairs of 15 * 127.
+struct QuadSum {
+  static constexpr bool takes_int8 = false;  // 255 * 127 * 2 does not fit
+  Shorts sum = {};
+  JET_INLINE void add(Bytes w, Ints x) {
+#if JET_LANES == 16
+    sum += cast<Shorts>(_mm512_maddubs_epi16(cast<__m512i>(w), cast<__m512i>(x)));
+#else
+    sum += cast<Shorts>(_mm256_maddubs_epi16(cast<__m256i>(w), cast<__m256i>(x)));
+#endif
+  }
+  JET_INLINE Ints total() const { return pair_dot(sum, Shorts{} + int16_t{1}); }
+};
+#elif JET_INT_DOT == 2
+struct QuadSum {
+  static constexpr bool takes_int8 = true;
+  Ints sum = {};
+  /// Per lane: sum += w0 x0 + .. + w3 x3, w unsigned, x signed.
+  JET_INLINE void add(Bytes w, Ints x) {
+#if defined(JET_EMULATE)
+    const auto s = cast<Lanes<int8_t>>(x);
+    for (int i = 0; i < 4 * kLanes; ++i) sum[i / 4] += w[i] * s[i];
+#else
+    sum = cast<Ints>(_mm512_dpbusd_epi32(cast<__m512i>(sum), cast<__m512i>(w), cast<__m512i>(x)));
+#endif
+  }
+  JET_INLINE Ints total() const { return sum; }
+};
+#endif
+
+#if JET_BF16_DOT
+/// Per lane: sum + a0 b0 + a1 b1 of bf16 pairs. The instruction rounds after each product; so does the loop.
+JET_INLINE Vec bf16_dot(Vec sum, Ints a, Ints b) {
+#if defined(JET_EMULATE)
+  const Vec a1 = cast<Vec>(a & static_cast<int32_t>(0xffff0000)), a0 = cast<Vec>(a << 16);
+  const Vec b1 = cast<Vec>(b & static_cast<int32_t>(0xffff0000)), b0 = cast<Vec>(b << 16);
+  sum += a1 * b1;
+  return sum + a0 * b0;
+#else
+  return cast<Vec>(_mm512_dpbf16_ps(cast<__m512>(sum), cast<__m512bh>(a), cast<__m512bh>(b)));
+#endif
+}
+#endif
+
+}  // namespace
+}  // namespace jet::JET_ISA_NAMESPACE
