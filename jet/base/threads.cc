@@ -18,8 +18,9 @@ namespace {
 thread_local bool inside_task = false;
 
 constexpr int kPartsPerThread = 4;
-// About 20 us on current machines: longer than the gaps between the ops of a pass, shorter than anyone notices.
-constexpr int kSpins = 400;
+// 100 to 400 us on current machines: longer than the gaps within a pass and between two, for waking a sleeper costs as
+// much in a virtual machine; short enough that a pool without work costs nothing.
+constexpr int kSpins = 10000;
 
 void relax() {
 #if defined(__x86_64__)
@@ -28,8 +29,7 @@ void relax() {
 }
 
 /// Returns once `value` is no longer `old`: spins a while, then sleeps.
-template <class T>
-void wait_change(const std::atomic<T>& value, T old) {
+void wait_change(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int i = 0; i < kSpins; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;
     relax();
@@ -44,7 +44,8 @@ void wait_change(const std::atomic<T>& value, T old) {
 struct ThreadPool::Impl {
   std::vector<std::thread> workers;
   alignas(64) std::atomic<uint64_t> claims{0};
-  alignas(64) std::atomic<int> unfinished{0};
+  alignas(64) std::atomic<uint32_t> unfinished{0};
+  alignas(64) std::atomic<uint32_t> job{0};  // its number; what workers wait for
   const std::function<void(int64_t, int64_t)>* body = nullptr;
   int64_t n = 0;
   int64_t parts = 0;
@@ -75,13 +76,10 @@ ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
   require(threads >= 1 && threads <= 4096, "threads: {} is not in 1..4096", threads);
   for (int i = 1; i < threads; ++i) {
     impl_->workers.emplace_back([this] {
-      while (!impl_->stop.load(std::memory_order_acquire)) {
-        const uint64_t seen = impl_->claims.load(std::memory_order_acquire);
-        if ((seen & 0xffffffff) > 0) {
-          impl_->work();
-        } else {
-          wait_change(impl_->claims, seen);
-        }
+      for (uint32_t seen = 0; !impl_->stop.load(std::memory_order_acquire);) {
+        wait_change(impl_->job, seen);
+        seen = impl_->job.load(std::memory_order_acquire);
+        impl_->work();
       }
     });
   }
@@ -89,8 +87,8 @@ ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
 
 ThreadPool::~ThreadPool() {
   impl_->stop.store(true, std::memory_order_release);
-  impl_->claims.fetch_add(uint64_t{1} << 32, std::memory_order_acq_rel);
-  impl_->claims.notify_all();
+  impl_->job.fetch_add(1, std::memory_order_acq_rel);
+  impl_->job.notify_all();
   for (auto& w : impl_->workers) w.join();
 }
 
@@ -107,12 +105,13 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, const std::function<void
   p.body = &body;
   p.n = n;
   p.parts = parts;
-  p.unfinished.store(static_cast<int>(parts), std::memory_order_relaxed);
-  const uint64_t job = (p.claims.load(std::memory_order_relaxed) >> 32) + 1;
-  p.claims.store(job << 32 | static_cast<uint64_t>(parts), std::memory_order_release);
-  p.claims.notify_all();
+  p.unfinished.store(static_cast<uint32_t>(parts), std::memory_order_relaxed);
+  const uint32_t job = p.job.load(std::memory_order_relaxed) + 1;
+  p.claims.store(uint64_t{job} << 32 | static_cast<uint64_t>(parts), std::memory_order_release);
+  p.job.store(job, std::memory_order_release);
+  p.job.notify_all();
   p.work();
-  for (int left; (left = p.unfinished.load(std::memory_order_acquire)) > 0;) wait_change(p.unfinished, left);
+  for (uint32_t left; (left = p.unfinished.load(std::memory_order_acquire)) > 0;) wait_change(p.unfinished, left);
   if (auto error = std::exchange(p.error, nullptr)) std::rethrow_exception(error);
 }
 
