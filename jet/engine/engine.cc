@@ -87,6 +87,17 @@ std::unique_ptr<Sequence> Engine::create() const {
   return std::unique_ptr<Sequence>(new Sequence(std::move(impl)));
 }
 
+int64_t Engine::sequence_bytes(int64_t tokens) const {
+  const StateLayout& layout = *impl_->layout;
+  int64_t bytes = 0;
+  for (const auto& e : layout.entries) {
+    const int64_t numbers = numel(e.spec.shape), row = RowStore(layout.kv, numbers, e.spec.window).row_bytes();
+    bytes += e.spec.kind == StateSpec::fixed ? numbers * static_cast<int64_t>(sizeof(float))
+                                             : row * (e.grows() ? tokens : std::min<int64_t>(tokens, e.spec.window));
+  }
+  return bytes;
+}
+
 void Engine::Impl::check_step(const Sequence::Impl* s, std::span<const int32_t> new_ids) const {
   require(s->layout == layout, "the sequence belongs to another engine");
   require(!s->broken, "the sequence was left half written by a failed pass; reset it");

@@ -32,6 +32,20 @@ using See = std::function<void(const char* name, int layer, std::span<const floa
 
 class Engine;
 
+/// A moment of a sequence to roll back to: its length and copies of what later tokens overwrite (see rollback.cc).
+/// Copies of a checkpoint share its memory.
+class SequenceCheckpoint {
+ public:
+  int64_t length() const;  // tokens seen
+  int64_t bytes() const;   // memory held; nothing for KV rows without a window
+
+ private:
+  friend class Sequence;
+  friend class PrefixCache;
+  struct Impl;
+  std::shared_ptr<const Impl> impl_;
+};
+
 /// One sequence's state. Made by Engine::create; used with that engine only.
 class Sequence {
  public:
@@ -42,7 +56,13 @@ class Sequence {
   int64_t length() const;  // tokens seen
   int64_t bytes() const;   // memory held
   void reset();            // back to an empty sequence; memory is kept
+  /// Room for `tokens` in all: up to there, passes allocate nothing for it.
+  void reserve(int64_t tokens);
   std::unique_ptr<Sequence> fork() const;
+  SequenceCheckpoint checkpoint() const;
+  /// Exactly back to a checkpoint of this sequence, or of the one it was forked from since. All tokens up to the
+  /// checkpoint must still be those of then: a checkpoint later than one rolled back to has no meaning any more.
+  void rollback(const SequenceCheckpoint& checkpoint);
   /// The whole state as a safetensors file; load throws where it does not fit the engine's model.
   void save(const std::string& path) const;
   void load(const std::string& path);
@@ -51,6 +71,7 @@ class Sequence {
 
  private:
   friend class Engine;
+  friend class PrefixCache;
   struct Impl;
   explicit Sequence(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
@@ -80,6 +101,8 @@ class Engine {
   const EngineOptions& options() const;
   int64_t weight_bytes() const;
   std::unique_ptr<Sequence> create() const;
+  /// Bytes of a sequence that has room for so many tokens.
+  int64_t sequence_bytes(int64_t tokens) const;
 
   /// Runs all steps in one pass. Throws Error on an empty step, an id outside the vocabulary, or a context overrun;
   /// sequences are then as before.

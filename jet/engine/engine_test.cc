@@ -85,6 +85,28 @@ TEST(Sequence, RefusesForeignStates) {
   EXPECT_THROW(t->read(0, "nothing"), Error);
 }
 
+TEST(Sequence, ChecksCheckpoints) {
+  const ModelSpec full = test_models().front().spec,
+                  window = test_spec({Attention::Config{.heads = 3, .kv_heads = 1, .head_dim = 6, .window = 5}});
+  const auto a = Engine::random(full, 1, DType::f32), b = Engine::random(full, 1, DType::f32);
+  auto s = a->create();
+  a->prefill(*s, test_ids(9, 1), Want::nothing);
+  const SequenceCheckpoint c = s->checkpoint();
+  EXPECT_EQ(c.length(), 9);
+  EXPECT_EQ(c.bytes(), 0);
+  EXPECT_NE(message_of([&] { s->rollback({}); }).find("empty"), std::string::npos);
+  EXPECT_NE(message_of([&] { b->create()->rollback(c); }).find("another engine"), std::string::npos);
+  EXPECT_NE(message_of([&] { a->create()->rollback(c); }).find("stands at token 9"), std::string::npos);
+  EXPECT_EQ(s->length(), 9);
+  s->reset();
+  EXPECT_THROW(s->rollback(c), Error);
+
+  const auto ring = Engine::random(window, 1, DType::f32);
+  auto w = ring->create();
+  ring->prefill(*w, test_ids(9, 1), Want::nothing);
+  EXPECT_EQ(w->checkpoint().bytes(), cache_bytes(window, 5));
+}
+
 TEST(Generate, StopsWhereItShould) {
   ModelSpec spec = test_models().front().spec;
   const auto prompt = test_ids(10, 1);

@@ -130,6 +130,33 @@ TEST_P(Laws, SaveRestoreForkAndResetChangeNothing) {
   }
 }
 
+TEST_P(Laws, RollingBackLeavesNoTrace) {
+  for (const DType kv : {DType::f32, DType::bf16}) {
+    const auto e = engine(kv);
+    for (const int length : {0, 3, 20}) {  // before and after the windows are full
+      const auto a = test_ids(length, 1), b = test_ids(23, 2), c = test_ids(30, 3);
+      auto s = e->create(), undisturbed = e->create();
+      if (length > 0) {
+        e->prefill(*s, a, Want::nothing);
+        e->prefill(*undisturbed, a, Want::nothing);
+      }
+      const SequenceCheckpoint checkpoint = s->checkpoint();
+      const auto want = e->prefill(*undisturbed, c, Want::all, 7);
+      for (const int chunk : {23, 1}) {
+        e->prefill(*s, b, Want::nothing, chunk);
+        s->rollback(checkpoint);
+        EXPECT_EQ(s->length(), length);
+        EXPECT_EQ(e->prefill(*s, c, Want::all, 7), want) << "after " << length << " tokens";
+        s->rollback(checkpoint);
+      }
+      auto fork = s->fork();
+      e->prefill(*fork, b, Want::nothing);
+      fork->rollback(checkpoint);
+      EXPECT_EQ(e->prefill(*fork, c, Want::all, 7), want);
+    }
+  }
+}
+
 TEST_P(Laws, EveryVisitedParameterIsUsed) {
   const ModelSpec& spec = GetParam().spec;
   for (const std::string& name : parameter_names(spec)) {

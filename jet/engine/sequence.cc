@@ -48,6 +48,10 @@ void Sequence::reset() {
   impl_->broken = false;
 }
 
+void Sequence::reserve(int64_t tokens) {
+  if (tokens > length()) impl_->state.reserve(tokens - length());
+}
+
 std::unique_ptr<Sequence> Sequence::fork() const {
   return std::unique_ptr<Sequence>(new Sequence(std::make_unique<Impl>(*impl_)));
 }

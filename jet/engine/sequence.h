@@ -15,4 +15,10 @@ struct Sequence::Impl {
   bool broken = false;
 };
 
+struct SequenceCheckpoint::Impl {
+  std::shared_ptr<const StateLayout> layout;
+  int64_t length = 0;
+  std::vector<Store> stores;  // as the sequence's; rows without a window stay empty
+};
+
 }  // namespace jet

@@ -38,6 +38,8 @@ class RowStore {
   void reserve(int64_t n);
   /// n rows, contiguous.
   void append(const void* rows, int64_t n);
+  /// Rows [begin, begin + n) of another store that has no window.
+  void append_from(const RowStore& other, int64_t begin, int64_t n) { append(other.row(begin), n); }
   void reset(int64_t total = 0) { total_ = total; }
   /// All kept rows, oldest first.
   std::vector<std::byte> copy() const;
@@ -62,6 +64,8 @@ struct StateLayout {
     int layer = 0;
     std::string name;
     StateSpec spec;
+    /// KV rows without a window: earlier rows stay where they are.
+    bool grows() const { return spec.kind == StateSpec::rows && spec.window == 0; }
     std::string key() const { return "layers." + std::to_string(layer) + "." + name; }
   };
   std::vector<Entry> entries;

@@ -1,0 +1,171 @@
+#include "jet/engine/scheduler.h"
+
+#include <algorithm>
+
+namespace jet {
+
+struct Scheduler::Job {
+  Request request;
+  std::shared_ptr<Generation> generation;
+  Sampler sampler;
+  int64_t most_tokens = 0;               // that the sequence can come to hold
+  int64_t bytes = 0;                     // set aside for them
+  std::vector<int32_t> text{};           // prompt and what was made; the sequence holds its beginning
+  std::unique_ptr<Sequence> sequence{};  // null before and after running
+  std::vector<float> logits{};
+  int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
+};
+
+Scheduler::Scheduler(Engine& engine, const SchedulerOptions& options, PrefixCache* cache)
+    : engine_(engine), options_(options), cache_(cache) {
+  require(options.cache_bytes > 0, "scheduler: a budget of {} bytes for states, expected more than 0",
+          options.cache_bytes);
+  require(options.prefill_tokens > 0, "scheduler: {} prompt tokens a pass, expected 1 or more", options.prefill_tokens);
+  require(options.most_running > 0, "scheduler: {} sequences at once, expected 1 or more", options.most_running);
+}
+
+Scheduler::~Scheduler() = default;
+
+std::shared_ptr<const Generation> Scheduler::submit(Request request) {
+  const ModelSpec& spec = engine_.spec();
+  const auto n = static_cast<int64_t>(request.prompt.size());
+  require(n > 0, "the prompt is empty");
+  require(n <= spec.max_position_embeddings, "a prompt of {} tokens does not fit the model's context of {}", n,
+          spec.max_position_embeddings);
+  for (const int32_t id : request.prompt) {
+    require(id >= 0 && id < spec.vocab_size, "token id {} is outside the vocabulary of {}", id, spec.vocab_size);
+  }
+  const int new_tokens = request.options.max_new_tokens;
+  require(new_tokens >= 0, "max_new_tokens is {}, expected 0 or more", new_tokens);
+  // The last token that is made is not run.
+  const int64_t most = std::min<int64_t>(n + std::max(0, new_tokens - 1), spec.max_position_embeddings);
+  const int64_t bytes = engine_.sequence_bytes(most);
+  require(bytes <= options_.cache_bytes,
+          "{} prompt tokens and {} new ones need {} bytes of cache, the scheduler has {}: shorten the request or raise "
+          "the budget",
+          n, new_tokens, bytes, options_.cache_bytes);
+  auto job = std::make_unique<Job>(Job{std::move(request), std::make_shared<Generation>(), Sampler({}), most, bytes});
+  job->sampler = Sampler(job->request.options.sampler);
+  job->text = job->request.prompt;
+  return waiting_.emplace_back(std::move(job))->generation;
+}
+
+void Scheduler::cancel(const std::shared_ptr<const Generation>& generation) {
+  const auto is_it = [&](const auto& job) { return job->generation == generation; };
+  const auto found = std::find_if(running_.begin(), running_.end(), is_it);
+  if (found != running_.end() && !generation->over()) finish(**found, Generation::cancelled);
+  const auto queued = std::find_if(waiting_.begin(), waiting_.end(), is_it);
+  if (queued == waiting_.end()) return;
+  (*queued)->generation->status = Generation::cancelled;
+  waiting_.erase(queued);
+}
+
+int64_t Scheduler::waiting() const { return static_cast<int64_t>(waiting_.size()); }
+
+int64_t Scheduler::running() const {
+  return std::count_if(running_.begin(), running_.end(), [](const auto& job) { return job->sequence != nullptr; });
+}
+
+int64_t Scheduler::bytes() const {
+  int64_t n = 0;
+  for (const auto& job : running_) n += job->sequence ? job->bytes : 0;
+  return n;
+}
+
+void Scheduler::admit() {
+  std::erase_if(running_, [](const auto& job) { return job->sequence == nullptr; });
+  while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.most_running) {
+    Job& job = *waiting_.front();
+    if (bytes() + job.bytes > options_.cache_bytes) return;
+    job.sequence = cache_ ? cache_->lookup(job.text, job.most_tokens) : engine_.create();
+    job.sequence->reserve(job.most_tokens);
+    job.generation->status = Generation::running;
+    job.generation->prompt_tokens_run = static_cast<int64_t>(job.text.size()) - job.sequence->length();
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+/// The pass's steps: a token of each sequence that generates, then prompts in the order of arrival.
+void Scheduler::collect() {
+  steps_.clear();
+  step_jobs_.clear();
+  int64_t budget = options_.prefill_tokens;
+  for (const bool reads_prompt : {false, true}) {
+    for (const auto& job : running_) {
+      const int64_t at = job->sequence->length(), size = job->prompt_tokens();
+      if ((at < size) != reads_prompt) continue;
+      int64_t n = 1;
+      if (reads_prompt) {
+        n = std::min(budget, (cache_ ? cache_->next_stop(at, size, job->request.marks) : size) - at);
+        budget -= n;
+        if (n == 0) return;
+      }
+      const bool is_whole = at + n == static_cast<int64_t>(job->text.size());
+      steps_.push_back({job->sequence.get(), std::span(job->text).subspan(at, n), is_whole ? Want::last : Want::nothing,
+                        std::move(job->logits)});
+      step_jobs_.push_back(job.get());
+    }
+  }
+}
+
+bool Scheduler::step() {
+  admit();
+  collect();
+  try {
+    engine_.forward(steps_);
+  } catch (const std::exception& e) {
+    for (Job* job : step_jobs_) {
+      job->generation->error = e.what();
+      finish(*job, Generation::failed);
+    }
+    steps_.clear();
+    step_jobs_.clear();
+  }
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    Job& job = *step_jobs_[i];
+    if (!job.sequence) continue;  // cancelled by another's on_token
+    job.logits = std::move(steps_[i].logits);
+    try {
+      advance(job);
+    } catch (const std::exception& e) {
+      job.generation->error = e.what();
+      finish(job, Generation::failed);
+    }
+  }
+  return running() > 0 || !waiting_.empty();
+}
+
+/// After a pass: keeps what the prefix cache wants, and samples where the logits of the whole text are there.
+void Scheduler::advance(Job& job) {
+  Generation& g = *job.generation;
+  const GenerateOptions& o = job.request.options;
+  const int64_t at = job.sequence->length();
+  if (at < job.prompt_tokens()) {
+    // A chunk that the budget cut short ends at no stop.
+    if (cache_ && cache_->is_stop(at, job.prompt_tokens(), job.request.marks)) {
+      cache_->store(std::span(job.text).first(at), *job.sequence);
+    }
+    return;
+  }
+  const auto full = [&] { return static_cast<int>(g.ids.size()) >= o.max_new_tokens; };
+  if (full()) return finish(job, Generation::length);
+  const int32_t id = job.sampler.sample(job.logits);
+  const auto& eos = engine_.spec().eos_token_id;
+  if (!o.ignore_eos && std::find(eos.begin(), eos.end(), id) != eos.end()) return finish(job, Generation::eos);
+  g.ids.push_back(id);
+  job.text.push_back(id);
+  const bool goes_on = !job.request.on_token || job.request.on_token(id);
+  if (!job.sequence) return;  // cancelled by its own on_token
+  if (!goes_on) return finish(job, Generation::stopped);
+  if (full() || at >= engine_.spec().max_position_embeddings) finish(job, Generation::length);
+}
+
+void Scheduler::finish(Job& job, Generation::Status status) {
+  job.generation->status = status;
+  const bool is_sound = status != Generation::cancelled && status != Generation::failed;
+  if (cache_ && is_sound) cache_->store(std::span(job.text).first(job.sequence->length()), *job.sequence);
+  job.sequence.reset();
+}
+
+}  // namespace jet
