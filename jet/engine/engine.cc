@@ -31,6 +31,7 @@ struct Engine::Impl {
         ops(pool, arena, meter), layout(std::make_shared<StateLayout>()) {
     options.threads = pool.size();
     layout->kv = options.kv;
+    layout->recurrent = options.state;
     layout->max_length = spec.max_position_embeddings;
     model_state(spec, state, [&](int layer, const char* name, CpuState& handle, const StateSpec& p) {
       handle.index = static_cast<int>(layout->entries.size());
@@ -50,7 +51,10 @@ struct Engine::Impl {
 namespace {
 
 void check_options(const EngineOptions& o) {
-  require(o.kv == DType::bf16 || o.kv == DType::f32, "kv type {} is not supported (known: bf16, f32)", name_of(o.kv));
+  require(o.kv == DType::bf16 || o.kv == DType::f32 || o.kv == DType::i8,
+          "kv type {} is not supported (known: bf16, f32, i8)", name_of(o.kv));
+  require(o.state == DType::bf16 || o.state == DType::f32, "state type {} is not supported (known: f32, bf16)",
+          name_of(o.state));
   require(o.prefill_chunk > 0, "prefill_chunk is {}, expected a positive number", o.prefill_chunk);
   require(o.threads >= 0 && o.threads <= 4096, "threads is {}, expected 0 (all cores) to 4096", o.threads);
 }
@@ -91,9 +95,11 @@ int64_t Engine::sequence_bytes(int64_t tokens) const {
   const StateLayout& layout = *impl_->layout;
   int64_t bytes = 0;
   for (const auto& e : layout.entries) {
-    const int64_t numbers = numel(e.spec.shape), row = RowStore(layout.kv, numbers, e.spec.window).row_bytes();
-    bytes += e.spec.kind == StateSpec::fixed ? numbers * static_cast<int64_t>(sizeof(float))
-                                             : row * (e.grows() ? tokens : std::min<int64_t>(tokens, e.spec.window));
+    if (e.spec.kind == StateSpec::rows) {
+      bytes += layout.make_rows(e).row_bytes() * (e.grows() ? tokens : std::min<int64_t>(tokens, e.spec.window));
+    } else {
+      bytes += numel(e.spec.shape) * static_cast<int64_t>(size_of(e.is_recurrent() ? layout.recurrent : DType::f32));
+    }
   }
   return bytes;
 }

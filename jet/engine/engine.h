@@ -20,10 +20,11 @@
 namespace jet {
 
 struct EngineOptions {
-  int threads = 0;          // 0: default_threads()
-  DType kv = DType::bf16;   // type of KV rows: bf16 or f32
-  int prefill_chunk = 512;  // tokens of one prompt that one pass takes at most
-  bool poison = false;      // scratch memory starts as NaN in every pass (tests)
+  int threads = 0;           // 0: default_threads()
+  DType kv = DType::bf16;    // type of KV rows: bf16, f32, or i8 with a scale per head and row
+  DType state = DType::f32;  // type of recurrent states between passes: f32 or bf16
+  int prefill_chunk = 512;   // tokens of one prompt that one pass takes at most
+  bool poison = false;       // scratch memory starts as NaN in every pass (tests)
 };
 
 /// What passes on the way through a forward pass: name ("hidden.embed", "hidden.layer", "hidden.norm"), layer or -1,

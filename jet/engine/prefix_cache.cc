@@ -98,7 +98,7 @@ void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence) 
     const StateLayout& layout = *sequence.impl_->layout;
     for (size_t i = 0; i < layout.entries.size(); ++i) {
       if (!layout.entries[i].grows()) continue;
-      RowStore& rows = fresh->rows.emplace_back(layout.kv, numel(layout.entries[i].spec.shape), 0);
+      RowStore& rows = fresh->rows.emplace_back(layout.make_rows(layout.entries[i]));
       rows.append_from(sequence.impl_->state.stores[i].rows, node->end, fresh->end - node->end);
     }
     added += fresh->row_bytes();

@@ -17,7 +17,7 @@ int64_t SequenceCheckpoint::length() const { return impl_ ? impl_->length : 0; }
 int64_t SequenceCheckpoint::bytes() const {
   int64_t n = 0;
   if (!impl_) return n;
-  for (const Store& s : impl_->stores) n += static_cast<int64_t>(s.fixed.size() * sizeof(float)) + s.rows.bytes();
+  for (const Store& s : impl_->stores) n += s.fixed_bytes() + s.rows.bytes();
   return n;
 }
 
@@ -30,6 +30,7 @@ SequenceCheckpoint Sequence::checkpoint() const {
   for (size_t i = 0; i < made->stores.size(); ++i) {
     if (impl_->layout->entries[i].grows()) continue;
     made->stores[i].fixed = impl_->state.stores[i].fixed;
+    made->stores[i].halves = impl_->state.stores[i].halves;
     made->stores[i].rows = RowStore(impl_->state.stores[i].rows);
   }
   SequenceCheckpoint checkpoint;
@@ -52,6 +53,7 @@ void Sequence::rollback(const SequenceCheckpoint& checkpoint) {
       continue;
     }
     to.fixed = from->stores[i].fixed;
+    to.halves = from->stores[i].halves;
     to.rows = RowStore(from->stores[i].rows);
   }
   impl_->state.length = from->length;

@@ -1,9 +1,11 @@
-// A saved sequence is a safetensors file: a tensor "layers.<i>.<name>" for each state (rows as [kept, ...shape], oldest
-// first), and metadata {"format": "jet sequence", "length", "model": the fingerprint, "kv": the rows' type}.
+// A saved sequence is a safetensors file: a tensor "layers.<i>.<name>" for each state (rows as [heads, kept, dim],
+// oldest first; of i8 also "layers.<i>.<name>.scales", [heads, kept]), and metadata {"format": "jet sequence",
+// "length", "model": the fingerprint, "kv", "recurrent": the types of rows and of recurrent states}.
 #include "jet/engine/sequence.h"
 
 #include <charconv>
 #include <cstring>
+#include <deque>
 
 #include "jet/storage/safetensors.h"
 
@@ -30,9 +32,29 @@ int64_t length_of(const SafeTensors& file, int64_t max_length) {
 
 Shape stored_shape(const StateSpec& spec, int64_t length) {
   if (spec.kind == StateSpec::fixed) return spec.shape;
-  Shape s = spec.shape;
-  s.insert(s.begin(), spec.window > 0 ? std::min<int64_t>(spec.window, length) : length);
-  return s;
+  return {spec.shape[0], spec.window > 0 ? std::min<int64_t>(spec.window, length) : length, spec.shape[1]};
+}
+
+DType stored_type(const StateLayout& layout, const StateLayout::Entry& e) {
+  if (e.spec.kind == StateSpec::rows) return layout.kv;
+  return e.is_recurrent() ? layout.recurrent : DType::f32;
+}
+
+std::string scales_key(const StateLayout::Entry& e) { return e.key() + ".scales"; }
+
+/// The tensor `key`, which must be of this type and shape.
+std::span<const std::byte> stored_bytes(const SafeTensors& file, const std::string& key, DType dtype,
+                                        const Shape& shape) {
+  const StoredTensor& t = file.at(key);
+  require(t.shape == shape && t.dtype == dtype, "{}: '{}' is {} {}, expected {} {}", file.path(), key, name_of(t.dtype),
+          to_string(t.shape), name_of(dtype), to_string(shape));
+  return t.bytes;
+}
+
+/// A file's metadata must say what the engine keeps.
+void check_type(const SafeTensors& file, const std::string& key, const char* what, DType kept) {
+  require(metadata_of(file, key) == name_of(kept), "{}: holds {} in {}, this engine keeps {}", file.path(), what,
+          metadata_of(file, key).substr(0, 40), name_of(kept));
 }
 
 }  // namespace
@@ -60,19 +82,29 @@ void Sequence::save(const std::string& path) const {
   require(!impl_->broken, "{}: the sequence was left half written by a failed pass; reset it", path);
   const StateLayout& layout = *impl_->layout;
   std::vector<TensorToWrite> tensors;
-  std::vector<std::vector<std::byte>> copies;
+  std::deque<RowStore::Copy> copies;
   for (size_t i = 0; i < layout.entries.size(); ++i) {
     const auto& e = layout.entries[i];
     const Store& s = impl_->state.stores[i];
-    const bool is_fixed = e.spec.kind == StateSpec::fixed;
-    const void* data = is_fixed ? static_cast<const void*>(s.fixed.data()) : copies.emplace_back(s.rows.copy()).data();
-    tensors.push_back({e.key(), is_fixed ? DType::f32 : layout.kv, stored_shape(e.spec, length()), data});
+    const Shape shape = stored_shape(e.spec, length());
+    const void* data = s.fixed.data();
+    if (e.spec.kind == StateSpec::rows) {
+      const auto& copy = copies.emplace_back(s.rows.copy());
+      data = copy.numbers.data();
+      if (layout.kv == DType::i8) {
+        tensors.push_back({scales_key(e), DType::f32, {shape[0], shape[1]}, copy.scales.data()});
+      }
+    } else if (!s.halves.empty()) {
+      data = s.halves.data();
+    }
+    tensors.push_back({e.key(), stored_type(layout, e), shape, data});
   }
   write_safetensors(path, tensors,
                     {{"format", kFormat},
                      {"length", std::to_string(length())},
                      {"model", layout.fingerprint},
-                     {"kv", name_of(layout.kv)}});
+                     {"kv", name_of(layout.kv)},
+                     {"recurrent", name_of(layout.recurrent)}});
 }
 
 void Sequence::load(const std::string& path) {
@@ -82,24 +114,27 @@ void Sequence::load(const std::string& path) {
   require(metadata_of(file, "model") == layout.fingerprint,
           "{}: was saved by another model (it has fingerprint {}, this model {})", path,
           metadata_of(file, "model").substr(0, 40), layout.fingerprint);
-  require(metadata_of(file, "kv") == name_of(layout.kv), "{}: holds keys and values in {}, this engine keeps {}", path,
-          metadata_of(file, "kv").substr(0, 40), name_of(layout.kv));
+  check_type(file, "kv", "keys and values", layout.kv);
+  check_type(file, "recurrent", "recurrent states", layout.recurrent);
   // Filled beside the present state: what throws leaves the sequence as it was.
   SequenceState state(layout);
   const int64_t length = length_of(file, layout.max_length);
   for (size_t i = 0; i < layout.entries.size(); ++i) {
     const auto& e = layout.entries[i];
-    const StoredTensor& t = file.at(e.key());
     const Shape shape = stored_shape(e.spec, length);
-    const DType dtype = e.spec.kind == StateSpec::fixed ? DType::f32 : layout.kv;
-    require(t.shape == shape && t.dtype == dtype, "{}: '{}' is {} {}, expected {} {}", path, e.key(), name_of(t.dtype),
-            to_string(t.shape), name_of(dtype), to_string(shape));
+    const auto bytes = stored_bytes(file, e.key(), stored_type(layout, e), shape);
     Store& s = state.stores[i];
-    if (e.spec.kind == StateSpec::fixed) {
-      std::memcpy(s.fixed.data(), t.bytes.data(), t.bytes.size());
+    if (e.spec.kind == StateSpec::rows) {
+      RowBlock rows{bytes.data(), nullptr, shape[1]};
+      if (layout.kv == DType::i8) {
+        rows.scales =
+            reinterpret_cast<const float*>(stored_bytes(file, scales_key(e), DType::f32, {shape[0], shape[1]}).data());
+      }
+      s.rows.reset(length - shape[1]);
+      s.rows.append(rows);
     } else {
-      s.rows.reset(length - shape[0]);
-      s.rows.append(t.bytes.data(), shape[0]);
+      void* to = s.halves.empty() ? static_cast<void*>(s.fixed.data()) : s.halves.data();
+      std::memcpy(to, bytes.data(), bytes.size());
     }
   }
   state.length = length;
@@ -112,9 +147,11 @@ std::vector<float> Sequence::read(int layer, const std::string& name) const {
   for (size_t i = 0; i < layout.entries.size(); ++i) {
     if (layout.entries[i].layer != layer || layout.entries[i].name != name) continue;
     const Store& s = impl_->state.stores[i];
-    if (layout.entries[i].spec.kind == StateSpec::fixed) return s.fixed;
-    const std::vector<std::byte> bytes = s.rows.copy();
-    return to_floats({name, layout.kv, {}, bytes});
+    if (layout.entries[i].spec.kind == StateSpec::rows) return s.rows.floats();
+    if (s.halves.empty()) return s.fixed;
+    std::vector<float> values;
+    for (const bf16 h : s.halves) values.push_back(to_float(h));
+    return values;
   }
   fail("layer {} has no state '{}'", layer, name);
 }

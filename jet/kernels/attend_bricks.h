@@ -86,6 +86,18 @@ void attend_block(const AttendTask& a, AttendScratch& f, int64_t first_token, in
   for (; r < queries; ++r) add_values<1, 4>(f.s + r * kKeys, values, stride, n_keys, a.dim, f.o + r * a.dim);
 }
 
+/// Rows of a span as floats.
+void widen_rows(DType dtype, const void* rows, const float* scales, int64_t begin, int64_t n, int64_t dim, float* to) {
+  if (dtype == DType::bf16) {
+    widen(static_cast<const bf16*>(rows) + begin * dim, dim, n, dim, to);
+    return;
+  }
+  const auto* numbers = static_cast<const int8_t*>(rows) + begin * dim;
+  for (int64_t j = 0; j < n; ++j) {
+    for (int64_t c = 0; c < dim; ++c) to[j * dim + c] = scales[begin + j] * static_cast<float>(numbers[j * dim + c]);
+  }
+}
+
 /// All keys against the queries of `tokens` tokens from `first` on.
 void attend_queries(const AttendTask& a, AttendScratch& f, int64_t first, int64_t tokens) {
   const int64_t queries = tokens * a.group, dim = a.dim;
@@ -105,14 +117,13 @@ void attend_queries(const AttendTask& a, AttendScratch& f, int64_t first, int64_
     const int64_t end = std::min(span.count, last_position + 1 - position);
     for (int64_t j = begin; j < end; j += kKeys) {
       const int64_t n = std::min(kKeys, end - j);
-      if (a.dtype == DType::bf16) {
-        const int64_t at = j * a.row_stride;
-        widen(static_cast<const bf16*>(span.keys) + at, a.row_stride, n, dim, f.keys);
-        widen(static_cast<const bf16*>(span.values) + at, a.row_stride, n, dim, f.values);
-        attend_block(a, f, first, queries, f.keys, f.values, dim, n, position + j);
+      if (a.dtype == DType::f32) {
+        attend_block(a, f, first, queries, static_cast<const float*>(span.keys) + j * dim,
+                     static_cast<const float*>(span.values) + j * dim, dim, n, position + j);
       } else {
-        attend_block(a, f, first, queries, static_cast<const float*>(span.keys) + j * a.row_stride,
-                     static_cast<const float*>(span.values) + j * a.row_stride, a.row_stride, n, position + j);
+        widen_rows(a.dtype, span.keys, span.key_scales, j, n, dim, f.keys);
+        widen_rows(a.dtype, span.values, span.value_scales, j, n, dim, f.values);
+        attend_block(a, f, first, queries, f.keys, f.values, dim, n, position + j);
       }
     }
     position += span.count;
@@ -121,17 +132,136 @@ void attend_queries(const AttendTask& a, AttendScratch& f, int64_t first, int64_
     float* out = a.out + (first + r / a.group) * a.q_stride + (r % a.group) * dim;
     const float inverse = 1.0f / f.l[r];
     for (int64_t c = 0; c < dim; ++c) out[c] = f.o[r * dim + c] * inverse;
+    if (a.log_sum) a.log_sum[first * a.group + r] = f.m[r] + __builtin_logf(f.l[r]);
   }
+}
+
+// One token's queries, a few at a time: keys and values go from memory into registers, and only once for all of them.
+// Numbers come two vectors at a time; of bf16 the even and the odd ones, which costs a shift and a mask.
+constexpr int64_t kStep = 2 * kLanes, kFewKeys = 32;
+constexpr int kFewQueries = kLanes == 16 ? 8 : 6;
+
+JET_INLINE void load_two(const float* p, Vec (&v)[2]) { v[0] = load(p), v[1] = load(p + kLanes); }
+JET_INLINE void load_two(const bf16* p, Vec (&v)[2]) {
+  using Bits = typename VectorOf<uint32_t, kLanes>::type;
+  const Bits both = *reinterpret_cast<const Bits*>(p);
+  v[0] = std::bit_cast<Vec>(both << 16), v[1] = std::bit_cast<Vec>(both & 0xffff0000u);
+}
+JET_INLINE void load_two(const int8_t* p, Vec (&v)[2]) {
+  using Numbers = typename VectorOf<int8_t, kLanes>::type;
+  for (int i = 0; i < 2; ++i) {
+    v[i] = __builtin_convertvector(*reinterpret_cast<const Numbers*>(p + i * kLanes), Vec);
+  }
+}
+/// Where load_two puts number c of a row.
+template <class T>
+JET_INLINE int64_t place(int64_t c) {
+  if constexpr (!std::is_same_v<T, bf16>) return c;
+  return c / kStep * kStep + c % 2 * kLanes + c % kStep / 2;
+}
+
+/// s[r, j] = q[r] . k[j], times the key's scale; asks for the values that come next.
+template <int Q, class T>
+JET_INLINE void few_scores(const AttendScratch& f, const T* k, const T* v, const float* scales, int64_t n,
+                           int64_t dim) {
+  constexpr int padded = Q <= 1 ? 1 : Q <= 2 ? 2 : Q <= 4 ? 4 : 8;
+  for (int64_t j = 0; j < n; ++j, k += dim, v += dim) {
+    Vec even[padded] = {}, odd[Q] = {};
+    for (int64_t c = 0; c < dim; c += kStep) {
+      __builtin_prefetch(v + c);
+      Vec key[2];
+      load_two(k + c, key);
+      for (int r = 0; r < Q; ++r) {
+        even[r] += key[0] * load(f.q + r * dim + c);
+        odd[r] += key[1] * load(f.q + r * dim + c + kLanes);
+      }
+    }
+    for (int r = 0; r < Q; ++r) even[r] += odd[r];
+    float dots[padded];
+    sums<padded>(even, dots);
+    for (int r = 0; r < Q; ++r) f.s[r * kKeys + j] = scales ? dots[r] * scales[j] : dots[r];
+  }
+}
+
+/// o[r] += sum_j p[r, j] v[j].
+template <int Q, class T>
+JET_INLINE void few_values(const AttendScratch& f, const T* v, const float* scales, int64_t n, int64_t dim) {
+  if (scales) {
+    for (int r = 0; r < Q; ++r) {
+      for (int64_t j = 0; j < n; ++j) f.s[r * kKeys + j] *= scales[j];
+    }
+  }
+  for (int64_t c = 0; c < dim; c += kStep) {
+    Vec sum[Q][2];
+    for (int r = 0; r < Q; ++r) load_two(f.o + r * dim + c, sum[r]);
+    for (int64_t j = 0; j < n; ++j) {
+      Vec value[2];
+      load_two(v + j * dim + c, value);
+      for (int r = 0; r < Q; ++r) {
+        const Vec p = broadcast(f.s[r * kKeys + j]);
+        sum[r][0] += p * value[0], sum[r][1] += p * value[1];
+      }
+    }
+    for (int r = 0; r < Q; ++r) store(f.o + r * dim + c, sum[r][0]), store(f.o + r * dim + c + kLanes, sum[r][1]);
+  }
+}
+
+template <int Q, class T>
+void attend_few(const AttendTask& a, AttendScratch& f) {
+  const int64_t dim = a.dim;
+  for (int r = 0; r < Q; ++r) {
+    for (int64_t c = 0; c < dim; ++c) f.q[r * dim + place<T>(c)] = a.q[r * dim + c] * a.scale;
+    f.m[r] = -std::numeric_limits<float>::infinity();
+    f.l[r] = 0;
+  }
+  std::fill(f.o, f.o + Q * dim, 0.0f);
+  const int64_t oldest = a.window > 0 ? a.first_query - a.window + 1 : 0;
+  int64_t position = a.first_key;
+  for (int i = 0; i < a.n_spans; ++i) {
+    const KeySpan& span = a.spans[i];
+    const int64_t end = std::min(span.count, a.first_query + 1 - position);
+    for (int64_t j = std::max<int64_t>(oldest - position, 0); j < end; j += kFewKeys) {
+      const int64_t n = std::min(kFewKeys, end - j);
+      const T* v = static_cast<const T*>(span.values) + j * dim;
+      few_scores<Q>(f, static_cast<const T*>(span.keys) + j * dim, v, span.key_scales ? span.key_scales + j : nullptr,
+                    n, dim);
+      for (int r = 0; r < Q; ++r) soft_block(f.s + r * kKeys, 0, n, n, &f.m[r], &f.l[r], f.o + r * dim, dim);
+      few_values<Q>(f, v, span.value_scales ? span.value_scales + j : nullptr, n, dim);
+    }
+    position += span.count;
+  }
+  for (int r = 0; r < Q; ++r) {
+    const float inverse = 1.0f / f.l[r];
+    for (int64_t c = 0; c < dim; ++c) a.out[r * dim + c] = f.o[r * dim + place<T>(c)] * inverse;
+    if (a.log_sum) a.log_sum[r] = f.m[r] + __builtin_logf(f.l[r]);
+  }
+}
+
+template <class T, int Q = kFewQueries>
+void attend_group(const AttendTask& a, AttendScratch& f) {
+  if constexpr (Q > 1) {
+    if (a.group < Q) return attend_group<T, Q - 1>(a, f);
+  }
+  attend_few<Q, T>(a, f);
+}
+
+AttendTask heads_of(const AttendTask& a, int64_t begin, int64_t n) {
+  AttendTask part = a;
+  part.q += begin * a.dim, part.out += begin * a.dim, part.group = n;
+  if (a.log_sum) part.log_sum += begin;
+  return part;
 }
 
 void attend(const AttendTask& a) {
   static thread_local Scratch scratch;
-  // A group larger than kQueries is split: its heads are independent queries of the same token.
-  if (a.group > kQueries) {
-    for (int64_t h = 0; h < a.group; h += kQueries) {
-      AttendTask part = a;
-      part.q += h * a.dim, part.out += h * a.dim, part.group = std::min(kQueries, a.group - h);
-      attend(part);
+  const bool few = a.tokens == 1 && a.dim % kStep == 0;
+  // A large group is split: its heads are independent queries of the same token.
+  const int64_t at_once = few ? kFewQueries : kQueries;
+  if (a.group > at_once && (few || a.tokens == 1)) {
+    const int64_t parts = (a.group + at_once - 1) / at_once;
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t begin = a.group * i / parts;
+      attend(heads_of(a, begin, a.group * (i + 1) / parts - begin));
     }
     return;
   }
@@ -139,6 +269,22 @@ void attend(const AttendTask& a) {
   float* p = scratch.floats(2 * q + 2 * k + s + 2 * kQueries);
   AttendScratch f{p, p + q, p + 2 * q, p + 2 * q + k, p + 2 * q + 2 * k, nullptr, nullptr};
   f.m = f.s + s, f.l = f.m + kQueries;
+  if (few) {
+    switch (a.dtype) {
+      case DType::bf16: return attend_group<bf16>(a, f);
+      case DType::i8: return attend_group<int8_t>(a, f);
+      default: return attend_group<float>(a, f);
+    }
+  }
+  if (a.group > kQueries) {
+    for (int64_t t = 0; t < a.tokens; ++t) {
+      AttendTask one = a;
+      one.q += t * a.q_stride, one.out += t * a.q_stride, one.tokens = 1, one.first_query += t;
+      if (a.log_sum) one.log_sum += t * a.group;
+      attend(one);
+    }
+    return;
+  }
   const int64_t step = kQueries / a.group;
   for (int64_t t = 0; t < a.tokens; t += step) attend_queries(a, f, t, std::min(step, a.tokens - t));
 }

@@ -36,15 +36,17 @@ struct MatmulTask {
 /// Parts of a job start at multiples of these.
 constexpr int64_t kPackTokens = 24, kRowUnit = 32;
 
-/// Consecutive tokens' keys and values of one head: token i at keys + i * row_stride.
+/// Consecutive tokens' keys and values of one head, row after row.
 struct KeySpan {
-  const void* keys = nullptr;
-  const void* values = nullptr;
+  const void* keys = nullptr;    // [count, dim]
+  const void* values = nullptr;  // [count, dim]
   int64_t count = 0;
+  const float *key_scales = nullptr, *value_scales = nullptr;  // [count], i8 only: number = scale * stored
 };
 
 /// Causal softmax attention of `tokens` x `group` queries against one head of keys, blockwise with a running maximum.
-/// The query at position p sees the keys at (p - window, p], or [first_key, p] where window is 0.
+/// The query at position p sees the keys at (p - window, p], or [first_key, p] where window is 0; it sees at least one.
+/// Moves the visible keys and values once for all queries, for 4 * dim FLOP a query and key.
 struct AttendTask {
   const float* q = nullptr;  // [tokens, .., group, dim], tokens q_stride apart
   float* out = nullptr;      // the same layout
@@ -52,10 +54,10 @@ struct AttendTask {
   float scale = 1;
   int64_t window = 0;
   int64_t first_query = 0, first_key = 0;  // positions of the first token and of the first key
-  DType dtype = DType::f32;                // of keys and values: f32 or bf16
+  DType dtype = DType::f32;                // of keys and values: f32, bf16 or i8
   const KeySpan* spans = nullptr;          // oldest first, without gaps
   int n_spans = 0;
-  int64_t row_stride = 0;  // in elements
+  float* log_sum = nullptr;  // [tokens * group] or null: log of the softmax's denominator, to merge parts of the keys
 };
 
 /// jet/blocks/op_set.h's recurrence over `tokens` tokens of one head, columns [column_begin, column_end) of V: columns

@@ -171,60 +171,81 @@ TEST_P(Bricks, F16InfinityAndNanSurvive) {
   EXPECT_TRUE(std::isnan(out[2]));
 }
 
-void check_attend(const Kernels& kernels, DType dtype, int64_t tokens, int64_t group, int64_t dim, int64_t past,
-                  int64_t window) {
-  const int64_t n = past + tokens, stride = 2 * dim;  // two heads; this one is the second
-  auto k = random_floats(n * stride, 1), v = random_floats(n * stride, 2);
-  std::vector<bf16> kb(k.size()), vb(v.size());
-  for (size_t i = 0; i < k.size(); ++i) kb[i] = to_bf16(k[i]), vb[i] = to_bf16(v[i]);
-  if (dtype == DType::bf16) {
-    for (size_t i = 0; i < k.size(); ++i) k[i] = to_float(kb[i]), v[i] = to_float(vb[i]);
+struct AttendCase {
+  int64_t tokens, group, dim, past, window;
+};
+
+/// The spans, cut at two odd places, of keys and values in a type; the floats become what that type holds.
+struct KeyRows {
+  std::vector<float> floats, scales;
+  std::vector<bf16> halves;
+  std::vector<int8_t> bytes;
+  KeyRows(DType dtype, int64_t n, int64_t dim, uint64_t seed) : floats(random_floats(n * dim, seed)) {
+    if (dtype == DType::f32) return;
+    for (int64_t i = 0; i < n * dim; ++i) {
+      if (i % dim == 0) scales.push_back(0.01f + 0.001f * static_cast<float>(i % 7));
+      if (dtype == DType::bf16) {
+        halves.push_back(to_bf16(floats[i]));
+        floats[i] = to_float(halves.back());
+      } else {
+        bytes.push_back(static_cast<int8_t>(std::clamp(std::lrint(floats[i] * 40), -127L, 127L)));
+        floats[i] = scales.back() * static_cast<float>(bytes.back());
+      }
+    }
   }
-  const auto q = random_floats(tokens * group * dim, 3);
-  std::vector<float> out(q.size());
+  const void* row(int64_t at) const {
+    if (!halves.empty()) return halves.data() + at;
+    return bytes.empty() ? static_cast<const void*>(floats.data() + at) : bytes.data() + at;
+  }
+};
+
+void check_attend(const Kernels& kernels, DType dtype, const AttendCase& c) {
+  const int64_t n = c.past + c.tokens, dim = c.dim, queries = c.tokens * c.group;
+  const KeyRows k(dtype, n, dim, 1), v(dtype, n, dim, 2);
+  const auto q = random_floats(queries * dim, 3);
+  std::vector<float> out(q.size(), NAN), log_sum(queries, NAN);
   const auto span = [&](int64_t begin, int64_t end) {
-    const int64_t at = begin * stride + dim;
-    return dtype == DType::bf16 ? KeySpan{kb.data() + at, vb.data() + at, end - begin}
-                                : KeySpan{k.data() + at, v.data() + at, end - begin};
+    KeySpan s{k.row(begin * dim), v.row(begin * dim), end - begin};
+    if (dtype == DType::i8) s.key_scales = k.scales.data() + begin, s.value_scales = v.scales.data() + begin;
+    return s;
   };
-  const KeySpan spans[] = {span(0, past / 3), span(past / 3, past), span(past, n)};
+  const KeySpan spans[] = {span(0, c.past / 3), span(c.past / 3, c.past), span(c.past, n)};
   kernels.attend({.q = q.data(),
                   .out = out.data(),
-                  .q_stride = group * dim,
-                  .tokens = tokens,
-                  .group = group,
+                  .q_stride = c.group * dim,
+                  .tokens = c.tokens,
+                  .group = c.group,
                   .dim = dim,
                   .scale = 0.7f,
-                  .window = window,
-                  .first_query = past,
+                  .window = c.window,
+                  .first_query = c.past,
                   .first_key = 0,
                   .dtype = dtype,
                   .spans = spans,
                   .n_spans = 3,
-                  .row_stride = stride});
-  for (int64_t i = 0; i < tokens * group; ++i) {
-    const int64_t p = past + i / group, low = window > 0 ? std::max<int64_t>(0, p - window + 1) : 0;
+                  .log_sum = log_sum.data()});
+  for (int64_t i = 0; i < queries; ++i) {
+    const int64_t p = c.past + i / c.group, low = c.window > 0 ? std::max<int64_t>(0, p - c.window + 1) : 0;
     std::vector<double> want(dim);
     double total = 0;
     for (int64_t j = low; j <= p; ++j) {
       double s = 0;
-      for (int64_t c = 0; c < dim; ++c) s += 0.7 * q[i * dim + c] * k[j * stride + dim + c];
+      for (int64_t e = 0; e < dim; ++e) s += 0.7 * q[i * dim + e] * k.floats[j * dim + e];
       total += std::exp(s);
-      for (int64_t c = 0; c < dim; ++c) want[c] += std::exp(s) * v[j * stride + dim + c];
+      for (int64_t e = 0; e < dim; ++e) want[e] += std::exp(s) * v.floats[j * dim + e];
     }
-    for (int64_t c = 0; c < dim; ++c) ASSERT_NEAR(out[i * dim + c], want[c] / total, 2e-5) << i << "," << c;
+    for (int64_t e = 0; e < dim; ++e) ASSERT_NEAR(out[i * dim + e], want[e] / total, 2e-5) << i << "," << e;
+    ASSERT_NEAR(log_sum[i], std::log(total), 1e-4);
   }
 }
 
 TEST_P(Bricks, AttendIsSoftmaxOverWhatTheQuerySees) {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    check_attend(*GetParam(), dtype, 1, 1, 6, 0, 0);
-    check_attend(*GetParam(), dtype, 150, 3, 40, 0, 0);
-    check_attend(*GetParam(), dtype, 5, 6, 64, 200, 0);
-    check_attend(*GetParam(), dtype, 1, 5, 70, 300, 0);
-    check_attend(*GetParam(), dtype, 150, 2, 8, 10, 20);
-    check_attend(*GetParam(), dtype, 3, 40, 16, 130, 1);
-    check_attend(*GetParam(), dtype, 7, 1, 10, 500, 90);
+  const AttendCase cases[] = {{1, 1, 6, 0, 0},      {150, 3, 40, 0, 0},  {5, 6, 64, 200, 0},  {1, 5, 70, 300, 0},
+                              {150, 2, 8, 10, 20},  {3, 40, 16, 130, 1}, {7, 1, 10, 500, 90}, {1, 1, 32, 100, 0},
+                              {1, 2, 128, 333, 0},  {1, 3, 64, 0, 0},    {1, 6, 128, 200, 0}, {1, 4, 96, 77, 13},
+                              {1, 17, 64, 150, 40}, {1, 8, 256, 50, 0},  {2, 2, 128, 31, 0},  {1, 40, 6, 100, 0}};
+  for (const DType dtype : {DType::f32, DType::bf16, DType::i8}) {
+    for (const AttendCase& c : cases) check_attend(*GetParam(), dtype, c);
   }
 }
 

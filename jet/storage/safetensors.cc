@@ -23,8 +23,8 @@ struct FileType {
   const char* name;
   DType dtype;
 };
-constexpr FileType kFileTypes[] = {{"F32", DType::f32}, {"BF16", DType::bf16}, {"F16", DType::f16},
-                                   {"I64", DType::i64}, {"I32", DType::i32},   {"U8", DType::u8}};
+constexpr FileType kFileTypes[] = {{"F32", DType::f32}, {"BF16", DType::bf16}, {"F16", DType::f16}, {"I64", DType::i64},
+                                   {"I32", DType::i32}, {"U8", DType::u8},     {"I8", DType::i8}};
 
 const char* file_name_of(DType t) {
   for (const auto& e : kFileTypes)
@@ -36,7 +36,8 @@ DType file_dtype(const std::string& name, const std::string& where) {
   if (name == "BOOL") return DType::u8;
   for (const auto& e : kFileTypes)
     if (name == e.name) return e.dtype;
-  fail("{}: type '{}' cannot be read (F32, BF16, F16, I64, I32, U8, BOOL can); convert it", where, name.substr(0, 40));
+  fail("{}: type '{}' cannot be read (F32, BF16, F16, I64, I32, U8, I8, BOOL can); convert it", where,
+       name.substr(0, 40));
 }
 
 /// A name from the file, fit for a message of one line.

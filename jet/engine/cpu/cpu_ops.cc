@@ -11,6 +11,7 @@ void CpuOps::begin(std::span<const Segment> segments) {
   segments_ = segments;
   total_rows_ = segments.empty() ? 0 : segments.back().first + segments.back().rows;
   packed_ = {};
+  partial_ = {};
   for (RopeTable& r : ropes_) r.values = {};
 }
 

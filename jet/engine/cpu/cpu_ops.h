@@ -88,6 +88,23 @@ class CpuOps {
     Buffer values;  // [rows, dim]: cosines, then sines; made once a pass
   };
 
+  struct FreshRows {
+    Buffer numbers, scales;
+    int64_t heads = 0, row_bytes = 0;  // of one head
+    RowBlock block(const Segment& s) const;
+  };
+  /// What an attention reads: two stores of every sequence and the pass's own rows.
+  struct AttendRows {
+    State keys, values;
+    FreshRows fresh_keys, fresh_values;
+    int64_t group = 1;  // queries a head
+  };
+  /// Some tokens of a segment against keys [key_begin, key_end) of one head, counted from the oldest kept.
+  struct AttendPart {
+    const Segment* segment;
+    int64_t head, token, tokens, key_begin, key_end;
+    int64_t partial;  // where in partial_ its output goes; -1: it is whole
+  };
   struct Packed {
     Tensor x;
     int64_t cols = 0;
@@ -131,11 +148,14 @@ class CpuOps {
 
   Tensor make(int64_t rows, Dims dims);
   std::vector<float>& fixed(const Segment& s, State state) { return s.sequence->stores[state.index].fixed; }
-  RowStore& rows(const Segment& s, State state) { return s.sequence->stores[state.index].rows; }
+  RowStore& rows(const Segment& s, State state) const { return s.sequence->stores[state.index].rows; }
   float* packed(const Tensor& x, const MatmulTask& task);
   const float* rope_values(const Rope& r, int64_t dim);
   void push_tail(const Tensor& x, State tail, int64_t width);
-  CpuTensor stored_rows(const Tensor& x, DType dtype);
+  FreshRows fresh_rows(const Tensor& x, DType dtype);
+  int key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[3]) const;
+  void attend_parts(const AttendRows& r, int64_t kv_heads, int window, int64_t partial_floats);
+  void merge_parts(const Tensor& out, int64_t group, int64_t dim) const;
 
   ThreadPool& pool_;
   Arena& arena_;
@@ -145,6 +165,8 @@ class CpuOps {
   int64_t total_rows_ = 0;
   std::vector<RopeTable> ropes_;
   Packed packed_;
+  std::vector<AttendPart> parts_;
+  Buffer partial_;
 };
 
 }  // namespace jet

@@ -129,88 +129,39 @@ CpuTensor CpuOps::dynamic_conv(const Tensor& x, const Tensor& kernel, State tail
   return out;
 }
 
-/// x as the cache holds it: a chunk must see its own keys rounded as the next chunk will, or splits would differ.
-CpuTensor CpuOps::stored_rows(const Tensor& x, DType dtype) {
-  const int64_t n = x.dims.count();
-  if (dtype == DType::f32 && x.stride == n) return x;
-  Tensor out = make(x.rows, x.dims);
-  parallel(x.rows, std::max<int64_t>(1, (1 << 15) / n), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      if (dtype == DType::f32) {
-        std::memcpy(out.data + t * n, x.row(t), n * sizeof(float));
-      } else {
-        bf16* to = reinterpret_cast<bf16*>(out.data) + t * n;
-        for (int64_t c = 0; c < n; ++c) to[c] = to_bf16(x.row(t)[c]);
-      }
-    }
-  });
-  return out;
-}
+namespace {
 
-CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, State keys,
-                            State values) {
-  const int64_t kv_heads = k.dims.outer, dim = k.dims.inner, group = q.dims.outer / kv_heads;
-  const DType dtype = rows(segments_.front(), keys).dtype();
-  const int64_t number = static_cast<int64_t>(size_of(dtype)), row = kv_heads * dim * number;
-  const Tensor fresh_k = stored_rows(k, dtype), fresh_v = stored_rows(v, dtype);
-  const auto* k_bytes = reinterpret_cast<const std::byte*>(fresh_k.data);
-  const auto* v_bytes = reinterpret_cast<const std::byte*>(fresh_v.data);
-  Tensor out = make(q.rows, q.dims);
-  require(q.stride == out.stride, "attention: queries must be contiguous");
+/// Some columns of a head's state [K, V] that is kept in bf16: floats while it is worked on.
+class HalfState {
+ public:
+  HalfState(bf16* kept, int64_t K, int64_t V, int64_t begin, int64_t end)
+      : kept_(kept), K_(K), V_(V), begin_(begin), end_(end) {
+    if (!kept_) return;
+    if (work_.size() < static_cast<size_t>(K * V)) work_.resize(K * V);
+    each([&](int64_t i) { work_[i] = to_float(kept_[i]); });
+  }
+  ~HalfState() {
+    if (kept_) each([&](int64_t i) { kept_[i] = to_bf16(work_[i]); });
+  }
+  HalfState(const HalfState&) = delete;
+  HalfState& operator=(const HalfState&) = delete;
+  explicit operator bool() const { return kept_ != nullptr; }
+  float* floats() const { return work_.data(); }
 
-  const int64_t block = std::max<int64_t>(1, 64 / group);  // tokens a task
-  const auto blocks = [&](const Segment& s) { return (s.rows + block - 1) / block; };
-  const auto attend = [&](const Segment& s, int64_t task) {
-    const int64_t head = task % kv_heads, first = task / kv_heads * block;
-    const RowStore &old_k = rows(s, keys), &old_v = rows(s, values);
-    KeySpan spans[3];
-    RowStore::Range kept[2];
-    int n = old_k.ranges(kept);
-    for (int i = 0; i < n; ++i) {
-      spans[i] = {old_k.row(kept[i].begin) + head * dim * number, old_v.row(kept[i].begin) + head * dim * number,
-                  kept[i].count};
+ private:
+  template <class F>
+  void each(F&& f) const {
+    for (int64_t k = 0; k < K_; ++k) {
+      for (int64_t c = begin_; c < end_; ++c) f(k * V_ + c);
     }
-    spans[n++] = {k_bytes + s.first * row + head * dim * number, v_bytes + s.first * row + head * dim * number, s.rows};
-    const int64_t at = head * group * dim;
-    kernels_.attend({.q = q.row(s.first + first) + at,
-                     .out = out.row(s.first + first) + at,
-                     .q_stride = q.stride,
-                     .tokens = std::min(block, s.rows - first),
-                     .group = group,
-                     .dim = dim,
-                     .scale = shape.scale,
-                     .window = shape.window,
-                     .first_query = s.start + first,
-                     .first_key = s.start - old_k.kept(),
-                     .dtype = dtype,
-                     .spans = spans,
-                     .n_spans = n,
-                     .row_stride = kv_heads * dim});
-  };
-  // Tasks differ in length (later queries see more keys): each thread takes the next one when it is free.
-  int64_t tasks = 0, work = 0;
-  for (const Segment& s : segments_) {
-    tasks += blocks(s) * kv_heads;
-    work += s.rows * (rows(s, keys).kept() + s.rows) * q.dims.count();
   }
-  std::atomic<int64_t> next{0};
-  parallel(work < (1 << 18) ? 1 : std::min<int64_t>(tasks, pool_.size()), 1, [&](int64_t, int64_t) {
-    for (int64_t i; (i = next.fetch_add(1)) < tasks;) {
-      for (const Segment& s : segments_) {
-        if (i < blocks(s) * kv_heads) {
-          attend(s, blocks(s) * kv_heads - 1 - i);
-          break;
-        }
-        i -= blocks(s) * kv_heads;
-      }
-    }
-  });
-  for (const Segment& s : segments_) {
-    rows(s, keys).append(k_bytes + s.first * row, s.rows);
-    rows(s, values).append(v_bytes + s.first * row, s.rows);
-  }
-  return out;
-}
+  bf16* kept_;
+  int64_t K_, V_, begin_, end_;
+  static thread_local std::vector<float> work_;
+};
+thread_local std::vector<float> HalfState::work_;
+
+}  // namespace
 
 CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
   const int64_t heads = r.q.dims.outer, K = r.q.dims.inner, V = r.v.dims.inner;
@@ -224,10 +175,16 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
   const int64_t n_segments = static_cast<int64_t>(segments_.size());
   const int64_t parts = n_segments * heads >= 2 * pool_.size() ? 1 : (V + 63) / 64, width = parts == 1 ? V : 64;
   const int64_t task_work = std::max<int64_t>(1, total_rows_ * K * width / n_segments);
+  const double products = (r.g ? 1 : 0) + (r.beta || r.a ? 4 : 0) + 4;
+  const OpMeter::Scope scope(meter_, "recurrence", 8.0 * static_cast<double>(n_segments * heads * K * V),
+                             products * static_cast<double>(total_rows_ * heads * K * V));
   parallel(n_segments * heads * parts, std::max<int64_t>(1, (1 << 16) / task_work), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Segment& s = segments_[i / (heads * parts)];
       const int64_t h = i / parts % heads, column = i % parts * width;
+      Store& store = s.sequence->stores[state.index];
+      HalfState half(store.halves.empty() ? nullptr : store.halves.data() + h * K * V, K, V, column,
+                     std::min(V, column + width));
       kernels_.recurrence({.q = at(r.q, s, h * K),
                            .k = at(r.k, s, h * K),
                            .v = at(r.v, s, h * V),
@@ -246,7 +203,7 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
                            .scale = r.scale,
                            .out = at(out, s, h * V),
                            .out_stride = out.stride,
-                           .state = fixed(s, state).data() + h * K * V,
+                           .state = half ? half.floats() : store.fixed.data() + h * K * V,
                            .tokens = s.rows,
                            .K = K,
                            .V = V,

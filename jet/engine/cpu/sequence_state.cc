@@ -6,19 +6,25 @@
 
 namespace jet {
 
-RowStore::RowStore(DType dtype, int64_t row_numbers, int64_t window)
-    : dtype_(dtype), row_bytes_(row_numbers * static_cast<int64_t>(size_of(dtype))), window_(window) {}
+RowStore::RowStore(DType dtype, int64_t heads, int64_t dim, int64_t window)
+    : dtype_(dtype), heads_(heads), head_bytes_(dim * static_cast<int64_t>(size_of(dtype))), window_(window) {}
 
 RowStore::RowStore(const RowStore& other)
-    : dtype_(other.dtype_), row_bytes_(other.row_bytes_), window_(other.window_), total_(other.total_) {
-  if (other.capacity_ == 0) return;
+    : dtype_(other.dtype_), heads_(other.heads_), head_bytes_(other.head_bytes_), window_(other.window_),
+      total_(other.total_) {
   // A ring that has wrapped must keep its capacity, for its rows keep their places.
   const int64_t used = std::min(other.total_, other.capacity_);
   capacity_ = window_ > 0 ? other.capacity_ : used;
   if (capacity_ == 0) return;
   data_.reset(static_cast<std::byte*>(std::malloc(bytes())));
   if (!data_) throw std::bad_alloc();
-  std::memcpy(data_.get(), other.data_.get(), used * row_bytes_);
+  for (int64_t h = 0; h < heads_; ++h) put(h, 0, other.numbers(h, 0), other.scales(h, 0), used);
+}
+
+/// Rows of one head, without a turn of the ring.
+void RowStore::put(int64_t head, int64_t index, const std::byte* numbers, const float* scales, int64_t n) {
+  std::memcpy(data_.get() + (head * capacity_ + index) * head_bytes_, numbers, n * head_bytes_);
+  if (scales) std::memcpy(all_scales() + head * capacity_ + index, scales, n * sizeof(float));
 }
 
 int RowStore::ranges(Range (&r)[2]) const {
@@ -38,41 +44,75 @@ void RowStore::reserve(int64_t n) {
   if (wanted <= capacity_) return;
   int64_t grown = std::max<int64_t>({wanted, 2 * capacity_, 16});
   if (window_ > 0) grown = std::min(grown, window_);
-  std::unique_ptr<std::byte[], Free> fresh(static_cast<std::byte*>(std::malloc(grown * row_bytes_)));
-  if (!fresh) throw std::bad_alloc();
   // Nothing has wrapped yet: a ring grows only while it holds every row.
-  if (data_) std::memcpy(fresh.get(), data_.get(), std::min(total_, capacity_) * row_bytes_);
-  data_ = std::move(fresh);
-  capacity_ = grown;
+  RowStore larger(dtype_, heads_, head_bytes_ / static_cast<int64_t>(size_of(dtype_)), window_);
+  larger.total_ = total_;
+  larger.capacity_ = grown;
+  larger.data_.reset(static_cast<std::byte*>(std::malloc(larger.bytes())));
+  if (!larger.data_) throw std::bad_alloc();
+  const int64_t used = std::min(total_, capacity_);
+  for (int64_t h = 0; h < heads_ && used > 0; ++h) larger.put(h, 0, numbers(h, 0), scales(h, 0), used);
+  *this = std::move(larger);
 }
 
-void RowStore::append(const void* rows, int64_t n) {
-  reserve(n);
-  const auto* from = static_cast<const std::byte*>(rows);
-  for (int64_t i = std::max<int64_t>(0, n - capacity_); i < n;) {
-    const int64_t at = (total_ + i) % capacity_, count = std::min(n - i, capacity_ - at);
-    std::memcpy(data_.get() + at * row_bytes_, from + i * row_bytes_, count * row_bytes_);
-    i += count;
+void RowStore::append(const RowBlock& rows) {
+  reserve(rows.count);
+  for (int64_t i = std::max<int64_t>(0, rows.count - capacity_); i < rows.count;) {
+    const int64_t at = (total_ + i) % capacity_, n = std::min(rows.count - i, capacity_ - at);
+    for (int64_t h = 0; h < heads_; ++h) {
+      const int64_t from = h * rows.count + i;
+      put(h, at, rows.numbers + from * head_bytes_, rows.scales ? rows.scales + from : nullptr, n);
+    }
+    i += n;
   }
+  total_ += rows.count;
+}
+
+void RowStore::append_from(const RowStore& other, int64_t begin, int64_t n) {
+  reserve(n);
+  for (int64_t h = 0; h < heads_; ++h) put(h, total_, other.numbers(h, begin), other.scales(h, begin), n);
   total_ += n;
 }
 
-std::vector<std::byte> RowStore::copy() const {
-  std::vector<std::byte> all;
-  all.reserve(kept() * row_bytes_);
+RowStore::Copy RowStore::copy() const {
+  Copy all;
   Range r[2];
   const int n = ranges(r);
-  for (int i = 0; i < n; ++i) all.insert(all.end(), row(r[i].begin), row(r[i].begin) + r[i].count * row_bytes_);
+  for (int64_t h = 0; h < heads_; ++h) {
+    for (int i = 0; i < n; ++i) {
+      const std::byte* from = numbers(h, r[i].begin);
+      all.numbers.insert(all.numbers.end(), from, from + r[i].count * head_bytes_);
+      if (const float* s = scales(h, r[i].begin)) all.scales.insert(all.scales.end(), s, s + r[i].count);
+    }
+  }
   return all;
+}
+
+std::vector<float> RowStore::floats() const {
+  const Copy all = copy();
+  const int64_t n = kept(), dim = head_bytes_ / static_cast<int64_t>(size_of(dtype_));
+  std::vector<float> values(n * heads_ * dim);
+  for (int64_t i = 0; i < static_cast<int64_t>(values.size()); ++i) {
+    const int64_t from = (i / dim % heads_ * n + i / dim / heads_) * dim + i % dim;  // [heads, kept, dim]
+    const std::byte* at = all.numbers.data() + from * static_cast<int64_t>(size_of(dtype_));
+    switch (dtype_) {
+      case DType::bf16: values[i] = to_float(*reinterpret_cast<const bf16*>(at)); break;
+      case DType::i8: values[i] = all.scales[from / dim] * static_cast<float>(static_cast<int8_t>(*at)); break;
+      default: values[i] = *reinterpret_cast<const float*>(at);
+    }
+  }
+  return values;
 }
 
 SequenceState::SequenceState(const StateLayout& layout) {
   for (const auto& e : layout.entries) {
     Store& s = stores.emplace_back();
-    if (e.spec.kind == StateSpec::fixed) {
-      s.fixed.assign(numel(e.spec.shape), 0.0f);
+    if (e.spec.kind == StateSpec::rows) {
+      s.rows = layout.make_rows(e);
+    } else if (e.is_recurrent() && layout.recurrent == DType::bf16) {
+      s.halves.assign(numel(e.spec.shape), bf16{});
     } else {
-      s.rows = RowStore(layout.kv, numel(e.spec.shape), e.spec.window);
+      s.fixed.assign(numel(e.spec.shape), 0.0f);
     }
   }
 }
@@ -81,6 +121,7 @@ void SequenceState::reset() {
   length = 0;
   for (Store& s : stores) {
     std::fill(s.fixed.begin(), s.fixed.end(), 0.0f);
+    std::fill(s.halves.begin(), s.halves.end(), bf16{});
     s.rows.reset();
   }
 }
@@ -93,7 +134,7 @@ void SequenceState::reserve(int64_t n) {
 
 int64_t SequenceState::bytes() const {
   int64_t n = 0;
-  for (const Store& s : stores) n += static_cast<int64_t>(s.fixed.size() * sizeof(float)) + s.rows.bytes();
+  for (const Store& s : stores) n += s.fixed_bytes() + s.rows.bytes();
   return n;
 }
 
