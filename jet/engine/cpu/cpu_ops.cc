@@ -162,6 +162,7 @@ CpuTensor CpuOps::repeat_heads(const Tensor& x, int64_t n) {
 template <class F>
 CpuTensor CpuOps::each_line(const Tensor& x, int64_t width, F&& f) {
   const int64_t outer = x.dims.outer, inner = x.dims.inner;
+  const OpMeter::Scope scope(meter_, "norm", 8.0 * static_cast<double>(x.rows * x.dims.count()), 0);
   Tensor out = make(x.rows, x.dims.rank == 1 ? Dims::of(width) : Dims::of(outer, width));
   parallel(x.rows * outer, std::max<int64_t>(1, (1 << 14) / inner), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) f(x.row(i / outer) + i % outer * inner, out.data + i * width);

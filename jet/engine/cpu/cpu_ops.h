@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "jet/base/threads.h"
 #include "jet/blocks/op_set.h"
 #include "jet/engine/cpu/cpu_tensor.h"
+#include "jet/engine/cpu/float4.h"
 #include "jet/engine/cpu/sequence_state.h"
 #include "jet/engine/op_meter.h"
 #include "jet/kernels/kernels.h"
@@ -121,6 +123,7 @@ class CpuOps {
   template <class F, size_t N, size_t... I>
   void map_run(F& f, const std::array<MapInput, N>& in, const MapShape& s, const Tensor& out,
                std::index_sequence<I...>) {
+    const OpMeter::Scope scope(meter_, "elementwise", 4.0 * static_cast<double>((N + 1) * s.lines * s.inner), 0);
     parallel(s.lines * s.inner, 1 << 13, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end;) {
         const int64_t line = at / s.inner, j0 = at % s.inner, n = std::min(s.inner - j0, end - at);
@@ -128,7 +131,15 @@ class CpuOps {
         const float* p[] = {in[I].data + t * in[I].row + i * in[I].outer + j0 * in[I].inner...};
         float* o = out.data + at;
         if (s.contiguous) {
-          for (int64_t j = 0; j < n; ++j) o[j] = f(p[I][j]...);
+          int64_t j = 0;
+          for (; j + 4 <= n; j += 4) f(Float4::load(p[I] + j)...).store(o + j);
+          if (j < n) {
+            // As a four of its own: a number must not depend on where a range ends.
+            float rest[N][4] = {}, out4[4];
+            (std::memcpy(rest[I], p[I] + j, (n - j) * sizeof(float)), ...);
+            f(Float4::load(rest[I])...).store(out4);
+            std::memcpy(o + j, out4, (n - j) * sizeof(float));
+          }
         } else {
           for (int64_t j = 0; j < n; ++j) o[j] = f(p[I][j * in[I].inner]...);
         }
@@ -151,7 +162,8 @@ class CpuOps {
   RowStore& rows(const Segment& s, State state) const { return s.sequence->stores[state.index].rows; }
   float* packed(const Tensor& x, const MatmulTask& task);
   const float* rope_values(const Rope& r, int64_t dim);
-  void push_tail(const Tensor& x, State tail, int64_t width);
+  template <class F>
+  Tensor convolve(const Tensor& x, int64_t width, State tail, F&& row);
   FreshRows fresh_rows(const Tensor& x, DType dtype);
   int key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[3]) const;
   void attend_parts(const AttendRows& r, int64_t kv_heads, int window, int64_t partial_floats);

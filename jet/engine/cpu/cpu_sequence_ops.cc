@@ -8,6 +8,10 @@
 
 namespace jet {
 
+namespace {
+constexpr int64_t kMostTaps = 64;
+}
+
 const float* CpuOps::rope_values(const Rope& r, int64_t dim) {
   const auto same = [&](const RopeTable& t) {
     return t.dim == dim && t.rope.theta == r.theta && t.rope.factor == r.factor &&
@@ -41,6 +45,7 @@ const float* CpuOps::rope_values(const Rope& r, int64_t dim) {
 CpuTensor CpuOps::rope(const Tensor& x, const Rope& r) {
   const int64_t dim = x.dims.inner, pairs = dim / 2;
   const float* values = rope_values(r, dim);  // [rows, dim]
+  const OpMeter::Scope scope(meter_, "rope", 8.0 * static_cast<double>(x.rows * x.dims.count()), 0);
   Tensor out = make(x.rows, x.dims);
   parallel(x.rows, std::max<int64_t>(1, (1 << 14) / x.dims.count()), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
@@ -72,61 +77,70 @@ CpuTensor CpuOps::shift(const Tensor& x, State last) {
   return out;
 }
 
-/// The tail [width, C] becomes the last `width` rows of (tail, x).
-void CpuOps::push_tail(const Tensor& x, State tail, int64_t width) {
-  const int64_t n = x.dims.count();
+/// Causal depthwise convolutions: row(t, taps, y) makes row t of the output, [C], from the inputs of tokens t - width +
+/// 1 .. t. Before the first one stands the tail, [width, C], which then becomes the last `width` inputs.
+template <class F>
+CpuTensor CpuOps::convolve(const Tensor& x, int64_t width, State tail, F&& row) {
+  const int64_t channels = x.dims.count();
+  require(width <= kMostTaps, "a convolution of {} taps; at most {} are supported", width, kMostTaps);
+  const OpMeter::Scope scope(meter_, "convolution", 4.0 * static_cast<double>(2 * x.rows * channels),
+                             2.0 * static_cast<double>(x.rows * channels * width));
+  Tensor out = make(x.rows, x.dims);
   for (const Segment& s : segments_) {
-    float* rows_kept = fixed(s, tail).data();
+    float* before = fixed(s, tail).data();
+    parallel(s.rows, std::max<int64_t>(1, (1 << 13) / channels), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const float* taps[kMostTaps];
+        for (int64_t j = 0; j < width; ++j) {
+          const int64_t at = t - width + 1 + j;
+          taps[j] = at < 0 ? before + (width + at) * channels : x.row(s.first + at);
+        }
+        row(s.first + t, taps, out.row(s.first + t));
+      }
+    });
     const int64_t fresh = std::min(width, s.rows);
-    std::memmove(rows_kept, rows_kept + fresh * n, (width - fresh) * n * sizeof(float));
-    for (int64_t i = 0; i < fresh; ++i) {
-      std::memcpy(rows_kept + (width - fresh + i) * n, x.row(s.first + s.rows - fresh + i), n * sizeof(float));
+    std::memmove(before, before + fresh * channels, (width - fresh) * channels * sizeof(float));
+    for (int64_t i = width - fresh; i < width; ++i) {
+      std::memcpy(before + i * channels, x.row(s.first + s.rows - width + i), channels * sizeof(float));
     }
+  }
+  return out;
+}
+
+namespace {
+
+/// y[c] = bias[c] + sum_j kernel[c, j] taps[j][c]
+void apply_taps(const float* kernel, const float* bias, const float* const* taps, int64_t width, int64_t channels,
+                float* y) {
+  if (width == 4) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float* k = kernel + c * 4;
+      y[c] = (bias ? bias[c] : 0.0f) + k[0] * taps[0][c] + k[1] * taps[1][c] + k[2] * taps[2][c] + k[3] * taps[3][c];
+    }
+    return;
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    float sum = bias ? bias[c] : 0.0f;
+    for (int64_t j = 0; j < width; ++j) sum += kernel[c * width + j] * taps[j][c];
+    y[c] = sum;
   }
 }
 
+}  // namespace
+
 CpuTensor CpuOps::short_conv(const Tensor& x, const Weight& w, const Weight& bias, State tail) {
   const int64_t channels = x.dims.count(), width = w.dims.count() / channels;
-  const float *weight = w.floats(), *b = bias ? bias.floats() : nullptr;
-  Tensor out = make(x.rows, x.dims);
-  for (const Segment& s : segments_) {
-    const float* before = fixed(s, tail).data();  // [width, channels]
-    parallel(s.rows, std::max<int64_t>(1, (1 << 13) / channels), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        float* y = out.row(s.first + t);
-        for (int64_t c = 0; c < channels; ++c) y[c] = b ? b[c] : 0.0f;
-        for (int64_t j = 0; j < width; ++j) {
-          const int64_t at = t - width + 1 + j;
-          const float* u = at < 0 ? before + (width + at) * channels : x.row(s.first + at);
-          for (int64_t c = 0; c < channels; ++c) y[c] += weight[c * width + j] * u[c];
-        }
-      }
-    });
-  }
-  push_tail(x, tail, width);
-  return out;
+  const float *kernel = w.floats(), *b = bias ? bias.floats() : nullptr;
+  return convolve(x, width, tail, [&](int64_t, const float* const* taps, float* y) {
+    apply_taps(kernel, b, taps, width, channels, y);
+  });
 }
 
 CpuTensor CpuOps::dynamic_conv(const Tensor& x, const Tensor& kernel, State tail) {
   const int64_t channels = x.dims.count(), width = kernel.dims.count() / channels;
-  Tensor out = make(x.rows, x.dims);
-  for (const Segment& s : segments_) {
-    const float* before = fixed(s, tail).data();  // [width, channels]
-    parallel(s.rows, std::max<int64_t>(1, (1 << 13) / channels), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        float* y = out.row(s.first + t);
-        const float* k = kernel.row(s.first + t);  // [channels, width]
-        for (int64_t c = 0; c < channels; ++c) y[c] = 0;
-        for (int64_t j = 0; j < width; ++j) {
-          const int64_t at = t - width + 1 + j;
-          const float* u = at < 0 ? before + (width + at) * channels : x.row(s.first + at);
-          for (int64_t c = 0; c < channels; ++c) y[c] += k[c * width + j] * u[c];
-        }
-      }
-    });
-  }
-  push_tail(x, tail, width);
-  return out;
+  return convolve(x, width, tail, [&](int64_t t, const float* const* taps, float* y) {
+    apply_taps(kernel.row(t), nullptr, taps, width, channels, y);
+  });
 }
 
 namespace {
