@@ -23,12 +23,12 @@ for what in "${targets[@]}"; do
   corpus=tests/fuzz/corpus/$what
   found=build-fuzz/found/$what
   mkdir -p "$found"
-  limits=(-max_len=4096 -timeout=10 -rss_limit_mb=2048 -artifact_prefix="build-fuzz/$what-")
+  limits=(-max_len=4096 -timeout=30 -rss_limit_mb=2048 -artifact_prefix="build-fuzz/$what-")
   echo "fuzz: $what for $seconds s"
   "build-fuzz/fuzz_$what" "${limits[@]}" -dict="tests/fuzz/$what.dict" -max_total_time="$seconds" \
     -print_final_stats=1 "$found" "$corpus" 2>"build-fuzz/$what.log" ||
     { tail -n 40 "build-fuzz/$what.log" >&2; echo "fuzz: $what is broken; see build-fuzz/$what.log" >&2; exit 1; }
   # Coverage alone, without how often code ran: a corpus that stays small.
-  "build-fuzz/fuzz_$what" "${limits[@]}" -use_counters=0 -merge=1 "$corpus" "$found" 2>>"build-fuzz/$what.log"
+  "build-fuzz/fuzz_$what" "${limits[@]}" -use_counters=0 -set_cover_merge=1 "$corpus" "$found" 2>>"build-fuzz/$what.log"
   grep -E 'stat::number_of_executed_units|MERGE-OUTER: .* new files' "build-fuzz/$what.log" | tail -n 2
 done

@@ -68,7 +68,7 @@ TEST(Families, NameTheWrongNumber) {
       {jet_nemotron, "/efficient_attention_config/jet/expand_v", "-1", "expand_v"},
       {jet_nemotron, "/efficient_attention_config/jet/norm_eps", "\"1e-5 and more\"", "norm_eps"},
       {jet_nemotron, "/efficient_attention_config/jet/num_heads", "2147483647", "generator"},
-      {jet_nemotron, "/efficient_attention_config", "7", "swa"},
+      {jet_nemotron, "/efficient_attention_config", "7", "'jet' is missing"},
       {jet_cpp, "/spec", "7", "expected a table"},
       {jet_cpp, "/spec/layers/0", "7", "kind"},
       {jet_cpp, "/spec/layers", "[]", "number of layers"},

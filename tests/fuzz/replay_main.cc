@@ -18,7 +18,7 @@ namespace {
 using jet::Rng;
 
 constexpr uint64_t kSeed = 1;
-constexpr int kMutations = 40000;  // shared by the files of the corpus
+constexpr int kMutations = 30000;  // shared by the files of the corpus
 constexpr size_t kLongest = 8192;
 
 std::string read(const std::filesystem::path& path) {
