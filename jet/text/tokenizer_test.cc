@@ -9,6 +9,7 @@
 #include "jet/base/error.h"
 #include "jet/base/file.h"
 #include "jet/base/json.h"
+#include "jet/text/bpe.h"
 #include "jet/text/regex.h"
 #include "jet/text/utf8.h"
 
@@ -152,6 +153,11 @@ TEST_F(TokenizerFileTest, MergesByRank) {
   EXPECT_EQ(t.encode("hello"), Ids{259});
   EXPECT_EQ(t.encode("helo"), (Ids{256, 'l', 'o'}));
   EXPECT_EQ(t.encode("<s>hello<s>"), (Ids{260, 259, 260}));
+}
+
+TEST(BpeWord, IsNoLongerThanItsLinksCount) {
+  std::vector<int32_t> ids;
+  EXPECT_THROW(Bpe().encode(std::string_view("x", size_t{1} << 31), ids), Error);  // refused before it is read
 }
 
 TEST_F(TokenizerFileTest, IgnoreMergesTakesWholeWords) {
