@@ -10,7 +10,7 @@ CMAKE_INPUTS := CMakeLists.txt CMakePresets.json FLOORS $(wildcard cmake/*.cmake
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test test-release test-asan test-tsan check format clean
+.PHONY: help setup build demo test test-release test-asan test-tsan fuzz check format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -37,6 +37,9 @@ test-tsan: build-tsan/build.ninja ## the torch-free tests under the thread sanit
 	cmake --build --preset tsan -j $(JOBS)
 	$(FIXED_ADDRESSES) ctest --preset tsan
 
+fuzz: ## hunt for inputs that break the readers, FUZZ_SECONDS (120) each; wants clang
+	tools/fuzz.sh
+
 check: setup ## floors and format, without a build
 	tools/check_floors.py
 	tools/check_floors_test.py
@@ -46,7 +49,7 @@ format: setup ## rewrite the sources as clang-format would have them
 	tools/check_format.sh --fix
 
 clean: ## remove what was built (.venv and runs stay)
-	rm -rf build build-asan build-tsan build-debug
+	rm -rf build build-asan build-tsan build-debug build-fuzz
 
 # CMake's own rules notice changed inputs, except the presets.
 build/build.ninja: $(CMAKE_INPUTS) | setup

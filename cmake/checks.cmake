@@ -13,6 +13,8 @@ set_tests_properties(floors floors_selftest format PROPERTIES LABELS checks)
 # Whole programs, as a user runs them.
 add_test(NAME wrong_input COMMAND Python3::Interpreter tests/wrong_input_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME memory COMMAND Python3::Interpreter tests/memory_test.py ${CMAKE_BINARY_DIR}
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 if(JET_TORCH)
   add_test(NAME postnas COMMAND Python3::Interpreter tests/postnas_test.py ${CMAKE_BINARY_DIR}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

@@ -14,8 +14,8 @@ file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt-first)
 file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/fmt-first/fmt SYMBOLIC)
 target_include_directories(jet_options SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt-first)
 # gcc 12 reports an overflow inside fmt 9 that is not there.
-target_compile_options(jet_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror -Wno-stringop-overflow
-                       -fopenmp-simd)
+target_compile_options(jet_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror
+                       $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow> -fopenmp-simd)
 
 function(jet_floor NAME)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})

@@ -108,6 +108,7 @@ def main():
         expect("missing tokenizer", tokenizer(lambda p: p.unlink()), "tokenizer.json")
         expect("empty prompt", generate(BASE, ""), "prompt")
         expect("prompt beyond the context", generate(BASE, "word and word " * 4000), "4096")
+        expect("context beyond counting", ["info", BASE, "--context", str(1 << 62)], "--context")
         expect("unknown command", ["fly"], "fly")
         expect("unknown option", ["info", BASE, "--sideways"], "sideways")
         expect("temperature out of range", [*generate(BASE), "--temperature", "-1"], "temperature")

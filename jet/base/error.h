@@ -15,9 +15,16 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The same text without control characters: what it quotes from a file must not break the line.
+inline std::string one_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 32 || c == 127) c = ' ';
+  return text;
+}
+
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> text, Args&&... args) {
-  throw Error(fmt::format(text, std::forward<Args>(args)...));
+  throw Error(one_line(fmt::format(text, std::forward<Args>(args)...)));
 }
 
 /// Throws Error with the formatted text unless `ok`.

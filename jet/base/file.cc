@@ -23,8 +23,7 @@ int open_or_fail(const std::string& path, int flags) {
 
 size_t size_of(int fd, const std::string& path) {
   struct stat info {};
-  require(::fstat(fd, &info) == 0, "{}: cannot stat: {}", path, std::strerror(errno));
-  const bool regular = S_ISREG(info.st_mode);
+  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   if (!regular) ::close(fd);
   require(regular, "{}: not a regular file", path);
   return static_cast<size_t>(info.st_size);
@@ -32,7 +31,15 @@ size_t size_of(int fd, const std::string& path) {
 
 }  // namespace
 
-bool file_exists(const std::string& path) { return std::filesystem::exists(path); }
+bool file_exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
 
 std::string read_file(const std::string& path) {
   const MappedFile file(path);
@@ -82,7 +89,7 @@ void write_file(const std::string& path, std::string_view text) {
 }
 
 MappedFile::MappedFile(const std::string& path) {
-  const int fd = open_or_fail(path, O_RDONLY);
+  const int fd = open_or_fail(path, O_RDONLY | O_NONBLOCK);  // a pipe must not make it wait
   size_ = size_of(fd, path);
   if (size_ > 0) {
     void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);

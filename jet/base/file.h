@@ -10,7 +10,9 @@
 
 namespace jet {
 
+/// False, too, where the system does not tell (no permission, a name that is too long).
 bool file_exists(const std::string& path);
+bool is_folder(const std::string& path);
 std::string read_file(const std::string& path);
 
 /// A file being written under `path`.tmp-<pid>; it appears under its own name only when commit() returns.

@@ -3,11 +3,44 @@
 #include "jet/base/file.h"
 
 namespace jet {
+namespace {
 
-Json parse_json(const std::string& text, const std::string& where) {
+constexpr int kDeepest = 200;
+
+/// Whether brackets outside of strings nest at most kDeepest deep.
+bool is_shallow(const std::string& text) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      in_string = !in_string;
+    } else if (in_string) {
+      if (c == '\\') ++i;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepest) return false;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return true;
+}
+
+template <class J>
+J parse(const std::string& text, const std::string& where) {
+  require(is_shallow(text), "{}: JSON nested deeper than {}", where, kDeepest);
   try {
-    return Json::parse(text);
-  } catch (const nlohmann::json::parse_error& e) { fail("{}: not valid JSON at byte {}", where, e.byte); }
+    return J::parse(text);
+  } catch (const nlohmann::json::parse_error& e) {
+    fail("{}: not valid JSON at byte {}", where, e.byte);
+  } catch (const nlohmann::json::out_of_range&) { fail("{}: not valid JSON: a number is out of range", where); }
+}
+
+}  // namespace
+
+Json parse_json(const std::string& text, const std::string& where) { return parse<Json>(text, where); }
+SortedJson parse_sorted_json(const std::string& text, const std::string& where) {
+  return parse<SortedJson>(text, where);
 }
 
 Json read_json(const std::string& path) { return parse_json(read_file(path), path); }

@@ -7,8 +7,13 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "jet/base/error.h"
@@ -16,20 +21,46 @@
 namespace jet {
 
 using Json = nlohmann::ordered_json;
+/// Searches its keys by halving where Json searches one after the other: for objects of thousands of keys.
+using SortedJson = nlohmann::json;
 
-/// Parses `text`; `where` names the source in the error.
+/// Parses `text`; `where` names the source in the error. Text nested deeper than 200 is an error: walks recurse.
 Json parse_json(const std::string& text, const std::string& where);
+SortedJson parse_sorted_json(const std::string& text, const std::string& where);
 Json read_json(const std::string& path);
+
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+
+/// Whether j is a T without loss. nlohmann's own conversions wrap numbers that are too wide and take true for 1.
+template <class T>
+bool fits(const Json& j) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    if (j.is_number_unsigned()) return std::in_range<T>(j.get<uint64_t>());
+    if (j.is_number_integer()) return std::in_range<T>(j.get<int64_t>());
+    if (!j.is_number_float()) return false;
+    const auto x = j.get<double>();  // 4096.0
+    return x == std::floor(x) && std::abs(x) < 0x1p53 && std::in_range<T>(static_cast<int64_t>(x));
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return j.is_number() && std::abs(j.get<double>()) <= std::numeric_limits<T>::max();
+  } else if constexpr (IsVector<T>::value) {
+    return j.is_array() && std::all_of(j.begin(), j.end(), fits<typename T::value_type>);
+  } else {
+    return true;
+  }
+}
 
 /// j[key] as T; throws "<where>: key '<key>' ..." where it is missing or of the wrong type.
 template <class T>
 T get(const Json& j, const std::string& key, const std::string& where) {
   require(j.is_object() && j.contains(key), "{}: key '{}' is missing", where, key);
+  const Json& value = j.at(key);
   try {
-    return j.at(key).get<T>();
-  } catch (const nlohmann::json::exception&) {
-    fail("{}: key '{}' has the wrong type: {}", where, key, j.at(key).dump().substr(0, 80));
-  }
+    if (fits<T>(value)) return value.get<T>();
+  } catch (const nlohmann::json::exception&) {}
+  fail("{}: key '{}' has the wrong type or is out of range: {}", where, key, value.dump().substr(0, 80));
 }
 
 /// As get, but `fallback` where the key is missing or null.

@@ -89,7 +89,7 @@ void print(const ModelSpec& s, int64_t weights, const std::vector<int64_t>& cont
 }
 
 void run(InfoOptions o) {
-  for (const int64_t n : o.contexts) require(n > 0, "--context {}: expected a positive number", n);
+  for (const int64_t n : o.contexts) require(n > 0 && n <= 1 << 30, "--context {}: expected 1 to 2^30", n);
   const ModelSpec spec = read_spec(o.model);
   const int64_t weights = stored_bytes(o.model);
   if (o.contexts.empty()) {

@@ -1,7 +1,5 @@
 #include "jet/model/checkpoint.h"
 
-#include <filesystem>
-
 #include "jet/model/families/families.h"
 
 namespace jet {
@@ -46,12 +44,15 @@ void check_tensors(const ModelSpec& spec, const SafeTensors& tensors) {
 
 ModelSpec read_spec(const std::string& folder) {
   const std::string where = folder + "/config.json";
-  const Json config = read_json(where);
+  return read_spec(read_json(where), where);
+}
+
+ModelSpec read_spec(const Json& config, const std::string& where) {
   return read_with(family_of(config, where), config, where);
 }
 
 Checkpoint Checkpoint::open(const std::string& folder) {
-  require(std::filesystem::is_directory(folder), "{}: no such model folder", folder);
+  require(is_folder(folder), "{}: no such model folder", folder);
   const std::string where = folder + "/config.json";
   Checkpoint c;
   c.folder = folder;

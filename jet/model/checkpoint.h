@@ -33,8 +33,9 @@ struct Checkpoint {
   std::vector<float> floats(const std::string& name) const;
 };
 
-/// The spec of `folder`/config.json alone.
+/// The spec of `folder`/config.json alone, and of a config.json that was read already (`where` names it in errors).
 ModelSpec read_spec(const std::string& folder);
+ModelSpec read_spec(const Json& config, const std::string& where);
 
 /// Writes config.json in the layout of `model_type` and model.safetensors (each as a whole or not at all), and copies
 /// tokenizer.json and tokenizer_config.json from `tokenizer_folder`.

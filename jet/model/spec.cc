@@ -1,6 +1,8 @@
 #include "jet/model/spec.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace jet {
 
@@ -37,6 +39,7 @@ Json spec_to_json(const ModelSpec& s) {
 }
 
 ModelSpec spec_from_json(const Json& j, const std::string& where) {
+  require(j.is_object(), "{}: expected a table of keys, found {}", where, j.dump().substr(0, 80));
   Json flat = j;
   flat.erase("layers");
   auto s = from_json_fields<ModelSpec>(flat, where);
@@ -54,8 +57,26 @@ std::string mixer_label(const MixerSpec& m) {
 
 namespace {
 
+// Bounds far above any real model, below which no product of sizes that a block or a file asks for overflows 64 bits.
+constexpr int64_t kMostSize = int64_t{1} << 30;       // vocabulary, hidden, MLP, context
+constexpr int64_t kMostMixerSize = int64_t{1} << 20;  // heads, dimensions, widths of a mixer: three are multiplied
+constexpr int64_t kMostLayers = 10000;
+constexpr double kMostNumbers = 0x1p50, kMostNumbersPerToken = 0x1p30;
+
+void check_size(const char* key, int64_t value, int64_t most, const std::string& where) {
+  require(value > 0 && value <= most, "{}: '{}' is {}, expected a positive number up to {}", where, key, value, most);
+}
+
 void check_positive(const char* key, int64_t value, const std::string& where) {
-  require(value > 0 && value <= (int64_t{1} << 30), "{}: '{}' is {}, expected a positive number", where, key, value);
+  check_size(key, value, kMostMixerSize, where);
+}
+
+void check_rope(const Rope& r, const std::string& where) {
+  require(r.theta > 0, "{}: rope theta {} is not positive", where, r.theta);
+  require(r.factor > 0, "{}: rope factor {} is not positive", where, r.factor);
+  require(r.low_freq_factor > 0 && r.high_freq_factor > r.low_freq_factor && r.original_context > 0,
+          "{}: rope: low_freq_factor {}, high_freq_factor {}, original context {} must be positive and ascend", where,
+          r.low_freq_factor, r.high_freq_factor, r.original_context);
 }
 
 template <class Block>
@@ -72,13 +93,13 @@ void check_mixer(const typename Block::Config& c, const std::string& where) {
     check_positive("dv", c.dv, where);
   }
   if constexpr (requires { c.v_heads; }) {
-    require(c.v_heads > 0 && c.v_heads % c.heads == 0, "{}: {} v_heads are no multiple of {} heads", where, c.v_heads,
-            c.heads);
+    check_positive("v_heads", c.v_heads, where);
+    require(c.v_heads % c.heads == 0, "{}: {} v_heads are no multiple of {} heads", where, c.v_heads, c.heads);
   }
   if constexpr (std::is_same_v<Block, Gla>) {
     check_positive("kv_heads", c.kv_heads, where);
     require(c.heads % c.kv_heads == 0, "{}: {} heads are no multiple of {} kv_heads", where, c.heads, c.kv_heads);
-    require(c.conv >= 0, "{}: conv {} is negative", where, c.conv);
+    require(c.conv >= 0 && c.conv <= kMostMixerSize, "{}: conv {} is negative or too wide", where, c.conv);
   } else if constexpr (requires { c.conv; }) {
     check_positive("conv", c.conv, where);
   }
@@ -89,6 +110,8 @@ void check_mixer(const typename Block::Config& c, const std::string& where) {
   if constexpr (std::is_same_v<Block, RetNet>) {
     require(c.dk % 2 == 0, "{}: dk {} is odd, rotary embedding needs pairs", where, c.dk);
   }
+  if constexpr (requires { c.rope; }) check_rope(c.rope, where);
+  if constexpr (requires { c.norm_eps; }) require(c.norm_eps >= 0, "{}: norm_eps {} is negative", where, c.norm_eps);
   if constexpr (requires { c.generator; }) check_positive("generator", c.generator, where);
   if constexpr (requires { c.gate_rank; }) check_positive("gate_rank", c.gate_rank, where);
   if constexpr (requires { c.decay_rank; }) {
@@ -97,14 +120,33 @@ void check_mixer(const typename Block::Config& c, const std::string& where) {
   }
 }
 
+double numbers_in(const Shape& shape) { return std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>()); }
+
+/// Counts and prices are sums over all layers: they must stay far from overflow, too.
+void check_totals(const ModelSpec& s, const std::string& where) {
+  struct Nothing {};
+  ModelWeights<Nothing> weights;
+  double parameters = 0, fixed = 0, rows = 0;
+  model_params(s, weights,
+               [&](const std::string&, Nothing&, const ParamSpec& p) { parameters += numbers_in(p.shape); });
+  ModelState<Nothing> state;
+  model_state(s, state, [&](int, const char*, Nothing&, const StateSpec& p) {
+    (p.kind == StateSpec::fixed ? fixed : rows) += numbers_in(p.shape);
+  });
+  require(parameters <= kMostNumbers && fixed <= kMostNumbers && rows <= kMostNumbersPerToken,
+          "{}: the sizes ask for {:.2g} parameters, {:.2g} numbers of state and {:.2g} more a token; they are damaged",
+          where, parameters, fixed, rows);
+}
+
 }  // namespace
 
 void check_spec(const ModelSpec& s, const std::string& where) {
-  check_positive("vocab_size", s.vocab_size, where);
-  check_positive("hidden_size", s.hidden_size, where);
-  check_positive("intermediate_size", s.intermediate_size, where);
-  check_positive("max_position_embeddings", s.max_position_embeddings, where);
-  check_positive("number of layers", s.n_layers(), where);
+  check_size("vocab_size", s.vocab_size, kMostSize, where);
+  check_size("hidden_size", s.hidden_size, kMostSize, where);
+  check_size("intermediate_size", s.intermediate_size, kMostSize, where);
+  check_size("max_position_embeddings", s.max_position_embeddings, kMostSize, where);
+  check_size("number of layers", static_cast<int64_t>(s.layers.size()), kMostLayers, where);
+  require(s.rms_norm_eps >= 0, "{}: rms_norm_eps {} is negative", where, s.rms_norm_eps);
   require(s.hidden_act == "silu" || s.hidden_act == "gelu_tanh",
           "{}: activation '{}' is not supported (known: silu, gelu_tanh)", where, s.hidden_act);
   for (int i = 0; i < s.n_layers(); ++i) {
@@ -112,6 +154,7 @@ void check_spec(const ModelSpec& s, const std::string& where) {
       check_mixer<Block>(c, fmt::format("{}: layer {}", where, i));
     });
   }
+  check_totals(s, where);
 }
 
 int64_t cache_bytes(const ModelSpec& s, int64_t context, int row_bytes) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <set>
 #include <utility>
 
@@ -50,11 +49,12 @@ std::string shown(std::string name) {
 
 std::string shape_text(const Shape& shape) { return Header(shape).dump(); }
 
-/// numel * element size, or false where that overflows.
+/// numel * element size, or false where that overflows: sizes are signed (numel), so 64 bits without the sign.
 bool byte_size(const Shape& shape, DType dtype, uint64_t* bytes) {
-  *bytes = size_of(dtype);
+  auto product = static_cast<int64_t>(size_of(dtype));
   for (const int64_t n : shape)
-    if (__builtin_mul_overflow(*bytes, static_cast<uint64_t>(n), bytes)) return false;
+    if (__builtin_mul_overflow(product, n, &product)) return false;
+  *bytes = static_cast<uint64_t>(product);
   return true;
 }
 
@@ -185,7 +185,7 @@ std::map<std::string, std::string> read_index(const std::string& path) {
 SafeTensors SafeTensors::open(const std::string& file_or_folder) {
   SafeTensors st;
   st.path_ = file_or_folder;
-  if (!std::filesystem::is_directory(file_or_folder)) {
+  if (!is_folder(file_or_folder)) {
     st.add_file(file_or_folder);
     return st;
   }

@@ -126,6 +126,8 @@ TEST_F(SafeTensorsTest, RejectsEveryBadEntry) {
       {R"({"w": {"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})", "non-negative", 4},
       {R"({"w": {"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,4]}})", "too large", 4},
       {R"({"w": {"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", "overflows", 0},
+      {R"({"w": {"dtype":"U8","shape":[4611686018427387904,2,0],"data_offsets":[0,0]}})", "overflows", 0},
+      {R"({"w": {"dtype":"F32","shape":[1e999],"data_offsets":[0,4]}})", "not valid JSON", 4},
       {R"({"w": {"dtype":"F32","shape":[1],"data_offsets":[0]}})", "not a pair", 4},
       {R"({"w": {"dtype":"F32","shape":[1],"data_offsets":[0,-4]}})", "non-negative", 4},
       {R"({"w": {"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", "takes 4 bytes but its offsets are [4, 0)", 4},
@@ -186,6 +188,8 @@ TEST_F(SafeTensorsTest, ReadsShards) {
   EXPECT_HAS(open_error(folder_), "tensor 'a' is not in shard 'm-2.safetensors'");
   write_file(index, R"({"weight_map": {"a": "../m-1.safetensors"}})");
   EXPECT_HAS(open_error(folder_), "no plain file name");
+  write_file(index, R"({"weight_map": {"a": ")" + std::string(300, 'x') + R"("}})");
+  EXPECT_HAS(open_error(folder_), "is missing");
   write_file(index, R"({"weight_map": {"a": 1}})");
   EXPECT_HAS(open_error(folder_), "names no shard");
   write_file(index, "{}");

@@ -4,6 +4,7 @@
 #include <bit>
 #include <queue>
 
+#include "jet/base/error.h"
 #include "jet/base/rng.h"
 
 namespace jet {
@@ -45,6 +46,7 @@ const Bpe::Slot* Bpe::find(int32_t left, int32_t right) const {
 }
 
 void Bpe::encode(std::string_view word, std::vector<int32_t>& ids) const {
+  require(word.size() <= INT32_MAX, "a word of {} bytes is too long to encode", word.size());
   std::vector<Symbol> symbols;
   symbols.reserve(word.size());
   for (const unsigned char byte : word) {

@@ -8,6 +8,8 @@
 namespace jet {
 namespace {
 
+constexpr uint32_t kMostHeapKib = 512 << 10;  // of one search; PCRE2's own limit is 20 GB
+
 std::string message_of(int error) {
   unsigned char text[256] = {};
   pcre2_get_error_message(error, text, sizeof text);
@@ -17,11 +19,17 @@ std::string message_of(int error) {
 }  // namespace
 
 struct Regex::Code {
-  explicit Code(pcre2_code* c) : code(c) {}
+  explicit Code(pcre2_code* c) : code(c), limits(pcre2_match_context_create(nullptr)) {
+    if (limits) pcre2_set_heap_limit(limits, kMostHeapKib);
+  }
   Code(const Code&) = delete;
   Code& operator=(const Code&) = delete;
-  ~Code() { pcre2_code_free(code); }
+  ~Code() {
+    pcre2_match_context_free(limits);
+    pcre2_code_free(code);
+  }
   pcre2_code* code;
+  pcre2_match_context* limits;
   std::string where;
   int groups = 0;
 };
@@ -29,7 +37,8 @@ struct Regex::Code {
 Regex::Regex(const std::string& pattern, const std::string& where, bool multiline) {
   int error = 0;
   PCRE2_SIZE at = 0;
-  const uint32_t options = PCRE2_UTF | PCRE2_UCP | (multiline ? PCRE2_MULTILINE : 0);
+  // \C would match part of a character: what follows it would be no valid UTF-8.
+  const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | (multiline ? PCRE2_MULTILINE : 0);
   pcre2_code* code =
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error, &at, nullptr);
   require(code != nullptr, "{}: the regular expression is wrong at its byte {}: {}", where, at, message_of(error));
@@ -55,9 +64,9 @@ struct Regex::Search::State {
   int match() const {
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
     constexpr uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
-    const int rc = pcre2_match(code->code, subject, text.size(), at, options, data, nullptr);
+    const int rc = pcre2_match(code->code, subject, text.size(), at, options, data, code->limits);
     if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
-    return pcre2_match(code->code, subject, text.size(), at, options | PCRE2_NO_JIT, data, nullptr);
+    return pcre2_match(code->code, subject, text.size(), at, options | PCRE2_NO_JIT, data, code->limits);
   }
 };
 
@@ -78,6 +87,9 @@ bool Regex::Search::next() {
   }
   require(rc > 0, "{}: the regular expression gives up on this text: {}; use one that backtracks less",
           state_->code->where, message_of(rc));
+  // \K can put the beginning where it should not be.
+  require(state_->at <= begin() && begin() <= end(), "{}: the regular expression matches backwards; do not use \\K",
+          state_->code->where);
   state_->at = end();
   return true;
 }

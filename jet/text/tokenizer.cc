@@ -34,6 +34,8 @@ class CachePool {
 
 struct Tokenizer::Impl {
   explicit Impl(TokenizerFile f) : file(std::move(f)), bpe(file.byte_ids, file.merges) {
+    ids.reserve(file.bytes.size());
+    if (file.ignore_merges) whole_words.reserve(file.bytes.size());
     for (auto& t : file.added) (t.normalized ? normalized_tokens : raw_tokens).add(t);
     for (const auto& t : file.added) ids.emplace(file.bytes[t.id], t.id);
     for (size_t id = 0; id < file.bytes.size(); ++id) {

@@ -1,6 +1,9 @@
 #include "jet/text/tokenizer_file.h"
 
 #include <algorithm>
+#include <cctype>
+#include <deque>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -12,8 +15,7 @@
 namespace jet {
 namespace {
 
-// The vocabulary holds 100,000 keys and more: a sorted map, where the ordered one of base/json.h searches linearly.
-using BigJson = nlohmann::json;
+constexpr size_t kMostSplits = 100;  // each searches within the pieces of the one before it
 
 constexpr const char* kGpt2Words = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -44,10 +46,7 @@ class Reader {
  public:
   explicit Reader(const std::string& folder) : path_(folder + "/tokenizer.json") {
     require(file_exists(path_), "{}: is missing; point to a folder with a model and its tokenizer", path_);
-    BigJson all;
-    try {
-      all = BigJson::parse(read_file(path_));
-    } catch (const nlohmann::json::exception&) { fail("{}: not valid JSON; download it again", path_); }
+    SortedJson all = parse_sorted_json(read_file(path_), path_);
     require(all.is_object() && all.contains("model") && all["model"].is_object(), "{}: key 'model' is missing", path_);
     vocabulary_ = take(all["model"], "vocab");
     merges_ = take(all["model"], "merges");
@@ -69,9 +68,9 @@ class Reader {
   }
 
  private:
-  static BigJson take(BigJson& from, const char* key) {
+  static SortedJson take(SortedJson& from, const char* key) {
     if (!from.contains(key)) return {};
-    BigJson value = std::move(from[key]);
+    SortedJson value = std::move(from[key]);
     from.erase(key);
     return value;
   }
@@ -87,19 +86,21 @@ class Reader {
   void read_pre_tokenizer(const Json& j);
   void read_split(const Json& j);
   void read_byte_level(const Json& j);
+  void add_split(const std::string& pattern, const std::string& where);
   void read_post_processor(const Json& j);
   void read_template(const Json& j);
   void read_decoder(const Json& j);
   void read_config(const std::string& path);
-  int32_t checked_id(const BigJson& id, const std::string& token) const;
+  int32_t checked_id(const SortedJson& id, const std::string& token) const;
   void place(int32_t id, const std::string& token, bool in_vocabulary);
-  int32_t id_of(const std::string& token) const;
+  int32_t id_of(std::string_view token) const;
 
   std::string path_;
-  BigJson vocabulary_, merges_;
+  SortedJson vocabulary_, merges_;
   Json json_;
   bool byte_level_ = false;
-  std::unordered_map<std::string, int32_t> ids_;
+  std::unordered_map<std::string_view, int32_t> ids_;  // views of the keys of vocabulary_ and of added_names_
+  std::deque<std::string> added_names_;
   TokenizerFile file_;
 };
 
@@ -115,7 +116,7 @@ void Reader::read_model() {
   file_.ignore_merges = get_or(model, "ignore_merges", false, where);
 }
 
-int32_t Reader::checked_id(const BigJson& id, const std::string& token) const {
+int32_t Reader::checked_id(const SortedJson& id, const std::string& token) const {
   // Ids may leave holes, but an id far beyond the number of tokens is damage and would only take memory.
   const uint64_t limit = std::max<uint64_t>(1 << 20, 2 * vocabulary_.size());
   if (!id.is_number_unsigned() || id.get<uint64_t>() >= limit)
@@ -136,16 +137,18 @@ void Reader::place(int32_t id, const std::string& token, bool in_vocabulary) {
   if (in_vocabulary) file_.in_vocabulary[id] = true;
 }
 
-int32_t Reader::id_of(const std::string& token) const {
+int32_t Reader::id_of(std::string_view token) const {
   const auto found = ids_.find(token);
   return found == ids_.end() ? -1 : found->second;
 }
 
 void Reader::read_vocabulary() {
   require(vocabulary_.is_object(), "{}: key 'model.vocab' is missing or no object", path_);
-  for (const auto& [token, id] : vocabulary_.items()) {
-    ids_[token] = checked_id(id, token);
-    place(ids_[token], token, true);
+  ids_.reserve(vocabulary_.size());
+  for (const auto& [token, id] : vocabulary_.get_ref<const SortedJson::object_t&>()) {
+    const int32_t checked = checked_id(id, token);
+    ids_.emplace(token, checked);
+    place(checked, token, true);
   }
   for (int byte = 0; byte < 256; ++byte) file_.byte_ids[byte] = id_of(token_from_byte(static_cast<uint8_t>(byte)));
 }
@@ -153,11 +156,12 @@ void Reader::read_vocabulary() {
 void Reader::read_merges() {
   require(merges_.is_array(), "{}: key 'model.merges' is missing or no list", path_);
   file_.merges.reserve(merges_.size());
+  std::string merged;
   for (const auto& m : merges_) {
     const size_t rank = file_.merges.size();
-    std::string left, right;
+    std::string_view left, right;
     if (m.is_string()) {
-      const auto& text = m.get_ref<const std::string&>();
+      const std::string_view text = m.get_ref<const std::string&>();
       const size_t space = text.find(' ');
       if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
         fail("{}: merge {}: {} is not two tokens with a space between them", path_, rank, shown(text));
@@ -165,15 +169,14 @@ void Reader::read_merges() {
     } else {
       require(m.is_array() && m.size() == 2 && m[0].is_string() && m[1].is_string(),
               "{}: merge {}: is no pair of tokens", path_, rank);
-      left = m[0].get<std::string>(), right = m[1].get<std::string>();
+      left = m[0].get_ref<const std::string&>(), right = m[1].get_ref<const std::string&>();
     }
-    const std::string merged = left + right;
+    merged.assign(left).append(right);
     const Merge merge{id_of(left), id_of(right), id_of(merged)};
-    const std::string* unknown = merge.left < 0     ? &left
-                                 : merge.right < 0  ? &right
-                                 : merge.merged < 0 ? &merged
-                                                    : nullptr;
-    if (unknown) fail("{}: merge {}: token {} is not in the vocabulary", path_, rank, shown(*unknown));
+    if (merge.left < 0 || merge.right < 0 || merge.merged < 0) {
+      const std::string_view unknown = merge.left < 0 ? left : merge.right < 0 ? right : merged;
+      fail("{}: merge {}: token {} is not in the vocabulary", path_, rank, shown(unknown));
+    }
     file_.merges.push_back(merge);
   }
 }
@@ -186,13 +189,13 @@ void Reader::read_added() {
     AddedToken t;
     t.content = get<std::string>(j, "content", where);
     require(j.contains("id"), "{}: token {} has no id", where, shown(t.content));
-    t.id = checked_id(BigJson(j["id"]), t.content);
+    t.id = checked_id(SortedJson(j["id"]), t.content);
     t.special = get_or(j, "special", false, where);
     t.normalized = get_or(j, "normalized", !t.special, where);
     t.left_strip = get_or(j, "lstrip", false, where);
     t.right_strip = get_or(j, "rstrip", false, where);
     t.single_word = get_or(j, "single_word", false, where);
-    const auto known = ids_.emplace(t.content, t.id).first->second;
+    const auto known = ids_.emplace(added_names_.emplace_back(t.content), t.id).first->second;
     require(known == t.id, "{}: token {} has the id {} and in the vocabulary {}", where, shown(t.content), t.id, known);
     place(t.id, t.content, false);
     file_.special[t.id] = file_.special[t.id] || t.special;
@@ -221,7 +224,7 @@ void Reader::read_pre_tokenizer(const Json& j) {
   } else if (type == "Split") {
     read_split(j);
   } else if (type == "Digits") {
-    file_.splits.emplace_back(get_or(j, "individual_digits", false, where) ? "\\p{N}" : "\\p{N}+", where);
+    add_split(get_or(j, "individual_digits", false, where) ? "\\p{N}" : "\\p{N}+", where);
   } else if (type == "ByteLevel") {
     read_byte_level(j);
   } else {
@@ -235,9 +238,9 @@ void Reader::read_split(const Json& j) {
   require(!get_or(j, "invert", false, where), "{}: invert cannot be read", where);
   const Json pattern = get<Json>(j, "pattern", where);
   const bool is_regex = pattern.is_object() && pattern.contains("Regex");
-  file_.splits.emplace_back(is_regex ? with_unicode_space(get<std::string>(pattern, "Regex", where))
-                                     : literal_pattern(get<std::string>(pattern, "String", where)),
-                            where);
+  add_split(is_regex ? with_unicode_space(get<std::string>(pattern, "Regex", where))
+                     : literal_pattern(get<std::string>(pattern, "String", where)),
+            where);
 }
 
 void Reader::read_byte_level(const Json& j) {
@@ -245,7 +248,12 @@ void Reader::read_byte_level(const Json& j) {
   byte_level_ = true;
   file_.prefix_space = get_or(j, "add_prefix_space", true, where);
   require(!file_.prefix_space || file_.splits.empty(), "{}: add_prefix_space after another step cannot be read", where);
-  if (get_or(j, "use_regex", true, where)) file_.splits.emplace_back(with_unicode_space(kGpt2Words), where);
+  if (get_or(j, "use_regex", true, where)) add_split(with_unicode_space(kGpt2Words), where);
+}
+
+void Reader::add_split(const std::string& pattern, const std::string& where) {
+  require(file_.splits.size() < kMostSplits, "{}: more than {} splits in a row", where, kMostSplits);
+  file_.splits.emplace_back(pattern, where);
 }
 
 void Reader::read_post_processor(const Json& j) {
@@ -274,7 +282,7 @@ void Reader::read_template(const Json& j) {
     }
     const auto name = get<std::string>(get<Json>(piece, "SpecialToken", where), "id", where);
     for (const Json& id : get<Json>(get<Json>(tokens, name, where), "ids", where)) {
-      const int32_t value = checked_id(BigJson(id), name);
+      const int32_t value = checked_id(SortedJson(id), name);
       require(static_cast<size_t>(value) < file_.bytes.size(), "{}: id {} of {} is outside the vocabulary", where,
               value, shown(name));
       (seen_text ? after : before).push_back(value);
@@ -297,10 +305,10 @@ void Reader::read_decoder(const Json& j) {
 
 void Reader::read_config(const std::string& path) {
   if (!file_exists(path)) return;
-  const Json config = read_json(path);
+  const SortedJson config = parse_sorted_json(read_file(path), path);  // it may list thousands of tokens
   require(config.is_object(), "{}: is no JSON object", path);
   const auto token = [&](const char* key) {
-    Json value = get_or(config, key, Json(), path);
+    Json value = config.contains(key) ? Json(config[key]) : Json();
     if (value.is_object()) value = get<Json>(value, "content", path);
     if (value.is_null()) return -1;
     require(value.is_string(), "{}: '{}' is no string", path, key);

@@ -9,6 +9,7 @@
 #include "jet/base/error.h"
 #include "jet/base/file.h"
 #include "jet/base/json.h"
+#include "jet/text/bpe.h"
 #include "jet/text/regex.h"
 #include "jet/text/utf8.h"
 
@@ -154,6 +155,11 @@ TEST_F(TokenizerFileTest, MergesByRank) {
   EXPECT_EQ(t.encode("<s>hello<s>"), (Ids{260, 259, 260}));
 }
 
+TEST(BpeWord, IsNoLongerThanItsLinksCount) {
+  std::vector<int32_t> ids;
+  EXPECT_THROW(Bpe().encode(std::string_view("x", size_t{1} << 31), ids), Error);  // refused before it is read
+}
+
 TEST_F(TokenizerFileTest, IgnoreMergesTakesWholeWords) {
   Json j = small();
   j["model"]["merges"] = Json::array();
@@ -260,6 +266,16 @@ TEST_F(TokenizerFileTest, NamesTheDamage) {
   }
 }
 
+TEST_F(TokenizerFileTest, RejectsWhatWouldExhaustTheReader) {
+  EXPECT_HAS(error_of("{\"model\": " + std::string(100000, '[') + std::string(100000, ']') + "}"), "nested");
+  EXPECT_HAS(error_of(std::string("{\"model\": 1e999}")), "out of range");
+  Json j = small();
+  Json steps = Json::array();
+  for (int i = 0; i < 101; ++i) steps.push_back({{"type", "Digits"}});
+  j["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  EXPECT_HAS(error_of(j), "more than 100 splits");
+}
+
 TEST_F(TokenizerFileTest, EveryTruncationIsAnError) {
   const std::string whole = small().dump();
   for (size_t n = 0; n < whole.size(); n += 7) EXPECT_NE(error_of(whole.substr(0, n)), "no error") << n;
@@ -306,6 +322,7 @@ TEST(RegexSearch, FindsGroupsAndGivesUpClearly) {
   EXPECT_FALSE(s.next());
   EXPECT_FALSE(s.next());
   EXPECT_THROW(Regex("(", "here"), Error);
+  EXPECT_THROW(Regex("\\C", "here"), Error);  // would leave a search inside a character
   const Regex slow("(a+)+b", "here");
   const std::string text(40, 'a');
   Regex::Search never(slow, text);

@@ -33,8 +33,10 @@ ModelSpec read_gemma3(const Json& config, const std::string& where) {
   s.post_norms = true;
   s.embed_scale = std::sqrt(static_cast<float>(s.hidden_size));
   const int pattern = get_or(config, "sliding_window_pattern", 6, where);
+  require(pattern > 0, "{}: sliding_window_pattern {} is not positive", where, pattern);
   const int window = get<int>(config, "sliding_window", where);
   const double scalar = get<double>(config, "query_pre_attn_scalar", where);
+  require(scalar > 0, "{}: query_pre_attn_scalar {} is not positive", where, scalar);
   const auto types = get_or(config, "layer_types", std::vector<std::string>{}, where);
   each_attention(s, [&](Attention::Config& a, int i) {
     const bool local = i < static_cast<int>(types.size()) ? types[i] == "sliding_attention" : (i + 1) % pattern != 0;

@@ -1,5 +1,6 @@
 // Jet-Nemotron in its official layout: layer_types names attn, swa or jet per layer, efficient_attention_config holds
 // the dimensions. Source: NVlabs/Jet-Nemotron, jetai/modeling/hf. Some numbers there are strings ("1e-5").
+#include <charconv>
 #include <cmath>
 
 #include "jet/model/families/families.h"
@@ -11,18 +12,29 @@ namespace {
 double number(const Json& j, const char* key, double fallback, const std::string& where) {
   if (!j.contains(key)) return fallback;
   if (!j[key].is_string()) return get<double>(j, key, where);
-  try {
-    return std::stod(j[key].get<std::string>());
-  } catch (const std::exception&) { fail("{}: key '{}' is no number: {}", where, key, j[key].dump()); }
+  const auto text = j[key].get<std::string>();
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  require(error == std::errc() && end == text.data() + text.size() && std::isfinite(value),
+          "{}: key '{}' is no number: {}", where, key, j[key].dump().substr(0, 80));
+  return value;
+}
+
+/// A size that came out of a calculation.
+int size_from(double value, const char* what, const std::string& where) {
+  require(value >= 1 && value <= 1 << 20, "{}: {} would be {}", where, what, value);
+  return static_cast<int>(value);
 }
 
 JetBlock::Config read_block(const Json& j, const std::string& where) {
   JetBlock::Config c;
   c.heads = get<int>(j, "num_heads", where);
   c.dk = get<int>(j, "head_dim", where);
-  c.dv = static_cast<int>(c.dk * number(j, "expand_v", 2.0, where));
+  c.dv = size_from(c.dk * number(j, "expand_v", 2.0, where), "head_dim * expand_v", where);
   c.conv = get_or(j, "conv_size", 4, where);
-  c.generator = c.heads * c.dv / get_or(j, "dconv_generator_reduction", 8, where);
+  const int reduction = get_or(j, "dconv_generator_reduction", 8, where);
+  require(reduction > 0, "{}: dconv_generator_reduction {} is not positive", where, reduction);
+  c.generator = size_from(static_cast<double>(int64_t{c.heads} * c.dv / reduction), "the generator's size", where);
   c.norm_eps = static_cast<float>(number(j, "norm_eps", 1e-5, where));
   return c;
 }

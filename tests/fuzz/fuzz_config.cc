@@ -1,0 +1,16 @@
+// Input: a config.json of any family. What it is read as must survive our own layout, and be counted without overflow.
+#include "jet/model/checkpoint.h"
+#include "tests/fuzz/support.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace jet;
+  const std::string input(reinterpret_cast<const char*>(data), size);
+  fuzz::expect_only_errors([&] {
+    const ModelSpec spec = read_spec(parse_json(input, "config.json"), "config.json");
+    const Json own = spec_to_json(spec);
+    fuzz::check(spec_to_json(spec_from_json(own, "own")) == own, "the spec changed in our own layout");
+    fuzz::check(parameter_count(spec) > 0, "no parameters");
+    fuzz::check(cache_bytes(spec, spec.max_position_embeddings) > 0, "no state");
+  });
+  return 0;
+}
