@@ -44,10 +44,13 @@ void check_tensors(const ModelSpec& spec, const SafeTensors& tensors) {
 
 }  // namespace
 
+ModelSpec spec_from_config(const Json& config, const std::string& where) {
+  return read_with(family_of(config, where), config, where);
+}
+
 ModelSpec read_spec(const std::string& folder) {
   const std::string where = folder + "/config.json";
-  const Json config = read_json(where);
-  return read_with(family_of(config, where), config, where);
+  return spec_from_config(read_json(where), where);
 }
 
 Checkpoint Checkpoint::open(const std::string& folder) {

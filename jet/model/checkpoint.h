@@ -33,6 +33,8 @@ struct Checkpoint {
   std::vector<float> floats(const std::string& name) const;
 };
 
+/// The spec that a config.json of any family describes; `where` names it in errors.
+ModelSpec spec_from_config(const Json& config, const std::string& where);
 /// The spec of `folder`/config.json alone.
 ModelSpec read_spec(const std::string& folder);
 
