@@ -51,6 +51,7 @@ namespace {
 
 void check_options(const EngineOptions& o) {
   require(o.kv == DType::bf16 || o.kv == DType::f32, "kv type {} is not supported (known: bf16, f32)", name_of(o.kv));
+  require(o.state == DType::f32, "state type {} is not supported (known: f32)", name_of(o.state));
   require(o.prefill_chunk > 0, "prefill_chunk is {}, expected a positive number", o.prefill_chunk);
   require(o.threads >= 0 && o.threads <= 4096, "threads is {}, expected 0 (all cores) to 4096", o.threads);
 }

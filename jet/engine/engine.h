@@ -20,10 +20,11 @@
 namespace jet {
 
 struct EngineOptions {
-  int threads = 0;          // 0: default_threads()
-  DType kv = DType::bf16;   // type of KV rows: bf16 or f32
-  int prefill_chunk = 512;  // tokens of one prompt that one pass takes at most
-  bool poison = false;      // scratch memory starts as NaN in every pass (tests)
+  int threads = 0;           // 0: default_threads()
+  DType kv = DType::bf16;    // type of KV rows: bf16 or f32
+  DType state = DType::f32;  // type of recurrent states
+  int prefill_chunk = 512;   // tokens of one prompt that one pass takes at most
+  bool poison = false;       // scratch memory starts as NaN in every pass (tests)
 };
 
 /// What passes on the way through a forward pass: name ("hidden.embed", "hidden.layer", "hidden.norm"), layer or -1,
@@ -42,6 +43,8 @@ class Sequence {
   int64_t length() const;  // tokens seen
   int64_t bytes() const;   // memory held
   void reset();            // back to an empty sequence; memory is kept
+  /// Becomes a sequence of `length` tokens with random keys, values and states: what a speed at that depth needs.
+  void fill_synthetic(int64_t length, uint64_t seed);
   std::unique_ptr<Sequence> fork() const;
   /// The whole state as a safetensors file; load throws where it does not fit the engine's model.
   void save(const std::string& path) const;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "jet/base/rng.h"
 #include "jet/storage/safetensors.h"
 
 namespace jet {
@@ -33,6 +34,21 @@ Shape stored_shape(const StateSpec& spec, int64_t length) {
   Shape s = spec.shape;
   s.insert(s.begin(), spec.window > 0 ? std::min<int64_t>(spec.window, length) : length);
   return s;
+}
+
+/// Brings an empty store to `length` rows: one block of random rows, over and over.
+template <class Draw>
+void append_random(RowStore& rows, int64_t length, Draw&& draw) {
+  constexpr int64_t kBlock = 256, kRoom = 256;  // room: the first steps after it must not double the store
+  const bool is_bf16 = rows.dtype() == DType::bf16;
+  std::vector<std::byte> block(std::min(kBlock, length) * rows.row_bytes());
+  for (size_t at = 0; at < block.size(); at += size_of(rows.dtype())) {
+    const float x = draw();
+    const bf16 b = to_bf16(x);
+    std::memcpy(block.data() + at, is_bf16 ? static_cast<const void*>(&b) : &x, size_of(rows.dtype()));
+  }
+  rows.reserve(length + kRoom);
+  while (rows.total() < length) rows.append(block.data(), std::min(kBlock, length - rows.total()));
 }
 
 }  // namespace
@@ -101,6 +117,21 @@ void Sequence::load(const std::string& path) {
   state.length = length;
   impl_->state = std::move(state);
   impl_->broken = false;
+}
+
+void Sequence::fill_synthetic(int64_t length, uint64_t seed) {
+  const StateLayout& layout = *impl_->layout;
+  require(length >= 0 && length <= layout.max_length, "a sequence of {} tokens does not fit the model's context of {}",
+          length, layout.max_length);
+  reset();
+  for (size_t i = 0; i < layout.entries.size(); ++i) {
+    Store& s = impl_->state.stores[i];
+    Rng rng(mix64(seed + i), "synthetic");
+    const auto draw = [&] { return static_cast<float>(rng.uniform() - 0.5); };
+    for (float& x : s.fixed) x = 0.1f * draw();
+    if (layout.entries[i].spec.kind == StateSpec::rows) append_random(s.rows, length, draw);
+  }
+  impl_->state.length = length;
 }
 
 std::vector<float> Sequence::read(int layer, const std::string& name) const {
