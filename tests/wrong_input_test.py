@@ -111,6 +111,12 @@ def main():
         expect("context beyond counting", ["info", BASE, "--context", str(1 << 62)], "--context")
         expect("unknown command", ["fly"], "fly")
         expect("unknown option", ["info", BASE, "--sideways"], "sideways")
+        expect("unknown shape", ["bench", "--shape", "jet-3b"], "jet-3b", "jet-2b")
+        expect("shape and model", ["bench", BASE, "--shape", "jet-2b"], "exclude")
+        expect("type of a stored model", ["bench", BASE, "--type", "f32"], "--type")
+        expect("nothing to measure", ["bench", BASE, "--prefill", "0", "--batch", "0"], "nothing")
+        expect("comparison with no report", ["bench", "--compare", BASE / "config.json", BASE / "config.json"], "format")
+        expect("info of nothing", ["info"], "--shape")
         expect("temperature out of range", [*generate(BASE), "--temperature", "-1"], "temperature")
 
         ids = fixture / "golden.safetensors"

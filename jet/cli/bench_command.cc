@@ -1,141 +1,89 @@
-// jet bench MODEL: tokens/s at several depths, and what fraction of the machine each is. The machine is probed before
-// and after, in this very run; percentages are of the better probe.
+// jet bench MODEL, or --shape NAME: tokens/s at several depths and batches, and what fraction of the machine each is;
+// jet bench --compare OLD NEW: two such reports side by side.
 #include <algorithm>
 #include <memory>
 
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
+#include "jet/base/file.h"
 #include "jet/base/progress.h"
 #include "jet/base/threads.h"
 #include "jet/cli/commands.h"
-#include "jet/eval/speed.h"
-#include "jet/model/checkpoint.h"
+#include "jet/eval/bench_report.h"
+#include "jet/eval/machine_info.h"
+#include "jet/model/shapes.h"
 
 namespace jet {
 namespace {
 
 struct BenchOptions {
-  std::string model, random_config, weights = "bf16", kv = "bf16";
-  std::vector<int64_t> contexts;
-  SpeedOptions speed;
+  std::string model, shape, type, kv = "bf16", state = "f32", json;
+  std::vector<std::string> compare;
+  BenchPlan plan;
   int threads = 0;
-  bool json = false;
 };
 
-struct Probe {
-  Rate read, fma;
-};
-
-Probe probe(int threads) {
-  ThreadPool pool(threads);
-  return {read_bandwidth(pool), fma_peak(pool)};
+EngineOptions engine_options(const BenchOptions& o) {
+  return {.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv"), .state = dtype_from_name(o.state, "--state")};
 }
 
-Json to_json(const Probe& p) {
-  return {{"read_gbs", p.read.best * 1e-9},
-          {"read_gbs_median", p.read.median * 1e-9},
-          {"fma_gflops", p.fma.best * 1e-9},
-          {"fma_gflops_median", p.fma.median * 1e-9}};
+/// The nearest type of weights by their bytes: a model's small parameters may be of others.
+DType type_of(const Engine& engine) {
+  const double bits =
+      8.0 * static_cast<double>(engine.weight_bytes()) / static_cast<double>(parameter_count(engine.spec()));
+  return bits > 24 ? DType::f32 : bits > 12 ? DType::bf16 : bits > 7 ? DType::q8 : DType::q4;
 }
 
-std::shared_ptr<Engine> open(const BenchOptions& o) {
-  const EngineOptions options{.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv")};
-  if (o.random_config.empty()) {
-    require(!o.model.empty(), "name a model folder, or --random-config and a folder with a config.json");
-    return Engine::load(o.model, options);
+std::shared_ptr<Engine> open(BenchOptions& o) {
+  if (o.shape.empty()) {
+    require(!o.model.empty(), "name a model folder, or --shape and one of {}", fmt::join(shape_names(), ", "));
+    require(o.type.empty(), "--type is for --shape; {} has a type of its own (jet quantize makes others)", o.model);
+    auto engine = Engine::load(o.model, engine_options(o));
+    o.plan.type = type_of(*engine);
+    return engine;
   }
-  require(o.model.empty(), "a model folder and --random-config exclude each other");
-  return Engine::random(read_spec(o.random_config), 1, dtype_from_name(o.weights, "--weights"), options);
+  require(o.model.empty(), "a model folder and --shape exclude each other");
+  o.plan.type = dtype_from_name(o.type.empty() ? "bf16" : o.type, "--type");
+  ModelSpec spec = shape_spec(o.shape);
+  const int64_t bytes = predicted_weight_bytes(spec, o.plan.type), available = available_memory();
+  require(bytes <= available, "{} in {} needs {:.2f} GB, {:.2f} GB of memory are available; choose a smaller --type",
+          o.shape, name_of(o.plan.type), static_cast<double>(bytes) * 1e-9, static_cast<double>(available) * 1e-9);
+  // A shape is not bound to the context that its model was trained for.
+  int64_t positions = spec.max_position_embeddings;
+  for (const Stage& s : stages_of(o.plan)) positions = std::max(positions, positions_of(s, o.plan.speed));
+  require(positions <= 1 << 30, "a depth of {} tokens is beyond what an engine takes ({})", positions, 1 << 30);
+  spec.max_position_embeddings = static_cast<int>(positions);
+  return Engine::random(spec, o.plan.speed.seed, o.plan.type, engine_options(o));
 }
 
-/// "812 B", "3.5 KiB", "1.50 GiB".
-std::string format_bytes(double bytes) {
-  const char* units[] = {"B", "KiB", "MiB", "GiB"};
-  int u = 0;
-  for (; u < 3 && bytes >= 1024; ++u) bytes /= 1024;
-  return u == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.2f} {}", bytes, units[u]);
-}
-
-void print_probe(const char* when, const Probe& p) {
-  fmt::print("{:<7} read {:.1f} GB/s (median {:.1f}), fp32 FMA {:.0f} GFLOP/s (median {:.0f})\n", when,
-             p.read.best * 1e-9, p.read.median * 1e-9, p.fma.best * 1e-9, p.fma.median * 1e-9);
-}
-
-void print_table(const BenchOptions& o, const std::vector<SpeedPoint>& points, double read, double fma) {
-  fmt::print("{:>8}  {:>12} {:>9} {:>5}  {:>12} {:>6} {:>5}  {:>11}\n", "context", fmt::format("pp{}", o.speed.prefill),
-             "GFLOP/s", "peak", fmt::format("tg{}", o.speed.decode), "GB/s", "read", "cache");
-  for (const auto& p : points) {
-    fmt::print("{:>8}  {:>6.1f} tok/s {:>9.1f} {:>4.0f}%  {:>6.1f} tok/s {:>6.1f} {:>4.0f}%  {:>11}\n", p.context,
-               p.prefill_tps, p.prefill_flops * 1e-9, 100 * p.prefill_flops / fma, p.decode_tps, p.decode_gbs,
-               100 * p.decode_gbs * 1e9 / read, format_bytes(static_cast<double>(p.cache_bytes)));
-  }
-}
-
-Json report_of(const BenchOptions& o, const Engine& engine, const Probe& before, const Probe& after) {
-  return {{"machine", machine_name(o.threads)},
-          {"threads", o.threads},
-          {"parameters", parameter_count(engine.spec())},
-          {"weight_bytes", engine.weight_bytes()},
-          {"kv", o.kv},
-          {"prefill", o.speed.prefill},
-          {"decode", o.speed.decode},
-          {"repeats", o.speed.repeats},
-          {"before", to_json(before)},
-          {"after", to_json(after)},
-          {"points", Json::array()}};
-}
-
-void choose_contexts(BenchOptions& o, const ModelSpec& spec) {
-  if (!o.contexts.empty()) return;
-  const int64_t deepest = std::max<int64_t>(0, deepest_context(spec, o.speed));
-  for (const int64_t c : {0, 1024, 4096}) o.contexts.push_back(std::min(c, deepest));
-}
-
-std::vector<SpeedPoint> measure_with_progress(BenchOptions& o, Engine& engine) {
-  Progress progress("bench", tokens_to_measure(o.contexts, o.speed));
+BenchRun run_with_progress(const BenchOptions& o, Engine& engine) {
+  const auto stages = static_cast<int64_t>(stages_of(o.plan).size());
+  Progress progress("bench", stages, "stages");
   int64_t done = 0;
-  o.speed.on_tokens = [&](int64_t tokens) { progress.update(done += tokens); };
-  auto points = measure(engine, o.contexts, o.speed);
-  o.speed.on_tokens = {};
+  BenchRun run = run_bench(engine, o.plan, [&](const Stage& s) { progress.update(done++, s.label()); });
+  progress.update(stages);
   progress.finish();
-  return points;
+  return run;
 }
 
 void run(BenchOptions o) {
+  if (!o.compare.empty()) {
+    require(o.model.empty() && o.shape.empty(),
+            "--compare reads two reports and measures nothing; leave the model out");
+    fmt::print("{}", compare_benches(read_json(o.compare[0]), read_json(o.compare[1])));
+    return;
+  }
   if (o.threads == 0) o.threads = default_threads();
   const auto engine = open(o);
-  choose_contexts(o, engine->spec());
-  if (!o.json) {
-    const bool random = !o.random_config.empty();
-    fmt::print("{}\n{} {}, {:.2f} M parameters, {} of weights, KV {}\n", machine_name(o.threads),
-               random ? "random weights in the shapes of" : "model", random ? o.random_config : o.model,
-               static_cast<double>(parameter_count(engine->spec())) * 1e-6,
-               format_bytes(static_cast<double>(engine->weight_bytes())), o.kv);
-  }
-  const Probe before = probe(o.threads);
-  const auto points = measure_with_progress(o, *engine);
-  const Probe after = probe(o.threads);
-  const double read = std::max(before.read.best, after.read.best), fma = std::max(before.fma.best, after.fma.best);
-
-  if (o.json) {
-    Json report = report_of(o, *engine, before, after);
-    for (const auto& p : points) {
-      Json j = p.to_json();
-      j["fma_share"] = p.prefill_flops / fma;
-      j["read_share"] = p.decode_gbs * 1e9 / read;
-      report["points"].push_back(j);
-    }
+  const BenchRun done = run_with_progress(o, *engine);
+  const Json report = bench_report(o.shape.empty() ? o.model : o.shape, *engine, o.plan, done);
+  if (o.json == "-") {
     fmt::print("{}\n", report.dump(2));
     return;
   }
-  print_probe("before", before);
-  print_probe("after", after);
-  print_table(o, points, read, fma);
-  if (points.empty() || points.back().context < *std::max_element(o.contexts.begin(), o.contexts.end())) {
-    fmt::print("deeper contexts left out: to fill them takes more than {:.0f} s (--fill-seconds)\n",
-               o.speed.fill_seconds);
-  }
+  if (!o.json.empty()) write_file(o.json, report.dump(2) + "\n");
+  fmt::print("{}", bench_text(report));
 }
 
 }  // namespace
@@ -144,18 +92,28 @@ void add_bench_command(CLI::App& app) {
   auto o = std::make_shared<BenchOptions>();
   auto* c = app.add_subcommand("bench", "speed of prefill and decode, and what fraction of the machine it is");
   c->add_option("model", o->model, "model folder");
-  c->add_option("--random-config", o->random_config,
-                "instead: random weights in the shapes of this folder's config.json");
-  c->add_option("--weights", o->weights, "type of random weights: f32, bf16 or f16")->capture_default_str();
-  c->add_option("--kv", o->kv, "type of KV rows: bf16 or f32")->capture_default_str();
-  c->add_option("--contexts", o->contexts, "depths in tokens (0,1024,4096 as far as the model reaches)")
-      ->delimiter(',');
-  c->add_option("--prompt", o->speed.prefill, "tokens of a timed prompt")->capture_default_str();
-  c->add_option("--decode", o->speed.decode, "timed steps")->capture_default_str();
-  c->add_option("--repeats", o->speed.repeats, "medians of so many")->capture_default_str();
-  c->add_option("--fill-seconds", o->speed.fill_seconds, "time to reach the depths")->capture_default_str();
+  c->add_option(
+      "--shape", o->shape,
+      fmt::format("instead: random weights in a shape, {} or a folder's config.json", fmt::join(shape_names(), ", ")));
+  c->add_option("--type", o->type, "type of a shape's weights: f32, bf16 (the default), int8 or int4");
+  c->add_option("--kv", o->kv, "type of keys and values")->capture_default_str();
+  c->add_option("--state", o->state, "type of recurrent states")->capture_default_str();
+  c->add_option("--depths", o->plan.depths, "tokens before the timed steps")->delimiter(',')->capture_default_str();
+  c->add_option("--batch", o->plan.batches, "sequences decoded at once; 0: none")
+      ->delimiter(',')
+      ->capture_default_str();
+  c->add_option("--prefill", o->plan.prefill, "tokens of the timed prompts; 0: none")
+      ->delimiter(',')
+      ->capture_default_str();
+  c->add_option("--prefill-depths", o->plan.prefill_depths, "tokens before them")
+      ->delimiter(',')
+      ->capture_default_str();
+  c->add_option("--steps", o->plan.speed.decode, "timed steps")->capture_default_str();
+  c->add_option("--repeats", o->plan.speed.repeats, "of which the median counts")->capture_default_str();
+  c->add_option("--seed", o->plan.speed.seed, "of weights, ids and states")->capture_default_str();
   c->add_option("--threads", o->threads, "0: all cores");
-  c->add_flag("--json", o->json, "print one JSON object");
+  c->add_option("--json", o->json, "write everything to this file; -: print it instead of the tables");
+  c->add_option("--compare", o->compare, "two such files, old and new: print their ratios")->expected(2);
   c->callback([o] { run(*o); });
 }
 

@@ -1,4 +1,5 @@
-// jet info MODEL: what a model is made of, and what a token costs at each context length.
+// jet info MODEL, or --shape NAME: what a model is made of, and what a token costs at each context length;
+// jet info --cpu: what the machine is, and which kernels it runs.
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
@@ -6,16 +7,18 @@
 
 #include "jet/base/progress.h"
 #include "jet/cli/commands.h"
+#include "jet/eval/machine_info.h"
 #include "jet/eval/speed.h"
 #include "jet/model/checkpoint.h"
+#include "jet/model/shapes.h"
 
 namespace jet {
 namespace {
 
 struct InfoOptions {
-  std::string model;
+  std::string model, shape;
   std::vector<int64_t> contexts;
-  bool json = false;
+  bool cpu = false, json = false;
 };
 
 /// Bytes of the weights as stored; 0 where the folder holds a config.json only.
@@ -88,10 +91,34 @@ void print(const ModelSpec& s, int64_t weights, const std::vector<int64_t>& cont
   }
 }
 
+void print(const MachineInfo& m) {
+  fmt::print("{}\n", m.processor);
+  fmt::print("{} cores, {} threads by default\n", m.cores, m.threads);
+  fmt::print("instruction sets  {}\n",
+             m.features.empty() ? "none that we know" : fmt::format("{}", fmt::join(m.features, " ")));
+  fmt::print("kernels           {}; chosen: {} (JET_ISA forces another)\n", fmt::join(m.kernels, " "), m.chosen);
+  fmt::print("memory            {:.1f} GB, {:.1f} GB available\n", static_cast<double>(m.memory_bytes) * 1e-9,
+             static_cast<double>(m.available_bytes) * 1e-9);
+  fmt::print("huge pages        {}\n", m.huge_pages.empty() ? "unknown" : m.huge_pages);
+}
+
+void run_cpu(const InfoOptions& o) {
+  require(o.model.empty() && o.shape.empty(), "--cpu describes the machine; leave the model out");
+  const MachineInfo m = machine_info();
+  if (o.json) {
+    fmt::print("{}\n", to_json_fields(m).dump(2));
+  } else {
+    print(m);
+  }
+}
+
 void run(InfoOptions o) {
+  if (o.cpu) return run_cpu(o);
+  require(o.model.empty() != o.shape.empty(), "name a model folder, or --shape and one of {}",
+          fmt::join(shape_names(), ", "));
   for (const int64_t n : o.contexts) require(n > 0 && n <= 1 << 30, "--context {}: expected 1 to 2^30", n);
-  const ModelSpec spec = read_spec(o.model);
-  const int64_t weights = stored_bytes(o.model);
+  const ModelSpec spec = o.shape.empty() ? read_spec(o.model) : shape_spec(o.shape);
+  const int64_t weights = o.shape.empty() ? stored_bytes(o.model) : 0;
   if (o.contexts.empty()) {
     for (int64_t n = 1024; n <= 256 * 1024; n *= 2) o.contexts.push_back(n);
   }
@@ -107,7 +134,9 @@ void run(InfoOptions o) {
 void add_info_command(CLI::App& app) {
   auto o = std::make_shared<InfoOptions>();
   auto* c = app.add_subcommand("info", "layers, parameters, cache and FLOPs by context (keys and values in bf16)");
-  c->add_option("model", o->model, "model folder (config.json is enough)")->required();
+  c->add_option("model", o->model, "model folder (config.json is enough)");
+  c->add_option("--shape", o->shape, fmt::format("instead: {}", fmt::join(shape_names(), ", ")));
+  c->add_flag("--cpu", o->cpu, "instead: this machine, and the kernels that it runs");
   c->add_option("--context", o->contexts, "context lengths (default: 1024, 2048, .. 262144)");
   c->add_flag("--json", o->json, "print one JSON object");
   c->callback([o] { run(*o); });

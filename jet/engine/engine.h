@@ -59,6 +59,8 @@ class Sequence {
   void reset();            // back to an empty sequence; memory is kept
   /// Room for `tokens` in all: up to there, passes allocate nothing for it.
   void reserve(int64_t tokens);
+  /// Becomes a sequence of `length` tokens with random keys, values and states: what a speed at that depth needs.
+  void fill_synthetic(int64_t length, uint64_t seed);
   std::unique_ptr<Sequence> fork() const;
   SequenceCheckpoint checkpoint() const;
   /// Exactly back to a checkpoint of this sequence, or of the one it was forked from since. All tokens up to the

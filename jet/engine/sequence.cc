@@ -7,6 +7,7 @@
 #include <cstring>
 #include <deque>
 
+#include "jet/base/rng.h"
 #include "jet/storage/safetensors.h"
 
 namespace jet {
@@ -55,6 +56,26 @@ std::span<const std::byte> stored_bytes(const SafeTensors& file, const std::stri
 void check_type(const SafeTensors& file, const std::string& key, const char* what, DType kept) {
   require(metadata_of(file, key) == name_of(kept), "{}: holds {} in {}, this engine keeps {}", file.path(), what,
           metadata_of(file, key).substr(0, 40), name_of(kept));
+}
+
+/// Brings an empty store to `length` rows: one block of random numbers, over and over.
+template <class Draw>
+void append_random(RowStore& rows, int64_t length, Draw&& draw) {
+  constexpr int64_t kBlock = 256, kRoom = 256;  // room: the first steps after it must not double the store
+  std::vector<std::byte> numbers(std::min(kBlock, length) * rows.row_bytes());
+  for (size_t at = 0; at < numbers.size(); at += size_of(rows.dtype())) {
+    const float x = draw();
+    const bf16 half = to_bf16(x);
+    const auto byte = static_cast<int8_t>(100 * x);
+    const void* from = rows.dtype() == DType::bf16 ? static_cast<const void*>(&half) : &x;
+    std::memcpy(numbers.data() + at, rows.dtype() == DType::i8 ? &byte : from, size_of(rows.dtype()));
+  }
+  const std::vector<float> scales(kBlock * rows.heads(), 0.01f);
+  rows.reserve(length + kRoom);
+  while (rows.total() < length) {
+    rows.append({numbers.data(), rows.dtype() == DType::i8 ? scales.data() : nullptr,
+                 std::min(kBlock, length - rows.total())});
+  }
 }
 
 }  // namespace
@@ -140,6 +161,22 @@ void Sequence::load(const std::string& path) {
   state.length = length;
   impl_->state = std::move(state);
   impl_->broken = false;
+}
+
+void Sequence::fill_synthetic(int64_t length, uint64_t seed) {
+  const StateLayout& layout = *impl_->layout;
+  require(length >= 0 && length <= layout.max_length, "a sequence of {} tokens does not fit the model's context of {}",
+          length, layout.max_length);
+  reset();
+  for (size_t i = 0; i < layout.entries.size(); ++i) {
+    Store& s = impl_->state.stores[i];
+    Rng rng(mix64(seed + i), "synthetic");
+    const auto draw = [&] { return static_cast<float>(rng.uniform() - 0.5); };
+    for (float& x : s.fixed) x = 0.1f * draw();
+    for (bf16& x : s.halves) x = to_bf16(0.1f * draw());
+    if (layout.entries[i].spec.kind == StateSpec::rows) append_random(s.rows, length, draw);
+  }
+  impl_->state.length = length;
 }
 
 std::vector<float> Sequence::read(int layer, const std::string& name) const {

@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <memory>
-#include <sstream>
-#include <thread>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "jet/base/error.h"
+#include "jet/tensor/quant.h"
 
 namespace jet {
 namespace {
@@ -56,7 +56,7 @@ constexpr int64_t kLineBytes = sizeof(Line);
 // acc = acc * x + y, kChains independent chains of one register each: latency 4 times two ports needs 8 of them, and
 // AVX2 has 16 registers. x and y keep the values near 1 for ever.
 constexpr int kChains = 12;
-constexpr int64_t kRounds = 16'000'000;
+constexpr int64_t kRounds = 4'000'000;
 
 template <class V>
 [[gnu::always_inline]] inline void fma_chains(int64_t rounds) {
@@ -102,15 +102,50 @@ Kernels pick() {
   return {4, fma_base, sum_base};
 }
 
-/// The first "key : value" of /proc/cpuinfo, empty where there is none.
-std::string cpuinfo(const std::string& key) {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind(key, 0) != 0) continue;
-    const size_t colon = line.find(':');
-    if (colon == std::string::npos || line.find_first_not_of(" \t", key.size()) != colon) continue;
-    return line.substr(std::min(colon + 2, line.size()));
+// Products of narrow numbers, summed in fp32 or int32: one instruction multiplies 32 pairs of bf16 or 64 of bytes.
+struct Products {
+  int products = 0;  // an instruction
+  void (*run)(int64_t) = nullptr;
+};
+
+#if defined(__x86_64__)
+[[gnu::target("avx512f,avx512bf16")]] void bf16_chains(int64_t rounds) {
+  volatile int seed = 0x01010101;  // tiny: the sums stay small
+  const auto x = (__m512bh)_mm512_set1_epi32(seed);
+  __m512 acc[kChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) acc[c] = _mm512_set1_ps(static_cast<float>(c));
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) acc[c] = _mm512_dpbf16_ps(acc[c], x, x);
   }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) acc[0] = _mm512_add_ps(acc[0], acc[c]);
+  keep(acc[0]);
+}
+
+[[gnu::target("avx512f,avx512vnni")]] void int8_chains(int64_t rounds) {
+  volatile int seed = 0x01010101;
+  const __m512i x = _mm512_set1_epi32(seed);
+  __m512i acc[kChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) acc[c] = _mm512_set1_epi32(c);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) acc[c] = _mm512_dpbusd_epi32(acc[c], x, x);
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) acc[0] = _mm512_add_epi32(acc[0], acc[c]);
+  keep(acc[0]);
+}
+#endif
+
+/// Nothing where this processor has no such instruction, or for fp32.
+Products products(DType weights) {
+#if defined(__x86_64__)
+  if (weights == DType::bf16 && __builtin_cpu_supports("avx512bf16")) return {32, bf16_chains};
+  if (is_quantized(weights) && __builtin_cpu_supports("avx512vnni")) return {64, int8_chains};
+#endif
   return {};
 }
 
@@ -147,23 +182,13 @@ Rate fma_peak(ThreadPool& pool, int passes) {
   });
 }
 
-std::string machine_name(int threads) {
-  std::string name = cpuinfo("model name");
-  if (name.empty()) name = "unknown processor";
-  name += fmt::format(", {} of {} cores", threads, std::max(1u, std::thread::hardware_concurrency()));
-  std::istringstream flags(cpuinfo("flags"));
-  const std::vector<std::string> have{std::istream_iterator<std::string>(flags), {}};
-  const std::pair<const char*, std::vector<const char*>> wanted[] = {
-      {"avx2", {"avx2"}},    {"avx512", {"avx512f"}}, {"bf16", {"avx512_bf16"}}, {"vnni", {"avx512_vnni", "avx_vnni"}},
-      {"amx", {"amx_tile"}},
-  };
-  std::string found;
-  for (const auto& [label, any] : wanted) {
-    const bool has = std::any_of(any.begin(), any.end(),
-                                 [&h = have](const char* f) { return std::find(h.begin(), h.end(), f) != h.end(); });
-    if (has) found += std::string(" ") + label;
-  }
-  return found.empty() ? name : name + "," + found;
+Rate gemm_peak(ThreadPool& pool, DType weights, int passes) {
+  const Products p = products(weights);
+  if (!p.run) return fma_peak(pool, passes);
+  const double operations = 2.0 * p.products * kChains * static_cast<double>(kRounds) * pool.size();
+  return measure_rate(passes, operations, [&] {
+    pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end) { p.run(kRounds * (end - begin)); });
+  });
 }
 
 }  // namespace jet

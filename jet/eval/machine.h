@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "jet/base/threads.h"
+#include "jet/tensor/dtype.h"
 
 namespace jet {
 
@@ -23,8 +23,9 @@ Rate read_bandwidth(ThreadPool& pool, int64_t bytes = int64_t{512} << 20, int pa
 /// int8 products can pass it.
 Rate fma_peak(ThreadPool& pool, int passes = 7);
 
-/// "AMD EPYC 9B45, 2 of 2 cores, avx2 avx512 bf16 vnni".
-std::string machine_name(int threads);
+/// FLOP/s of the products that weights of this type can use (bf16 pairs; bytes for int8 and int4), out of registers
+/// likewise; fma_peak where the processor has no vector instruction for them. AMX is not probed: it can pass this.
+Rate gemm_peak(ThreadPool& pool, DType weights, int passes = 7);
 
 double median(std::vector<double> values);
 

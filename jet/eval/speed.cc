@@ -5,111 +5,84 @@
 
 #include "jet/base/error.h"
 #include "jet/base/rng.h"
+#include "jet/eval/machine.h"
 
 namespace jet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kWarmUp = 2;  // decode steps before the clock starts
-
-std::vector<int64_t> ascending(std::vector<int64_t> contexts) {
-  std::sort(contexts.begin(), contexts.end());
-  contexts.erase(std::unique(contexts.begin(), contexts.end()), contexts.end());
-  return contexts;
-}
+constexpr int kWarmUp = 2;           // decode steps before the clock starts
+constexpr int64_t kWarmTokens = 32;  // of a prompt, likewise
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-class Meter {
+/// Runs one stage again and again, each time from the same depth and on the same memory.
+class StageRunner {
  public:
-  Meter(Engine& engine, const SpeedOptions& options)
-      : engine_(engine), options_(options), rng_(options.seed, "speed"), deep_(engine.create()) {}
-
-  /// Brings the common sequence to `context` tokens; false where the time for filling runs out first.
-  bool fill(int64_t context) {
-    while (deep_->length() < context) {
-      if (filled_ > options_.fill_seconds) return false;
-      const auto start = Clock::now();
-      const int64_t take = std::min<int64_t>(engine_.options().prefill_chunk, context - deep_->length());
-      engine_.prefill(*deep_, ids(take), Want::nothing);
-      filled_ += since(start);
-      tell(take);
-    }
-    return true;
+  StageRunner(Engine& engine, const Stage& stage, const SpeedOptions& options)
+      : engine_(engine), stage_(stage), options_(options), rng_(options.seed, "speed") {
+    for (int i = 0; i < stage.batch; ++i) sequences_.push_back(engine.create());
   }
 
-  SpeedPoint point(int64_t context) {
-    const ModelSpec& spec = engine_.spec();
-    const int row_bytes = static_cast<int>(size_of(engine_.options().kv));
-    std::vector<double> prefill, decode;
-    for (int i = 0; i < options_.repeats; ++i) {
-      prefill.push_back(options_.prefill / time_prefill());
-      decode.push_back(options_.decode / time_decode());
-      tell(options_.prefill + kWarmUp + options_.decode);
+  /// Seconds of the prompt, or of all steps; `metered`: with the engine's meter on.
+  double run(bool metered) {
+    for (size_t i = 0; i < sequences_.size(); ++i) sequences_[i]->fill_synthetic(stage_.depth, options_.seed + i);
+    const int64_t n = stage_.kind == Stage::prefill ? stage_.tokens : options_.decode;
+    std::vector<int32_t> ids = random_ids(n * stage_.batch);
+    if (stage_.kind == Stage::decode) run_steps(random_ids(kWarmUp * stage_.batch));
+    engine_.meter().totals.clear();
+    engine_.meter().on = metered;
+    const auto start = Clock::now();
+    if (stage_.kind == Stage::prefill) {
+      engine_.prefill(*sequences_[0], ids);
+    } else {
+      run_steps(ids);
     }
-    SpeedPoint p;
-    p.context = context;
-    p.prefill_tps = median(prefill);
-    p.prefill_flops = p.prefill_tps / options_.prefill * jet::prefill_flops(spec, context, options_.prefill);
-    p.decode_tps = median(decode);
-    // The mean depth of the timed steps.
-    const int64_t depth = context + kWarmUp + options_.decode / 2;
-    p.decode_gbs = p.decode_tps * decode_bytes(spec, engine_.weight_bytes(), depth, row_bytes) * 1e-9;
-    p.cache_bytes = cache_bytes(spec, context, row_bytes);
-    p.held_bytes = deep_->bytes();
-    return p;
+    const double seconds = since(start);
+    engine_.meter().on = false;
+    return seconds;
+  }
+
+  /// A short prompt for nothing: pages are touched, scratch has grown.
+  void warm_up() {
+    if (stage_.kind == Stage::decode) return;
+    sequences_[0]->fill_synthetic(stage_.depth, options_.seed);
+    engine_.prefill(*sequences_[0], random_ids(std::min(kWarmTokens, stage_.tokens)));
+  }
+
+  int64_t passes() const { return stage_.kind == Stage::prefill ? 1 : options_.decode; }
+
+  int64_t held_bytes() const {
+    int64_t n = 0;
+    for (const auto& s : sequences_) n += s->bytes();
+    return n;
   }
 
  private:
-  void tell(int64_t tokens) const {
-    if (options_.on_tokens) options_.on_tokens(tokens);
-  }
-
-  std::vector<int32_t> ids(int64_t n) {
+  std::vector<int32_t> random_ids(int64_t n) {
     std::vector<int32_t> v(n);
     for (auto& id : v) id = static_cast<int32_t>(rng_.below(engine_.spec().vocab_size));
     return v;
   }
 
-  double time_prefill() {
-    const auto sequence = deep_->fork();
-    const auto prompt = ids(options_.prefill);
-    const auto start = Clock::now();
-    engine_.prefill(*sequence, prompt);
-    return since(start);
-  }
-
-  double time_decode() {
-    const auto sequence = deep_->fork();
-    const auto tokens = ids(kWarmUp + options_.decode);
-    auto start = Clock::now();
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      if (i == kWarmUp) start = Clock::now();
-      Step step{sequence.get(), std::span(tokens).subspan(i, 1), Want::last};
-      engine_.forward({&step, 1});
+  void run_steps(const std::vector<int32_t>& ids) {
+    std::vector<Step> steps(sequences_.size());
+    for (size_t at = 0; at < ids.size(); at += steps.size()) {
+      for (size_t i = 0; i < steps.size(); ++i) {
+        steps[i].sequence = sequences_[i].get();
+        steps[i].ids = std::span(ids).subspan(at + i, 1);
+      }
+      engine_.forward(steps);
     }
-    return since(start);
   }
 
   Engine& engine_;
+  const Stage& stage_;
   const SpeedOptions& options_;
   Rng rng_;
-  std::unique_ptr<Sequence> deep_;
-  double filled_ = 0;
+  std::vector<std::unique_ptr<Sequence>> sequences_;
 };
-
-void check(const ModelSpec& spec, const std::vector<int64_t>& contexts, const SpeedOptions& o) {
-  require(o.prefill > 0 && o.decode > 0 && o.repeats > 0,
-          "speed: prefill {}, decode {} and repeats {} must all be positive", o.prefill, o.decode, o.repeats);
-  for (const int64_t c : contexts) {
-    require(c >= 0, "speed: a context of {} tokens", c);
-    require(c <= deepest_context(spec, o),
-            "speed: context {} and {} timed tokens exceed the model's {} positions; ask for {} at most", c,
-            spec.max_position_embeddings - deepest_context(spec, o), spec.max_position_embeddings,
-            deepest_context(spec, o));
-  }
-}
 
 /// Elements of the states that do not grow, all layers.
 double fixed_state_elements(const ModelSpec& spec) {
@@ -124,40 +97,66 @@ double fixed_state_elements(const ModelSpec& spec) {
 
 }  // namespace
 
-Json SpeedPoint::to_json() const {
-  return {{"context", context},       {"prefill_tps", prefill_tps}, {"prefill_flops", prefill_flops},
-          {"decode_tps", decode_tps}, {"decode_gbs", decode_gbs},   {"cache_bytes", cache_bytes},
-          {"held_bytes", held_bytes}};
+std::string Stage::label() const {
+  if (kind == prefill) return fmt::format("prefill {} @{}", tokens, depth);
+  return batch == 1 ? fmt::format("decode @{}", depth) : fmt::format("decode x{} @{}", batch, depth);
+}
+
+int64_t positions_of(const Stage& stage, const SpeedOptions& options) {
+  return stage.depth + (stage.kind == Stage::prefill ? stage.tokens : kWarmUp + options.decode);
+}
+
+Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& options) {
+  require(stage.tokens > 0 && stage.batch > 0 && options.decode > 0 && options.repeats > 0,
+          "{}: tokens {}, batch {}, steps {} and repeats {} must all be positive", stage.label(), stage.tokens,
+          stage.batch, options.decode, options.repeats);
+  require(stage.depth >= 0, "{}: a depth of {} tokens", stage.label(), stage.depth);
+  const int64_t positions = positions_of(stage, options), most = engine.spec().max_position_embeddings;
+  require(positions <= most, "{}: needs {} positions, the model has {}", stage.label(), positions, most);
+  StageRunner runner(engine, stage, options);
+  Timing t{.stage = stage};
+  runner.warm_up();
+  for (int i = 0; i < options.repeats; ++i) {
+    t.seconds.push_back(runner.run(false) / static_cast<double>(runner.passes()));
+  }
+  t.work = work_of(engine, stage, options);
+  t.cache_bytes = stage.batch * engine.sequence_bytes(stage.depth);
+  t.held_bytes = runner.held_bytes();
+  t.metered_seconds = runner.run(true);
+  t.metered_passes = runner.passes();
+  t.kinds = engine.meter().totals;
+  return t;
 }
 
 std::vector<SpeedPoint> measure(Engine& engine, const std::vector<int64_t>& contexts, const SpeedOptions& options) {
-  check(engine.spec(), contexts, options);
-  Meter meter(engine, options);
+  std::vector<int64_t> order = contexts;
+  std::sort(order.begin(), order.end());
+  order.erase(std::unique(order.begin(), order.end()), order.end());
   std::vector<SpeedPoint> points;
-  for (const int64_t context : ascending(contexts)) {
-    if (!meter.fill(context)) break;
-    points.push_back(meter.point(context));
+  for (const int64_t context : order) {
+    const Timing prompt = measure_stage(engine, {Stage::prefill, context, options.prefill}, options);
+    const Timing step = measure_stage(engine, {Stage::decode, context}, options);
+    points.push_back({context, options.prefill / median(prompt.seconds), 1 / median(step.seconds), step.cache_bytes});
   }
   return points;
 }
 
-int64_t deepest_context(const ModelSpec& spec, const SpeedOptions& options) {
-  return spec.max_position_embeddings - std::max(options.prefill, kWarmUp + options.decode);
-}
-
-int64_t tokens_to_measure(const std::vector<int64_t>& contexts, const SpeedOptions& options) {
-  const auto order = ascending(contexts);
-  const int64_t point = int64_t{options.repeats} * (options.prefill + kWarmUp + options.decode);
-  return order.empty() ? 0 : order.back() + point * static_cast<int64_t>(order.size());
-}
-
-double decode_bytes(const ModelSpec& spec, int64_t weight_bytes, int64_t context, int row_bytes) {
+double decode_bytes(const ModelSpec& spec, int64_t weight_bytes, int64_t state_bytes) {
   auto weights = static_cast<double>(weight_bytes);
   if (!spec.tie_word_embeddings) {
     const double embedding = static_cast<double>(spec.vocab_size - 1) * spec.hidden_size;
     weights *= 1 - embedding / static_cast<double>(parameter_count(spec));
   }
-  return weights + static_cast<double>(cache_bytes(spec, context, row_bytes));
+  return weights + static_cast<double>(state_bytes);
+}
+
+Work work_of(const Engine& engine, const Stage& stage, const SpeedOptions& options) {
+  const ModelSpec& spec = engine.spec();
+  // The mean depth of the timed steps; what a prompt leaves behind.
+  const int64_t deep = stage.depth + (stage.kind == Stage::prefill ? stage.tokens : kWarmUp + options.decode / 2);
+  const int64_t from = stage.kind == Stage::prefill ? stage.depth : deep;
+  return {decode_bytes(spec, engine.weight_bytes(), stage.batch * engine.sequence_bytes(deep)),
+          stage.batch * prefill_flops(spec, from, stage.tokens)};
 }
 
 double prefill_flops(const ModelSpec& spec, int64_t context, int64_t tokens) {

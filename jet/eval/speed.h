@@ -1,54 +1,71 @@
-// The speed meter: prefill and decode at a depth, each with the least work it can do, so that a report can say what
-// fraction of the machine was used (machine.h measures the machine).
+// The speed meter: a prompt or a step at a depth, timed, with the least work that it can do, so that a report can say
+// what fraction of the machine was used (machine.h measures the machine). Depths are filled synthetically.
 //
-//   depth:    | real prefill of random ids | `prefill` ids, timed | fork | `decode` steps, timed |
-//
-// decode moves   weights once + the sequence's cache once, a token        (bytes/s against memory's)
-// prefill works  2 FLOP a weight and token, 4 heads * head_dim a visible (query, key) pair, 4 an element of fixed state
+//   decode moves   weights once, each sequence's cache once, a step      (bytes/s against memory's)
+//   prefill works  2 FLOP a weight and token, 4 heads * head_dim a visible (query, key) pair, 4 an element of fixed
+//   state
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
-#include "jet/base/json.h"
 #include "jet/engine/engine.h"
-#include "jet/eval/machine.h"
 
 namespace jet {
 
-struct SpeedOptions {
-  int prefill = 512;                                // tokens of a timed prompt
-  int decode = 64;                                  // timed steps
-  int repeats = 3;                                  // medians are reported
-  double fill_seconds = 120;                        // depths that take longer to reach are left out
-  uint64_t seed = 1;                                // of the ids
-  std::function<void(int64_t tokens)> on_tokens{};  // told of every piece of work as it is done
+/// What is timed: a prompt of `tokens` after `depth` others, or one step of `batch` sequences, each `depth` deep.
+struct Stage {
+  enum Kind { prefill, decode } kind = decode;
+  int64_t depth = 0, tokens = 1;  // tokens: the prompt's; 1 in a step
+  int batch = 1;
+
+  std::string label() const;  // "prefill 512 @0", "decode x8 @4096"
 };
+
+struct SpeedOptions {
+  int prefill = 512;  // tokens of a timed prompt, for measure()
+  int decode = 32;    // steps of a repeat
+  int repeats = 3;
+  uint64_t seed = 1;  // of ids and states
+};
+
+struct Work {
+  double bytes = 0, flops = 0;
+};
+
+struct Timing {
+  Stage stage;
+  std::vector<double> seconds{};  // a repeat's prompt, or the mean of its steps
+  Work work{};                    // of one prompt or step, by work_of()
+  int64_t cache_bytes = 0;        // all sequences' states at this depth, by the model's shapes
+  int64_t held_bytes = 0;         // what they really held, after the timed tokens
+  // One more repeat, metered: all of its time, and the part of each kind of op.
+  double metered_seconds = 0;
+  int64_t metered_passes = 0;  // prompts or steps in it
+  std::map<std::string, OpTotals> kinds{};
+};
+
+/// Throws where the options are not positive or the model has too few positions.
+Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& options = {});
+/// Positions that a stage needs of the model.
+int64_t positions_of(const Stage& stage, const SpeedOptions& options);
 
 struct SpeedPoint {
-  int64_t context = 0;       // tokens before the timed ones
-  double prefill_tps = 0;    // tokens/s of `prefill` tokens appended there
-  double prefill_flops = 0;  // FLOP/s, by prefill_flops() below
-  double decode_tps = 0;     // tokens/s of one sequence
-  double decode_gbs = 0;     // 1e9 bytes/s, by decode_bytes() below
-  int64_t cache_bytes = 0;   // one sequence's state at this depth, by the model's shapes
-  int64_t held_bytes = 0;    // what the sequence really held
-  Json to_json() const;
+  int64_t context = 0;      // tokens before the timed ones
+  double prefill_tps = 0;   // tokens/s of options.prefill tokens appended there
+  double decode_tps = 0;    // tokens/s of one sequence
+  int64_t cache_bytes = 0;  // its state, by the model's shapes
 };
 
-/// Points in ascending order of context. Depths not reached within `fill_seconds` (of all filling together) are
-/// missing. Throws where a context and its timed tokens exceed the model's positions.
+/// Medians of prefill and decode at each context, in ascending order.
 std::vector<SpeedPoint> measure(Engine& engine, const std::vector<int64_t>& contexts, const SpeedOptions& options = {});
 
-/// The deepest context that leaves room for the timed tokens; negative where none does.
-int64_t deepest_context(const ModelSpec& spec, const SpeedOptions& options);
-/// All tokens that measure() will run.
-int64_t tokens_to_measure(const std::vector<int64_t>& contexts, const SpeedOptions& options);
-
-/// Bytes one decode step must read at a depth: each weight once (of an untied embedding one row), the cache once.
-double decode_bytes(const ModelSpec& spec, int64_t weight_bytes, int64_t context, int row_bytes);
+/// Bytes one decode step of one sequence must read: each weight once (of an untied embedding one row), its state once.
+double decode_bytes(const ModelSpec& spec, int64_t weight_bytes, int64_t state_bytes);
 /// FLOPs to append `tokens` after `context` others, with the logits of the last one.
 double prefill_flops(const ModelSpec& spec, int64_t context, int64_t tokens);
+Work work_of(const Engine& engine, const Stage& stage, const SpeedOptions& options);
 
 }  // namespace jet

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "jet/base/error.h"
 
 namespace jet {
@@ -21,10 +23,11 @@ TEST(Speed, DecodeMovesWeightsAndCacheOnce) {
   ModelSpec s = qwen_1_5b();
   const int64_t weights = 2 * parameter_count(s);
   EXPECT_NEAR(static_cast<double>(weights), 3.09e9, 0.005e9);
-  EXPECT_DOUBLE_EQ(decode_bytes(s, weights, 0, 2), static_cast<double>(weights));
-  EXPECT_DOUBLE_EQ(decode_bytes(s, weights, 1000, 2) - decode_bytes(s, weights, 0, 2), 1000 * 28672.0);
+  EXPECT_DOUBLE_EQ(decode_bytes(s, weights, 0), static_cast<double>(weights));
+  EXPECT_DOUBLE_EQ(decode_bytes(s, weights, 5000), static_cast<double>(weights) + 5000);
+  EXPECT_EQ(cache_bytes(s, 1000), 1000 * 28672);
   s.tie_word_embeddings = false;  // a second table, of which one row is read
-  EXPECT_NEAR(decode_bytes(s, 2 * parameter_count(s), 0, 2), static_cast<double>(weights), 4e3);
+  EXPECT_NEAR(decode_bytes(s, 2 * parameter_count(s), 0), static_cast<double>(weights), 4e3);
 }
 
 TEST(Speed, PrefillCountsProductsAndVisiblePairs) {
@@ -39,48 +42,101 @@ TEST(Speed, PrefillCountsProductsAndVisiblePairs) {
   EXPECT_DOUBLE_EQ(prefill_flops(s, 1000, 1), prefill_flops(s, 9, 1));
 }
 
-TEST(Machine, MeasuresAndNames) {
-  ThreadPool pool(2);
-  const Rate read = read_bandwidth(pool, int64_t{8} << 20, 3), fma = fma_peak(pool, 3);
-  EXPECT_GT(read.median, 1e8);
-  EXPECT_GE(read.best, read.median);
-  EXPECT_GT(fma.median, 1e8);
-  EXPECT_GE(fma.best, fma.median);
-  EXPECT_THROW(read_bandwidth(pool, 100), Error);
-  EXPECT_THROW(fma_peak(pool, 0), Error);
-  EXPECT_NE(machine_name(2).find("2 of "), std::string::npos);
-  EXPECT_DOUBLE_EQ(median({3, 1, 2}), 2);
-  EXPECT_DOUBLE_EQ(median({4, 1, 2, 3}), 2.5);
-  EXPECT_THROW(median({}), Error);
-}
-
-TEST(Speed, MeasuresEachContextOnce) {
+ModelSpec tiny() {
   ModelSpec s;
   s.vocab_size = 64, s.hidden_size = 32, s.intermediate_size = 64, s.max_position_embeddings = 128;
   Attention::Config a;
   a.heads = 2, a.kv_heads = 1, a.head_dim = 16;
   s.layers.assign(2, a);
+  return s;
+}
+
+ModelSpec tiny_hybrid() {
+  ModelSpec s = tiny();
+  Gla::Config g;
+  g.heads = g.kv_heads = 2, g.dk = g.dv = 16;
+  s.layers[0] = g;
+  std::get<Attention::Config>(s.layers[1]).window = 20;
+  return s;
+}
+
+TEST(Speed, FixedStatesCostTheirType) {
+  const auto bytes = [](EngineOptions o) {
+    return Engine::random(tiny_hybrid(), 1, DType::f32, o)->sequence_bytes(100);
+  };
+  const int64_t numbers = 2 * 16 * 20, fixed = 2 * 16 * 16;  // keys and values of the window; the recurrent state
+  EXPECT_EQ(bytes({}), 2 * numbers + 4 * fixed);
+  EXPECT_EQ(bytes({}), cache_bytes(tiny_hybrid(), 100));
+  EXPECT_EQ(bytes({.state = DType::bf16}), 2 * numbers + 2 * fixed);
+  EXPECT_EQ(bytes({.kv = DType::i8}), numbers + 2 * 20 * 4 + 4 * fixed);  // a scale a row
+}
+
+TEST(Speed, SyntheticDepthsAreLikeRealOnes) {
+  const auto engine = Engine::random(tiny_hybrid(), 1, DType::f32, {.threads = 1});
+  const auto a = engine->create(), b = engine->create(), real = engine->create();
+  engine->prefill(*real, std::vector<int32_t>(50, 1));
+  a->fill_synthetic(50, 7);
+  b->fill_synthetic(30, 7);  // whatever was there is gone
+  b->fill_synthetic(50, 7);
+  EXPECT_EQ(a->length(), 50);
+  for (const auto& [layer, name] : {std::pair{0, "recurrent"}, {1, "keys"}, {1, "values"}}) {
+    const std::vector<float> x = a->read(layer, name);
+    EXPECT_EQ(x.size(), real->read(layer, name).size()) << name;
+    EXPECT_EQ(x, b->read(layer, name)) << name;
+    EXPECT_GT(*std::max_element(x.begin(), x.end()), 0) << name;
+  }
+  EXPECT_EQ(engine->prefill(*a, std::vector<int32_t>{3}), engine->prefill(*b, std::vector<int32_t>{3}));
+  EXPECT_THROW(a->fill_synthetic(129, 7), Error);
+  EXPECT_THROW(a->fill_synthetic(-1, 7), Error);
+}
+
+TEST(Speed, TimesPromptsAndBatches) {
+  const ModelSpec s = tiny();
   const auto engine = Engine::random(s, 1, DType::f32, {.threads = 1});
-  SpeedOptions options;
-  options.prefill = 16, options.decode = 4, options.repeats = 2;
-  int64_t told = 0;
-  options.on_tokens = [&](int64_t n) { told += n; };
-  const auto points = measure(*engine, {32, 0, 32}, options);
-  EXPECT_EQ(told, tokens_to_measure({32, 0, 32}, options));
+  const SpeedOptions o{.decode = 4, .repeats = 2};
+  const Timing step = measure_stage(*engine, {.kind = Stage::decode, .depth = 32, .batch = 3}, o);
+  EXPECT_EQ(step.stage.label(), "decode x3 @32");
+  EXPECT_EQ(step.seconds.size(), 2u);
+  EXPECT_EQ(step.metered_passes, 4);
+  EXPECT_EQ(step.cache_bytes, 3 * 2 * 2 * 16 * 32 * 2);
+  EXPECT_GE(step.held_bytes, step.cache_bytes);
+  const int64_t mean = 32 + 2 + 2;  // two steps to warm up, half of the timed ones
+  EXPECT_DOUBLE_EQ(step.work.bytes, decode_bytes(s, engine->weight_bytes(), 3 * engine->sequence_bytes(mean)));
+  EXPECT_DOUBLE_EQ(step.work.flops, 3 * prefill_flops(s, mean, 1));
+  EXPECT_FALSE(engine->meter().on);
+
+  const Stage prompt{Stage::prefill, 8, 16};
+  const Timing t = measure_stage(*engine, prompt, o);
+  EXPECT_EQ(t.stage.label(), "prefill 16 @8");
+  EXPECT_DOUBLE_EQ(t.work.flops, prefill_flops(s, 8, 16));
+  for (const double seconds : t.seconds) EXPECT_GT(seconds, 0);
+  for (const Timing* x : {&step, &t}) {
+    for (const auto& [kind, totals] : x->kinds) EXPECT_LE(totals.seconds, x->metered_seconds) << kind;
+  }
+}
+
+TEST(Speed, RefusesWhatDoesNotFit) {
+  const auto engine = Engine::random(tiny(), 1, DType::f32, {.threads = 1});
+  const SpeedOptions o{.decode = 4, .repeats = 1};
+  EXPECT_EQ(positions_of({Stage::decode, 122}, o), 128);
+  EXPECT_NO_THROW(measure_stage(*engine, {Stage::decode, 122}, o));
+  EXPECT_THROW(measure_stage(*engine, {Stage::decode, 123}, o), Error);
+  EXPECT_THROW(measure_stage(*engine, {Stage::prefill, 100, 29}, o), Error);
+  EXPECT_THROW(measure_stage(*engine, {Stage::prefill, 0, 0}, o), Error);
+  EXPECT_THROW(measure_stage(*engine, {Stage::decode, -1}, o), Error);
+  EXPECT_THROW(measure_stage(*engine, {Stage::decode, 0}, {.repeats = 0}), Error);
+}
+
+TEST(Speed, MeasuresEachContextOnce) {
+  const auto engine = Engine::random(tiny(), 1, DType::f32, {.threads = 1});
+  const auto points = measure(*engine, {32, 0, 32}, {.prefill = 16, .decode = 4, .repeats = 2});
   ASSERT_EQ(points.size(), 2u);
   EXPECT_EQ(points[1].context, 32);
   EXPECT_EQ(points[1].cache_bytes, 2 * 2 * 16 * 32 * 2);
-  EXPECT_GE(points[1].held_bytes, points[1].cache_bytes);
   for (const auto& p : points) {
     EXPECT_GT(p.prefill_tps, 0);
-    EXPECT_GT(p.decode_gbs, 0);
+    EXPECT_GT(p.decode_tps, 0);
   }
-  EXPECT_EQ(deepest_context(s, options), 112);
-  EXPECT_NO_THROW(measure(*engine, {112}, options));
-  EXPECT_THROW(measure(*engine, {113}, options), Error);
-  EXPECT_THROW(measure(*engine, {-1}, options), Error);
-  options.fill_seconds = -1;
-  EXPECT_EQ(measure(*engine, {0, 32}, options).size(), 1u);
 }
 
 }  // namespace

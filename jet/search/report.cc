@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "jet/base/threads.h"
-#include "jet/eval/machine.h"
+#include "jet/eval/machine_info.h"
 #include "jet/search/stages.h"
 
 namespace jet {

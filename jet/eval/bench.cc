@@ -1,0 +1,76 @@
+#include "jet/eval/bench.h"
+
+#include "jet/base/error.h"
+#include "jet/base/threads.h"
+#include "jet/eval/machine_info.h"
+#include "jet/tensor/quant.h"
+
+namespace jet {
+namespace {
+
+constexpr int64_t kMargin = int64_t{256} << 20;  // scratch, and what the system needs to breathe
+
+double gigabytes(int64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
+
+/// Why a stage cannot run; empty where it can.
+std::string obstacle(const Engine& engine, const Stage& stage, const SpeedOptions& options) {
+  const int64_t positions = positions_of(stage, options), most = engine.spec().max_position_embeddings;
+  if (positions > most) return fmt::format("needs {} positions, the model has {}", positions, most);
+  const int64_t bytes = stage.batch * engine.sequence_bytes(positions);
+  const int64_t available = available_memory();
+  if (bytes + kMargin <= available) return {};
+  return fmt::format("needs {:.2f} GB of state, {:.2f} GB of memory are available", gigabytes(bytes),
+                     gigabytes(available));
+}
+
+Probe probe(const BenchPlan& plan, int threads, std::string before) {
+  ThreadPool pool(threads);
+  return {std::move(before), read_bandwidth(pool, plan.probe_bytes, plan.probe_passes),
+          fma_peak(pool, plan.probe_passes), gemm_peak(pool, plan.type, plan.probe_passes)};
+}
+
+}  // namespace
+
+std::vector<Stage> stages_of(const BenchPlan& plan) {
+  const auto check = [](int64_t depth, int64_t count) {
+    require(depth >= 0 && count >= 0, "bench: a depth of {} tokens with a prompt or batch of {}: below zero", depth,
+            count);
+  };
+  std::vector<Stage> stages;
+  for (const int64_t depth : plan.prefill_depths) {
+    for (const int64_t tokens : plan.prefill) {
+      check(depth, tokens);
+      if (tokens > 0) stages.push_back({Stage::prefill, depth, tokens});
+    }
+  }
+  for (const int64_t depth : plan.depths) {
+    for (const int batch : plan.batches) {
+      check(depth, batch);
+      if (batch > 0) stages.push_back({Stage::decode, depth, 1, batch});
+    }
+  }
+  require(!stages.empty(), "bench: nothing to measure; ask for a prompt or a batch above zero");
+  return stages;
+}
+
+BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<void(const Stage&)>& on_stage) {
+  const int threads = engine.options().threads;
+  BenchRun run;
+  for (const Stage& stage : stages_of(plan)) {
+    if (on_stage) on_stage(stage);
+    if (const std::string why = obstacle(engine, stage, plan.speed); !why.empty()) {
+      run.left_out.push_back(stage.label() + ": " + why);
+      continue;
+    }
+    run.probes.push_back(probe(plan, threads, stage.label()));
+    run.timings.push_back(measure_stage(engine, stage, plan.speed));
+  }
+  run.probes.push_back(probe(plan, threads, "end"));
+  return run;
+}
+
+int64_t predicted_weight_bytes(const ModelSpec& spec, DType type) {
+  return parameter_count(spec) * matrix_bytes(type, kPanelRows, kGroupColumns) / (kPanelRows * kGroupColumns);
+}
+
+}  // namespace jet
