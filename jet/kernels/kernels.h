@@ -17,6 +17,7 @@ struct Matrix {
   DType dtype = DType::f32;  // f32, bf16 or f16
   const void* data = nullptr;
   int64_t rows = 0, cols = 0;
+  const void* scales = nullptr;  // f16, where the type is q8 or q4
 };
 
 /// out[t, r] = sum_c x[t, c] w[r, c] + bias[r]  for r in [row_begin, row_end).

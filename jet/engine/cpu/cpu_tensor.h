@@ -35,6 +35,7 @@ struct CpuWeight {
   DType dtype = DType::f32;
   const void* data = nullptr;  // null: absent
   Dims dims;
+  const void* scales = nullptr;  // f16, where the type is q8 or q4 (jet/tensor/quant.h)
   const float* floats() const {
     require(dtype == DType::f32, "a weight of type {} is used where fp32 is wanted", name_of(dtype));
     return static_cast<const float*>(data);
