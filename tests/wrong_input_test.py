@@ -119,6 +119,29 @@ def main():
         expect("info of nothing", ["info"], "--shape")
         expect("temperature out of range", [*generate(BASE), "--temperature", "-1"], "temperature")
 
+        int4 = tmp / "int4"
+        subprocess.run([JET, "quantize", BASE, int4, "--type", "int4"], check=True, capture_output=True, timeout=120)
+        quantize = lambda source, target, kind="int4": ["quantize", source, target, "--type", kind]
+
+        def halve_scales(header):  # the freed bytes go to a tensor of their own: every byte has an owner
+            scales = header["model.layers.0.mlp.up_proj.weight.scales"]
+            scales["shape"][0] //= 2
+            begin, end = scales["data_offsets"]
+            scales["data_offsets"] = [begin, (begin + end) // 2]
+            header["rest"] = {"dtype": "U8", "shape": [(end - begin) // 2], "data_offsets": [(begin + end) // 2, end]}
+
+        expect("quantize onto itself", quantize(fixture, fixture), "source itself")
+        expect("quantize onto what exists", quantize(fixture, int4), "exists")
+        expect("quantize twice", quantize(int4, tmp / "out"), "quantized already")
+        expect("quantize to an unknown type", quantize(fixture, tmp / "out", "int3"), "int3", "int4")
+        expect("quantize nothing", quantize(tmp / "nowhere", tmp / "out"), "nowhere")
+        expect("full disk while quantizing", quantize(fixture, tmp / "out"), "model.safetensors", preexec=limit_file_size)
+        assert not list(tmp.glob("out*")), "a failed quantize left traces"
+        expect("truncated scales", generate(broken(lambda p: edit_header(p, halve_scales), source=int4)),
+               "up_proj.weight.scales", "[22, 8, 16]", "[44, 8, 16]")
+        expect("another tool's quantization", generate(broken(lambda p: edit_json(
+            p, lambda j: j["quantization_config"].update(quant_method="awq")), source=int4, file="config.json")), "awq")
+
         ids = fixture / "golden.safetensors"
         out = tmp / "logits.safetensors"
         out.write_text("old")

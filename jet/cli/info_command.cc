@@ -29,8 +29,9 @@ int64_t stored_bytes(const std::string& folder) {
   ModelWeights<Nothing> w;
   const Checkpoint c = Checkpoint::open(folder);
   int64_t bytes = 0;
-  model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec&) {
+  model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
     bytes += static_cast<int64_t>(c.tensors.at(name).bytes.size());
+    if (is_matrix(name, p.shape)) bytes += static_cast<int64_t>(c.matrix(name, p.shape).scales.size());
   });
   return bytes;
 }

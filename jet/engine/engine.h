@@ -1,4 +1,4 @@
-// The CPU engine: weights as they are stored (fp32, bf16, f16), any number of sequences, ragged batches.
+// The CPU engine: weights as they are stored (fp32, bf16, f16, int8, int4), any number of sequences, ragged batches.
 //
 // A Sequence holds everything that its past left behind: growing or ring KV rows (attention), fixed states and
 // convolution tails (linear blocks). Engine::forward runs any mixture of prefill chunks and single steps:
@@ -95,7 +95,8 @@ class Engine {
  public:
   /// Loads a model folder; weights stay memory-mapped where their type allows.
   static std::shared_ptr<Engine> load(const std::string& folder, EngineOptions options = {});
-  /// Random weights of a spec's shapes (for speed and memory measurements).
+  /// Random weights of a spec's shapes (for speed and memory measurements), matrices in f32, bf16, int8 or int4, where
+  /// the latter two quantize what `jet quantize` would.
   static std::shared_ptr<Engine> random(const ModelSpec& spec, uint64_t seed, DType weights,
                                         EngineOptions options = {});
   ~Engine();

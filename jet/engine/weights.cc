@@ -5,22 +5,32 @@
 #include "jet/base/rng.h"
 #include "jet/base/threads.h"
 #include "jet/blocks/init.h"
+#include "jet/model/quantize.h"
+#include "jet/tensor/quant.h"
 
 namespace jet {
 
 namespace {
 
-/// What linear() and embed() read stays as it is stored; all else is small and is used as floats.
-bool is_matrix(const std::string& name, const ParamSpec& p) { return p.shape.size() == 2 && name.ends_with(".weight"); }
+constexpr size_t kQuadBytes = 4;  // packed numbers are read by four at least
 
 std::byte* own(LoadedWeights& w, size_t bytes) {
   return w.owned.emplace_back(std::make_unique_for_overwrite<std::byte[]>(bytes)).get();
 }
 
-/// A few bytes of every parameter tell one model's weights from another's.
-void add_to_hash(LoadedWeights& w, const CpuWeight& p) {
-  const size_t bytes = std::min<size_t>(256, p.dims.count() * size_of(p.dtype));
-  w.hash = hash64({static_cast<const char*>(p.data), bytes}, w.hash);
+const void* aligned(LoadedWeights& w, std::span<const std::byte> bytes, size_t alignment) {
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0) return bytes.data();
+  std::byte* copy = own(w, bytes.size());
+  std::memcpy(copy, bytes.data(), bytes.size());
+  return copy;
+}
+
+/// Counts a parameter's bytes; a few of them tell one model's weights from another's.
+void add_up(LoadedWeights& w, const CpuWeight& p) {
+  const int64_t bytes = matrix_bytes(p.dtype, p.dims.outer, p.dims.inner);
+  const int64_t numbers = is_quantized(p.dtype) ? packed_bytes(p.dtype, p.dims.outer, p.dims.inner) : bytes;
+  w.bytes += bytes;
+  w.hash = hash64({static_cast<const char*>(p.data), std::min<size_t>(256, numbers)}, w.hash);
 }
 
 }  // namespace
@@ -29,24 +39,19 @@ LoadedWeights load_weights(Checkpoint checkpoint) {
   LoadedWeights w;
   w.files = checkpoint.tensors;
   model_params(checkpoint.spec, w.weights, [&](const std::string& name, CpuWeight& p, const ParamSpec& spec) {
-    const StoredTensor& t = checkpoint.tensors.at(name);
     p.dims = CpuWeight::dims_of(spec.shape);
-    if (is_matrix(name, spec)) {
-      p.dtype = t.dtype;
-      p.data = t.bytes.data();
-      if (reinterpret_cast<uintptr_t>(p.data) % size_of(t.dtype) != 0) {
-        std::byte* copy = own(w, t.bytes.size());
-        std::memcpy(copy, t.bytes.data(), t.bytes.size());
-        p.data = copy;
-      }
+    if (is_matrix(name, spec.shape)) {
+      const StoredMatrix m = checkpoint.matrix(name, spec.shape);
+      p.dtype = m.dtype;
+      p.data = aligned(w, m.data, is_quantized(m.dtype) ? kQuadBytes : size_of(m.dtype));
+      if (is_quantized(m.dtype)) p.scales = aligned(w, m.scales, size_of(DType::f16));
     } else {
       const std::vector<float> values = checkpoint.floats(name);
       std::byte* copy = own(w, values.size() * sizeof(float));
       std::memcpy(copy, values.data(), values.size() * sizeof(float));
       p.data = copy;
     }
-    w.bytes += p.dims.count() * static_cast<int64_t>(size_of(p.dtype));
-    add_to_hash(w, p);
+    add_up(w, p);
   });
   return w;
 }
@@ -74,25 +79,58 @@ void fill(std::byte* data, DType dtype, int64_t begin, int64_t end, Rng rng, con
   }
 }
 
+/// f(block, begin, end) for all blocks of n numbers, shared out.
+template <class F>
+void each_block(int64_t n, ThreadPool& pool, F&& f) {
+  pool.parallel_for((n + kBlock - 1) / kBlock, 1, [&](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) f(b, b * kBlock, std::min(n, (b + 1) * kBlock));
+  });
+}
+
+/// Random codes under one scale that gives them the spread of rows started by fan-in.
+void make_quantized(LoadedWeights& w, CpuWeight& p, const std::string& name, uint64_t seed, ThreadPool& pool) {
+  const int64_t rows = p.dims.outer, cols = p.dims.inner, bytes = packed_bytes(p.dtype, rows, cols);
+  const int64_t n_scales = scale_count(rows, cols);
+  const bool is_q8 = p.dtype == DType::q8;
+  const uint64_t odd = is_q8 ? 0x0101010101010101u : 0;  // int8 has no code 0; odd ones have the mean 128
+  std::byte* data = own(w, bytes);
+  auto* scales = reinterpret_cast<f16*>(own(w, n_scales * sizeof(f16)));
+  each_block(bytes / 8, pool, [&](int64_t b, int64_t begin, int64_t end) {
+    Rng rng(mix64(seed + b), name);
+    for (int64_t i = begin; i < end; ++i) {
+      const uint64_t x = rng.next() | odd;
+      std::memcpy(data + 8 * i, &x, 8);
+    }
+  });
+  const double spread = is_q8 ? 73.9 : 4.61;  // standard deviation of uniform codes
+  const f16 scale = to_f16(static_cast<float>(1 / (spread * std::sqrt(static_cast<double>(cols)))));
+  for (int64_t i = 0; i < n_scales; ++i) {
+    const int64_t row = i / scale_count(kPanelRows, cols) * kPanelRows + i % kPanelRows;
+    scales[i] = row < rows ? scale : f16{};
+  }
+  p.data = data;
+  p.scales = scales;
+}
+
 }  // namespace
 
 LoadedWeights random_weights(const ModelSpec& spec, uint64_t seed, DType matrices, ThreadPool& pool) {
-  require(matrices == DType::f32 || matrices == DType::bf16, "random weights: type {} cannot be made (f32, bf16 can)",
-          name_of(matrices));
+  require(matrices == DType::f32 || matrices == DType::bf16 || is_quantized(matrices),
+          "random weights: type {} cannot be made (f32, bf16, int8, int4 can)", name_of(matrices));
   LoadedWeights w;
   model_params(spec, w.weights, [&](const std::string& name, CpuWeight& p, const ParamSpec& param) {
     p.dims = CpuWeight::dims_of(param.shape);
-    p.dtype = is_matrix(name, param) ? matrices : DType::f32;
-    const int64_t n = numel(param.shape), bytes = n * static_cast<int64_t>(size_of(p.dtype));
-    std::byte* data = own(w, bytes);
-    pool.parallel_for((n + kBlock - 1) / kBlock, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b) {
-        fill(data, p.dtype, b * kBlock, std::min(n, (b + 1) * kBlock), Rng(mix64(seed + b), name), param);
-      }
-    });
-    p.data = data;
-    w.bytes += bytes;
-    add_to_hash(w, p);
+    if (is_matrix(name, param.shape)) p.dtype = stored_type(name, param.shape, matrices, DType::bf16);
+    if (is_quantized(p.dtype)) {
+      make_quantized(w, p, name, seed, pool);
+    } else {
+      std::byte* data = own(w, matrix_bytes(p.dtype, p.dims.outer, p.dims.inner));
+      each_block(numel(param.shape), pool, [&](int64_t b, int64_t begin, int64_t end) {
+        fill(data, p.dtype, begin, end, Rng(mix64(seed + b), name), param);
+      });
+      p.data = data;
+    }
+    add_up(w, p);
   });
   return w;
 }

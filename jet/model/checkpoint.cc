@@ -1,6 +1,7 @@
 #include "jet/model/checkpoint.h"
 
 #include "jet/model/families/families.h"
+#include "jet/tensor/quant.h"
 
 namespace jet {
 
@@ -28,19 +29,37 @@ ModelSpec read_with(const Family& family, const Json& config, const std::string&
   return spec;
 }
 
-void check_tensors(const ModelSpec& spec, const SafeTensors& tensors) {
+void check_plain(const StoredTensor& t, const Shape& shape, const std::string& path) {
+  require(t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16,
+          "{}: tensor '{}' is of type {}, expected f32, bf16 or f16", path, t.name, name_of(t.dtype));
+  require(t.shape == shape, "{}: tensor '{}' has shape {}, config.json asks for {}", path, t.name, to_string(t.shape),
+          to_string(shape));
+}
+
+void check_tensors(const Checkpoint& c) {
   struct Nothing {};
   ModelWeights<Nothing> w;
-  model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
-    const auto& t = tensors.at(name);
-    require(t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16,
-            "{}: tensor '{}' is of type {}, expected f32, bf16 or f16", tensors.path(), name, name_of(t.dtype));
-    require(t.shape == p.shape, "{}: tensor '{}' has shape {}, config.json asks for {}", tensors.path(), name,
-            to_string(t.shape), to_string(p.shape));
+  model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+    if (is_matrix(name, p.shape)) {
+      c.matrix(name, p.shape);
+    } else {
+      check_plain(c.tensors.at(name), p.shape, c.tensors.path());
+    }
   });
 }
 
+/// Other tools' quantized layouts differ from ours: told here, before a tensor is missed.
+void check_quantization(const Json& config, const std::string& where) {
+  const Json q = get_or(config, "quantization_config", Json(), where);
+  if (q.is_null()) return;
+  const auto method = get_or(q, "quant_method", std::string("?"), where);
+  require(method == "jet", "{}: weights quantized by '{}' cannot be read (known: jet); quantize the original", where,
+          method);
+}
+
 }  // namespace
+
+bool is_matrix(const std::string& name, const Shape& shape) { return shape.size() == 2 && name.ends_with(".weight"); }
 
 ModelSpec read_spec(const std::string& folder) {
   const std::string where = folder + "/config.json";
@@ -60,17 +79,48 @@ Checkpoint Checkpoint::open(const std::string& folder) {
   const Family& family = family_of(c.config, where);
   c.norms_plus_one = family.norms_plus_one;
   c.spec = read_with(family, c.config, where);
+  check_quantization(c.config, where);
   c.tensors = SafeTensors::open(folder);
-  check_tensors(c.spec, c.tensors);
+  check_tensors(c);
   return c;
 }
 
 std::vector<float> Checkpoint::floats(const std::string& name) const {
-  auto values = to_floats(tensors.at(name));
+  const StoredTensor& t = tensors.at(name);
+  require(t.dtype != DType::u8,
+          "{}: tensor '{}' is quantized, where its floats are wanted; use the model before it was", tensors.path(),
+          name);
+  auto values = to_floats(t);
   if (norms_plus_one && name.ends_with("norm.weight")) {
     for (float& v : values) v += 1;
   }
   return values;
+}
+
+StoredMatrix Checkpoint::matrix(const std::string& name, const Shape& shape) const {
+  const StoredTensor& t = tensors.at(name);
+  if (t.dtype != DType::u8) {
+    check_plain(t, shape, tensors.path());
+    return {t.dtype, t.bytes, {}};
+  }
+  const int64_t rows = shape[0], cols = shape[1], bytes = static_cast<int64_t>(t.bytes.size());
+  require(cols % kGroupColumns == 0,
+          "{}: tensor '{}' is u8, but a matrix {} cannot be quantized: its columns are no "
+          "multiple of {}",
+          tensors.path(), name, to_string(shape), kGroupColumns);
+  const int64_t q8 = packed_bytes(DType::q8, rows, cols), q4 = packed_bytes(DType::q4, rows, cols);
+  require(bytes == q8 || bytes == q4,
+          "{}: tensor '{}' has {} bytes, a matrix {} takes {} as int8 and {} as int4; "
+          "quantize the model again",
+          tensors.path(), name, bytes, to_string(shape), q8, q4);
+  const StoredTensor& scales = tensors.at(name + ".scales");
+  const Shape wanted = {panels_of(rows), cols / kGroupColumns, kPanelRows};
+  require(scales.dtype == DType::f16 && scales.shape == wanted,
+          "{}: tensor '{}' is {} {}, a matrix {} takes f16 {}; "
+          "quantize the model again",
+          tensors.path(), scales.name, name_of(scales.dtype), to_string(scales.shape), to_string(shape),
+          to_string(wanted));
+  return {bytes == q8 ? DType::q8 : DType::q4, t.bytes, scales.bytes};
 }
 
 void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,

@@ -19,6 +19,15 @@ struct Family {
   bool norms_plus_one = false;
 };
 
+/// A matrix as it is stored: rows of its type, or packed numbers and their scales (jet/tensor/quant.h).
+struct StoredMatrix {
+  DType dtype = DType::f32;
+  std::span<const std::byte> data, scales;
+};
+
+/// What linear() and embed() read: it stays as it is stored. All else is small and is used as floats.
+bool is_matrix(const std::string& name, const Shape& shape);
+
 /// A checkpoint on disk: its spec and its tensors, all shapes checked.
 struct Checkpoint {
   std::string folder;
@@ -31,6 +40,8 @@ struct Checkpoint {
   static Checkpoint open(const std::string& folder);
   /// A parameter's values as the blocks use them (norm weights as 1 + w where the family stores w).
   std::vector<float> floats(const std::string& name) const;
+  /// The matrix `name`. Errors name the tensor and both shapes or sizes.
+  StoredMatrix matrix(const std::string& name, const Shape& shape) const;
 };
 
 /// The spec of `folder`/config.json alone, and of a config.json that was read already (`where` names it in errors).

@@ -265,30 +265,23 @@ std::vector<int64_t> to_ints(const StoredTensor& t) {
   }
 }
 
-void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  // Wider types first: without gaps, this is what keeps every tensor aligned to its element.
-  std::vector<const TensorToWrite*> order;
-  for (const auto& t : tensors) order.push_back(&t);
-  std::stable_sort(order.begin(), order.end(), [](const TensorToWrite* a, const TensorToWrite* b) {
-    return size_of(a->dtype) > size_of(b->dtype);
-  });
-
+SafeTensorsWriter::SafeTensorsWriter(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : path_(path), file_(path) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::set<std::string> names = {"__metadata__"};
-  std::vector<uint64_t> sizes;
   uint64_t at = 0;
-  for (const auto* t : order) {
+  for (const auto& t : tensors) {
     uint64_t bytes = 0;
-    for (const int64_t n : t->shape)
-      require(n >= 0, "{}: tensor {} has the shape {}", path, shown(t->name), shape_text(t->shape));
-    require(byte_size(t->shape, t->dtype, &bytes), "{}: the shape {} of tensor {} overflows", path,
-            shape_text(t->shape), shown(t->name));
-    require(names.insert(t->name).second, "{}: tensor {} is given twice", path, shown(t->name));
-    header[t->name] = {{"dtype", file_name_of(t->dtype)}, {"shape", t->shape}, {"data_offsets", {at, at + bytes}}};
+    for (const int64_t n : t.shape)
+      require(n >= 0, "{}: tensor {} has the shape {}", path, shown(t.name), shape_text(t.shape));
+    require(byte_size(t.shape, t.dtype, &bytes), "{}: the shape {} of tensor {} overflows", path, shape_text(t.shape),
+            shown(t.name));
+    require(names.insert(t.name).second, "{}: tensor {} is given twice", path, shown(t.name));
+    header[t.name] = {{"dtype", file_name_of(t.dtype)}, {"shape", t.shape}, {"data_offsets", {at, at + bytes}}};
     at += bytes;
-    sizes.push_back(bytes);
+    sizes_.push_back(bytes);
   }
   std::string text;
   try {
@@ -297,10 +290,26 @@ void write_safetensors(const std::string& path, const std::vector<TensorToWrite>
   while ((kLengthBytes + text.size()) % kAlignment != 0) text += ' ';
   std::string length(kLengthBytes, '\0');
   for (size_t i = 0; i < kLengthBytes; ++i) length[i] = static_cast<char>(text.size() >> (8 * i) & 255);
+  file_.write(length + text);
+}
 
-  AtomicFile file(path);
-  file.write(length + text);
-  for (size_t i = 0; i < order.size(); ++i) file.write(order[i]->data, sizes[i]);
+void SafeTensorsWriter::write(const void* data) {
+  require(written_ < sizes_.size(), "{}: more than the {} tensors announced are written", path_, sizes_.size());
+  file_.write(data, sizes_[written_++]);
+}
+
+void SafeTensorsWriter::commit() {
+  require(written_ == sizes_.size(), "{}: {} of {} tensors are written", path_, written_, sizes_.size());
+  file_.commit();
+}
+
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorToWrite> order = tensors;
+  std::stable_sort(order.begin(), order.end(),
+                   [](const TensorToWrite& a, const TensorToWrite& b) { return size_of(a.dtype) > size_of(b.dtype); });
+  SafeTensorsWriter file(path, order, metadata);
+  for (const auto& t : order) file.write(t.data);
   file.commit();
 }
 

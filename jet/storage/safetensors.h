@@ -59,7 +59,25 @@ struct TensorToWrite {
   const void* data = nullptr;
 };
 
-/// Writes the file as a whole or not at all (AtomicFile). Data starts at a multiple of 64 bytes.
+/// Writes a file tensor by tensor, for what does not fit in memory as a whole. Data starts at a multiple of 64 bytes
+/// and follows in the order of `tensors`, whose `data` is not looked at. The file appears at commit() (AtomicFile).
+class SafeTensorsWriter {
+ public:
+  SafeTensorsWriter(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  /// The next tensor's bytes.
+  void write(const void* data);
+  /// Throws where tensors are missing.
+  void commit();
+
+ private:
+  std::string path_;
+  std::vector<uint64_t> sizes_;
+  size_t written_ = 0;
+  AtomicFile file_;
+};
+
+/// Writes the file as a whole or not at all, wider types first, so that every tensor is aligned to its element.
 void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

@@ -243,5 +243,26 @@ TEST_F(SafeTensorsTest, AFullDiskLeavesTheOldFile) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator{}), 1);  // no temporary is left
 }
 
+TEST_F(SafeTensorsTest, WriterTakesTensorsOneByOne) {
+  const float a[] = {1, 2, 3};
+  const uint8_t b[] = {4, 5};
+  const std::vector<TensorToWrite> tensors = {{"b", DType::u8, {2}}, {"a", DType::f32, {3}}};
+  {
+    SafeTensorsWriter file(path(), tensors);
+    file.write(b);
+    EXPECT_THROW(file.commit(), Error);
+  }
+  EXPECT_FALSE(file_exists(path()));
+  SafeTensorsWriter file(path(), tensors, {{"format", "pt"}});
+  file.write(b);
+  file.write(a);
+  EXPECT_THROW(file.write(a), Error);
+  file.commit();
+  const auto st = SafeTensors::open(path());
+  EXPECT_EQ(to_floats(st.at("a")), (std::vector<float>{1, 2, 3}));
+  EXPECT_EQ(std::memcmp(st.at("b").bytes.data(), b, 2), 0);
+  EXPECT_EQ(st.metadata().at("format"), "pt");
+}
+
 }  // namespace
 }  // namespace jet

@@ -58,4 +58,20 @@ inline float to_float(f16 x) {
   return sign ? -magnitude : magnitude;
 }
 
+/// Round to nearest, ties to even; infinite from 65520 on; NaN stays NaN.
+inline f16 to_f16(float x) {
+  const auto u = std::bit_cast<uint32_t>(x);
+  const uint32_t sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+  uint32_t bits = 0x7c00;
+  if (magnitude > 0x7f800000u) {
+    bits = 0x7e00;
+  } else if (magnitude < 0x38800000u) {
+    // A multiple of 2^-24, which is the last place of numbers in [0.5, 1): the sum rounds to it.
+    bits = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+  } else if (magnitude < 0x477ff000u) {
+    bits = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1)) >> 13;
+  }
+  return {static_cast<uint16_t>(sign | bits)};
+}
+
 }  // namespace jet

@@ -34,4 +34,12 @@ constexpr int64_t matrix_bytes(DType t, int64_t rows, int64_t cols) {
   return rows * cols * static_cast<int64_t>(size_of(t));
 }
 
+/// Quantizes one panel: `values` are its `rows` (at most 16) rows of `cols` finite floats, one after the other;
+/// `packed` and `scales` are the panel's own part of the matrix. Each group gets the f16 scale of least squared error
+/// among those tried. Panels do not depend on each other.
+void quantize_panel(DType t, const float* values, int64_t rows, int64_t cols, uint8_t* packed, f16* scales);
+
+/// Row `row` of a quantized matrix as `cols` floats; `packed` and `scales` are the whole matrix.
+void dequantize_row(DType t, const void* packed, const void* scales, int64_t cols, int64_t row, float* out);
+
 }  // namespace jet

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "jet/tensor/quant.h"
+
 namespace jet {
 
 void CpuOps::begin(std::span<const Segment> segments) {
@@ -98,6 +100,8 @@ CpuTensor CpuOps::embed(std::span<const int32_t> ids, const Weight& w) {
     switch (w.dtype) {
       case DType::bf16: copy_row<bf16>(w.data, ids[t], w.dims.inner, out.row(t)); break;
       case DType::f16: copy_row<f16>(w.data, ids[t], w.dims.inner, out.row(t)); break;
+      case DType::q8:
+      case DType::q4: dequantize_row(w.dtype, w.data, w.scales, w.dims.inner, ids[t], out.row(t)); break;
       default: copy_row<float>(w.data, ids[t], w.dims.inner, out.row(t));
     }
   }

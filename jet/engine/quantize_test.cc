@@ -1,0 +1,224 @@
+// Quantized models in the engine: what `jet quantize` writes loads and says nearly what its source says.
+#include "jet/model/quantize.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "jet/engine/engine.h"
+#include "jet/engine/test_models.h"
+#include "jet/tensor/quant.h"
+
+namespace jet {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) { return e.what(); }
+  return "";
+}
+
+std::vector<float> logits_of(Engine& e, int tokens = 48) {
+  auto s = e.create();
+  return e.prefill(*s, test_ids(tokens, 1), Want::all);
+}
+
+std::vector<float> logits_of(const std::string& folder) {
+  return logits_of(*Engine::load(folder, {.threads = 2, .kv = DType::f32, .poison = true}));
+}
+
+/// sqrt(sum (a - b)^2 / sum b^2).
+double relative_error(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double error = 0, power = 0;
+  for (size_t i = 0; i < a.size(); ++i) error += std::pow(double{a[i]} - b[i], 2), power += std::pow(double{b[i]}, 2);
+  return std::sqrt(error / power);
+}
+
+class Quantize : public testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return folder_.path() + "/" + name; }
+  std::string quantized(const std::string& source, DType type) const {
+    static int n = 0;
+    const std::string target = path(fmt::format("{}-{}", name_of(type), n++));
+    quantize_model(source, target, {.type = type, .threads = 2});
+    return target;
+  }
+  /// A copy of `folder` whose tensors have passed through `edit`, in the order of their names.
+  std::string edited(const std::string& folder, const std::function<void(std::vector<TensorToWrite>&)>& edit) const {
+    const std::string target = folder + "-edited";
+    fs::copy(folder, target);
+    const auto st = SafeTensors::open(folder);
+    std::vector<TensorToWrite> tensors;
+    for (const auto& [name, t] : st.all()) tensors.push_back({name, t.dtype, t.shape, t.bytes.data()});
+    edit(tensors);
+    SafeTensorsWriter file(target + "/model.safetensors", tensors);
+    for (const auto& t : tensors) file.write(t.data);
+    file.commit();
+    return target;
+  }
+  TemporaryFolder folder_;
+};
+
+const std::string kMatrix = "model.layers.0.mlp.up_proj.weight";
+
+TEST_F(Quantize, LogitsStayNear) {
+  for (const std::string source : {"tests/fixtures/qwen2", "tests/fixtures/jet"}) {
+    const auto exact = logits_of(source);
+    // Random weights, hence no margin between tokens: far harder than a trained model.
+    for (const auto& [type, bound] : {std::pair{DType::bf16, 0.02}, {DType::q8, 0.04}, {DType::q4, 0.4}}) {
+      const double error = relative_error(logits_of(quantized(source, type)), exact);
+      EXPECT_LT(error, bound) << source << " " << name_of(type);
+      EXPECT_GT(error, bound / 100) << source << " " << name_of(type) << " is not what it says";
+    }
+  }
+}
+
+TEST_F(Quantize, EveryFamilyLoads) {
+  const std::string families = "../shared/golden/families";
+  if (!fs::is_directory(families)) GTEST_SKIP() << "skipped: " << families << " is not here";
+  for (const auto& entry : fs::directory_iterator(families)) {
+    const std::string source = entry.path().string();
+    const auto exact = logits_of(source);
+    EXPECT_LT(relative_error(logits_of(quantized(source, DType::q8)), exact), 0.05) << source;
+    EXPECT_LT(relative_error(logits_of(quantized(source, DType::q4)), exact), 0.5) << source;
+  }
+}
+
+TEST_F(Quantize, ChoosesMatrices) {
+  const auto type = [](const char* name, int64_t rows, int64_t cols, DType wanted) {
+    return stored_type(name, {rows, cols}, wanted, DType::bf16);
+  };
+  EXPECT_EQ(type("model.layers.0.mlp.gate_proj.weight", 128, 64, DType::q4), DType::q4);
+  EXPECT_EQ(type("model.layers.0.self_attn.q_proj.weight", 63, 64, DType::q4), DType::bf16);
+  EXPECT_EQ(type("model.layers.0.self_attn.q_proj.weight", 64, 48, DType::q8), DType::bf16);
+  EXPECT_EQ(type("model.layers.0.self_attn.a_proj.weight", 64, 64, DType::q8), DType::bf16);
+  EXPECT_EQ(type("model.layers.0.self_attn.w_lora.lora.0.weight", 64, 64, DType::q8), DType::bf16);
+  EXPECT_EQ(type("model.embed_tokens.weight", 512, 64, DType::q4), DType::q8);
+  EXPECT_EQ(type("lm_head.weight", 512, 64, DType::q4), DType::q8);
+  EXPECT_EQ(type("lm_head.weight", 512, 64, DType::f32), DType::f32);
+}
+
+TEST_F(Quantize, BytesAreThoseOfTheLayout) {
+  const std::string folder = quantized("tests/fixtures/qwen2", DType::q4);
+  const Checkpoint c = Checkpoint::open(folder);
+  EXPECT_EQ(c.config.at("quantization_config").dump(), R"({"quant_method":"jet","type":"int4","group":32})");
+  EXPECT_EQ(c.matrix(kMatrix, {128, 64}).dtype, DType::q4);
+  EXPECT_EQ(c.matrix("model.embed_tokens.weight", {512, 64}).dtype, DType::q8);
+  EXPECT_EQ(c.matrix("model.layers.0.self_attn.k_proj.weight", {32, 64}).dtype, DType::f32);
+  EXPECT_EQ(c.floats("model.norm.weight"), Checkpoint::open("tests/fixtures/qwen2").floats("model.norm.weight"));
+  EXPECT_NE(message_of([&] { c.floats(kMatrix); }).find("quantized"), std::string::npos);
+  int64_t bytes = 0;
+  for (const auto& [name, t] : c.tensors.all()) bytes += static_cast<int64_t>(t.bytes.size());
+  EXPECT_EQ(Engine::load(folder)->weight_bytes(), bytes);  // the fixture's other parameters are f32 as in memory
+}
+
+TEST_F(Quantize, ShardsAndMisalignedFilesGiveTheSame) {
+  const std::string whole = "tests/fixtures/qwen2", shards = path("shards");
+  fs::create_directories(shards);
+  fs::copy(whole + "/config.json", shards + "/config.json");
+  const auto st = SafeTensors::open(whole);
+  std::vector<TensorToWrite> parts[2];
+  Json index = {{"weight_map", Json::object()}};
+  for (const auto& [name, t] : st.all()) {
+    auto& part = parts[index["weight_map"].size() % 2];
+    index["weight_map"][name] = &part == parts ? "a.safetensors" : "b.safetensors";
+    part.push_back({name, t.dtype, t.shape, t.bytes.data()});
+  }
+  write_safetensors(shards + "/a.safetensors", parts[0]);
+  write_safetensors(shards + "/b.safetensors", parts[1]);
+  write_file(shards + "/model.safetensors.index.json", index.dump());
+  const std::string a = quantized(whole, DType::q4), b = quantized(shards, DType::q4);
+  EXPECT_EQ(read_file(a + "/model.safetensors"), read_file(b + "/model.safetensors"));
+
+  const char odd[] = "odd";
+  const std::string shifted = edited(a, [&](auto& tensors) {
+    tensors.insert(tensors.begin(), {"a", DType::u8, {3}, odd});
+  });
+  EXPECT_EQ(logits_of(shifted), logits_of(a));
+}
+
+TEST_F(Quantize, RefusesWhatItCannotDo) {
+  const std::string source = "tests/fixtures/qwen2", q8 = quantized(source, DType::q8);
+  const auto refusal = [](const std::string& from, const std::string& to, DType type = DType::q4) {
+    return message_of([&] { quantize_model(from, to, {.type = type}); });
+  };
+  EXPECT_NE(refusal(source, source).find("source itself"), std::string::npos);
+  EXPECT_NE(refusal(source, q8).find("exists"), std::string::npos);
+  EXPECT_NE(refusal(q8, path("again")).find("quantized already"), std::string::npos);
+  EXPECT_NE(refusal(source, path("u8"), DType::u8).find("int4"), std::string::npos);
+  ModelSpec spec = test_models().front().spec;
+  spec.hidden_size = 64;
+  write_test_model(path("nan"), spec, "model.embed_tokens.weight");
+  EXPECT_NE(refusal(path("nan"), path("out")).find("model.embed_tokens.weight"), std::string::npos);
+  EXPECT_FALSE(file_exists(path("out")) || file_exists(path("again")));
+  for (const auto& e : fs::directory_iterator(folder_.path())) {
+    EXPECT_EQ(e.path().string().find(".tmp-"), std::string::npos) << e.path();
+  }
+}
+
+TEST_F(Quantize, DamagedFilesAreTold) {
+  const std::string source = quantized("tests/fixtures/qwen2", DType::q4);
+  const auto fault = [&](const std::string& name, const std::function<void(TensorToWrite&)>& edit) {
+    const std::string folder = edited(source, [&](auto& tensors) {
+      for (auto& t : tensors)
+        if (t.name == name) edit(t);
+    });
+    const std::string message = message_of([&] { Engine::load(folder); });
+    fs::remove_all(folder);
+    EXPECT_NE(message.find("'" + name + "'"), std::string::npos) << message;
+    return message;
+  };
+  const std::string scales = fault(kMatrix + ".scales", [](auto& t) { t.shape[1] = 1; });
+  EXPECT_NE(scales.find("[8, 1, 16]"), std::string::npos) << scales;
+  EXPECT_NE(scales.find("[8, 2, 16]"), std::string::npos) << scales;
+  const std::string numbers = fault(kMatrix, [](auto& t) { t.shape[0] -= 64; });
+  EXPECT_NE(numbers.find("4032 bytes"), std::string::npos) << numbers;
+  EXPECT_NE(numbers.find("8192 as int8 and 4096 as int4"), std::string::npos) << numbers;
+  const std::string gone = fault(kMatrix + ".scales", [](auto& t) { t.name = "other"; });
+  EXPECT_NE(gone.find("has no tensor"), std::string::npos) << gone;
+  const std::string norm = fault("model.norm.weight", [](auto& t) { t.dtype = DType::u8, t.shape = {64}; });
+  EXPECT_NE(norm.find("u8"), std::string::npos) << norm;
+
+  Json config = read_json(source + "/config.json");
+  config["quantization_config"]["quant_method"] = "gptq";
+  write_file(source + "/config.json", config.dump());
+  EXPECT_NE(message_of([&] { Engine::load(source); }).find("'gptq'"), std::string::npos);
+}
+
+TEST_F(Quantize, RandomWeights) {
+  const ModelSpec spec = read_spec("tests/fixtures/jet");
+  const auto run = [&](DType type, int threads) {
+    return logits_of(*Engine::random(spec, 1, type, {.threads = threads, .poison = true}));
+  };
+  const auto bytes = [&](DType type) { return Engine::random(spec, 1, type)->weight_bytes(); };
+  for (const DType type : {DType::q8, DType::q4}) {
+    const auto logits = run(type, 1);
+    EXPECT_EQ(logits, run(type, 2));
+    double power = 0;
+    for (const float x : logits) power += double{x} * x;
+    // The same spread as other random weights, whose logits have rows of norm about 0.02 * sqrt(hidden) each.
+    EXPECT_GT(power / static_cast<double>(logits.size()), 1e-3) << name_of(type);
+    EXPECT_LT(power / static_cast<double>(logits.size()), 1e2) << name_of(type);
+  }
+  EXPECT_LT(bytes(DType::q4), bytes(DType::q8));
+  EXPECT_LT(bytes(DType::q8), bytes(DType::bf16));
+  struct Nothing {};
+  ModelWeights<Nothing> w;
+  int64_t kept = 0;  // numbers of the matrices that stay as they are: f32 in the fixture, bf16 in random weights
+  model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+    if (is_matrix(name, p.shape) && stored_type(name, p.shape, DType::q4, DType::f32) == DType::f32) {
+      kept += numel(p.shape);
+    }
+  });
+  EXPECT_GT(kept, 0);
+  EXPECT_EQ(bytes(DType::q4) + 2 * kept, Engine::load(quantized("tests/fixtures/jet", DType::q4))->weight_bytes());
+}
+
+}  // namespace
+}  // namespace jet

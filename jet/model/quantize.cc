@@ -1,0 +1,190 @@
+#include "jet/model/quantize.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <vector>
+
+#include "jet/base/threads.h"
+#include "jet/model/checkpoint.h"
+#include "jet/tensor/quant.h"
+
+namespace jet {
+
+namespace fs = std::filesystem;
+
+DType stored_type(const std::string& name, const Shape& shape, DType wanted, DType now) {
+  if (!is_quantized(wanted)) return wanted;
+  const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+  const bool gate = has(".a_proj.") || has(".b_proj.") || has(".gk_proj.") || has("_lora.");
+  if (shape[0] < 64 || shape[1] % kGroupColumns != 0 || gate) return now;
+  return name == "model.embed_tokens.weight" || name == "lm_head.weight" ? DType::q8 : wanted;
+}
+
+namespace {
+
+constexpr const char* kCopied[] = {"tokenizer.json",          "tokenizer_config.json", "generation_config.json",
+                                   "special_tokens_map.json", "chat_template.jinja",   "LICENSE"};
+
+/// One parameter on its way: `from` as stored, `to` another type or the same (then it is copied).
+struct Job {
+  const StoredTensor* from;
+  DType to;
+  bool copied() const { return from->dtype == to; }
+};
+
+/// All parameters, quantized ones first and then wider types first: what is written is aligned without gaps, as packed
+/// numbers and scales take multiples of 32 bytes.
+std::vector<Job> jobs_of(const Checkpoint& c, DType wanted, QuantizeReport& report) {
+  struct Nothing {};
+  ModelWeights<Nothing> w;
+  std::vector<Job> jobs;
+  model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+    const StoredTensor& t = c.tensors.at(name);
+    require(t.dtype != DType::u8, "{}: is quantized already; quantize the model that it was made from", c.folder);
+    const bool matrix = is_matrix(name, p.shape);
+    jobs.push_back({&t, matrix ? stored_type(name, p.shape, wanted, t.dtype) : t.dtype});
+    report.source_bytes += static_cast<int64_t>(t.bytes.size());
+    report.matrices += matrix ? 1 : 0;
+    report.converted += jobs.back().copied() ? 0 : 1;
+  });
+  const auto rank = [](const Job& j) { return is_quantized(j.to) ? 0 : -static_cast<int>(size_of(j.to)) + 16; };
+  std::stable_sort(jobs.begin(), jobs.end(), [&](const Job& a, const Job& b) { return rank(a) < rank(b); });
+  return jobs;
+}
+
+std::vector<TensorToWrite> tensors_of(const std::vector<Job>& jobs, QuantizeReport& report) {
+  std::vector<TensorToWrite> tensors;
+  for (const Job& j : jobs) {
+    const auto& [name, dtype, shape, bytes] = *j.from;
+    if (is_quantized(j.to)) {
+      tensors.push_back({name, DType::u8, {packed_bytes(j.to, shape[0], shape[1])}});
+      tensors.push_back({name + ".scales", DType::f16, {panels_of(shape[0]), shape[1] / kGroupColumns, kPanelRows}});
+      report.bytes += matrix_bytes(j.to, shape[0], shape[1]);
+    } else {
+      tensors.push_back({name, j.to, shape});
+      report.bytes += numel(shape) * static_cast<int64_t>(size_of(j.to));
+    }
+  }
+  return tensors;
+}
+
+/// Rows [begin, end) of a stored matrix as floats, all finite.
+std::vector<float> rows_of(const StoredTensor& t, int64_t begin, int64_t end, const std::string& path) {
+  const int64_t cols = t.shape[1];
+  const size_t row_bytes = static_cast<size_t>(cols) * size_of(t.dtype);
+  const auto part = t.bytes.subspan(begin * row_bytes, (end - begin) * row_bytes);
+  auto values = to_floats({t.name, t.dtype, {end - begin, cols}, part});
+  for (size_t i = 0; i < values.size(); ++i) {
+    require(std::isfinite(values[i]), "{}: tensor '{}' holds {} in row {}; the weights are damaged", path, t.name,
+            values[i], begin + static_cast<int64_t>(i) / cols);
+  }
+  return values;
+}
+
+/// Converts one matrix and hands its bytes to `file`.
+void convert(const Job& job, const std::string& path, ThreadPool& pool, SafeTensorsWriter& file) {
+  const StoredTensor& t = *job.from;
+  const int64_t rows = t.shape[0], cols = t.shape[1];
+  const bool quantized = is_quantized(job.to);
+  std::vector<uint8_t> packed(quantized ? packed_bytes(job.to, rows, cols) : 0);
+  std::vector<f16> scales(quantized ? scale_count(rows, cols) : 0);
+  std::vector<bf16> plain(quantized ? 0 : rows * cols);
+  pool.parallel_for(panels_of(rows), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t first = p * kPanelRows, last = std::min(rows, first + kPanelRows);
+      const std::vector<float> values = rows_of(t, first, last, path);
+      if (quantized) {
+        quantize_panel(job.to, values.data(), last - first, cols, &packed[p * packed_bytes(job.to, kPanelRows, cols)],
+                       &scales[p * scale_count(kPanelRows, cols)]);
+      } else {
+        std::transform(values.begin(), values.end(), plain.begin() + first * cols, to_bf16);
+      }
+    }
+  });
+  file.write(quantized ? static_cast<const void*>(packed.data()) : plain.data());
+  if (quantized) file.write(scales.data());
+}
+
+/// A folder that is removed again unless it is renamed to what it was made for.
+class NewFolder {
+ public:
+  explicit NewFolder(fs::path target) : target_(std::move(target)), path_(target_) {
+    path_ += ".tmp-" + std::to_string(::getpid());
+    std::error_code ec;
+    fs::create_directories(path_, ec);
+    require(!ec, "{}: cannot make the folder: {}", path_.string(), ec.message());
+  }
+  ~NewFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+  std::string file(const std::string& name) const { return (path_ / name).string(); }
+  void commit() {
+    std::error_code ec;
+    fs::rename(path_, target_, ec);
+    require(!ec, "{}: cannot rename {} to it: {}", target_.string(), path_.string(), ec.message());
+  }
+
+ private:
+  fs::path target_, path_;
+};
+
+void check_folders(const std::string& source, const std::string& target) {
+  std::error_code ignored;
+  require(!fs::equivalent(source, target, ignored), "{}: is the source itself; name another folder", target);
+  require(!fs::exists(target), "{}: exists; remove it or name another folder", target);
+}
+
+Json config_for(Json config, DType type) {
+  if (is_quantized(type)) {
+    config["quantization_config"] = {{"quant_method", "jet"}, {"type", name_of(type)}, {"group", kGroupColumns}};
+    return config;
+  }
+  for (const char* key : {"torch_dtype", "dtype"}) {
+    if (config.contains(key)) config[key] = "bfloat16";
+  }
+  return config;
+}
+
+}  // namespace
+
+QuantizeReport quantize_model(const std::string& source, const std::string& target, const QuantizeOptions& options) {
+  require(options.type == DType::bf16 || is_quantized(options.type), "type {} cannot be made (bf16, int8, int4 can)",
+          name_of(options.type));
+  check_folders(source, target);
+  const Checkpoint c = Checkpoint::open(source);
+  QuantizeReport report;
+  const std::vector<Job> jobs = jobs_of(c, options.type, report);
+
+  // A name that ends in '/' has an empty last part.
+  const fs::path to = fs::path(target).has_filename() ? fs::path(target) : fs::path(target).parent_path();
+  NewFolder folder(to);
+  ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
+  SafeTensorsWriter file(folder.file("model.safetensors"), tensors_of(jobs, report), {{"format", "pt"}});
+  const int64_t total = parameter_count(c.spec);
+  int64_t done = 0;
+  for (const Job& job : jobs) {
+    if (job.copied()) {
+      file.write(job.from->bytes.data());
+    } else {
+      convert(job, c.tensors.path(), pool, file);
+    }
+    done += numel(job.from->shape);
+    if (options.progress) options.progress(done, total);
+  }
+  file.commit();
+  for (const char* name : kCopied) {
+    const std::string from = source + "/" + name;
+    if (file_exists(from)) write_file(folder.file(name), read_file(from));
+  }
+  write_file(folder.file("config.json"), config_for(c.config, options.type).dump(2) + "\n");
+  folder.commit();
+  return report;
+}
+
+}  // namespace jet
