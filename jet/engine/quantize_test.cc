@@ -68,11 +68,14 @@ class Quantize : public testing::Test {
 const std::string kMatrix = "model.layers.0.mlp.up_proj.weight";
 
 TEST_F(Quantize, LogitsStayNear) {
-  for (const std::string source : {"tests/fixtures/qwen2", "tests/fixtures/jet"}) {
-    const auto exact = logits_of(source);
-    // Random weights, hence no margin between tokens: far harder than a trained model.
-    for (const auto& [type, bound] : {std::pair{DType::bf16, 0.02}, {DType::q8, 0.04}, {DType::q4, 0.4}}) {
-      const double error = relative_error(logits_of(quantized(source, type)), exact);
+  // Random weights: errors grow from layer to layer, most in JetBlocks. Unrelated logits would differ by 1.4.
+  for (const auto& [source, bounds] :
+       {std::pair<std::string, std::vector<double>>{"qwen2", {0.02, 0.04, 0.4}}, {"jet", {0.06, 0.2, 0.95}}}) {
+    const std::string model = "tests/fixtures/" + source;
+    const auto exact = logits_of(model);
+    for (const auto& [type, bound] :
+         {std::pair{DType::bf16, bounds[0]}, {DType::q8, bounds[1]}, {DType::q4, bounds[2]}}) {
+      const double error = relative_error(logits_of(quantized(model, type)), exact);
       EXPECT_LT(error, bound) << source << " " << name_of(type);
       EXPECT_GT(error, bound / 100) << source << " " << name_of(type) << " is not what it says";
     }
@@ -153,7 +156,7 @@ TEST_F(Quantize, RefusesWhatItCannotDo) {
   EXPECT_NE(refusal(q8, path("again")).find("quantized already"), std::string::npos);
   EXPECT_NE(refusal(source, path("u8"), DType::u8).find("int4"), std::string::npos);
   ModelSpec spec = test_models().front().spec;
-  spec.hidden_size = 64;
+  spec.hidden_size = 64, spec.vocab_size = 64;
   write_test_model(path("nan"), spec, "model.embed_tokens.weight");
   EXPECT_NE(refusal(path("nan"), path("out")).find("model.embed_tokens.weight"), std::string::npos);
   EXPECT_FALSE(file_exists(path("out")) || file_exists(path("again")));
