@@ -73,8 +73,8 @@ void append_random(RowStore& rows, int64_t length, Draw&& draw) {
   const std::vector<float> scales(kBlock * rows.heads(), 0.01f);
   rows.reserve(length + kRoom);
   while (rows.total() < length) {
-    rows.append({numbers.data(), rows.dtype() == DType::i8 ? scales.data() : nullptr,
-                 std::min(kBlock, length - rows.total())});
+    rows.append(
+        {numbers.data(), rows.dtype() == DType::i8 ? scales.data() : nullptr, std::min(kBlock, length - rows.total())});
   }
 }
 
