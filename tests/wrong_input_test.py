@@ -141,6 +141,17 @@ def main():
                "up_proj.weight.scales", "[22, 8, 16]", "[44, 8, 16]")
         expect("another tool's quantization", generate(broken(lambda p: edit_json(
             p, lambda j: j["quantization_config"].update(quant_method="awq")), source=int4, file="config.json")), "awq")
+        asked = lambda *options: [*generate(BASE), *options]
+        expect("beams and sampling", asked("--num-beams", "4", "--temperature", "1"), "--num-beams", "--temperature")
+        expect("beams and drafts", asked("--num-beams", "4", "--lookup", "8"), "--num-beams", "--lookup")
+        expect("beams and a saved state", asked("--num-beams", "4", "--save-state", tmp / "s"), "--save-state")
+        expect("no beams", asked("--num-beams", "0"), "--num-beams")
+        expect("length penalty without beams", asked("--length-penalty", "2"), "--length-penalty", "--num-beams")
+        expect("early stopping of another kind", asked("--num-beams", "2", "--early-stopping", "maybe"), "maybe", "never")
+        expect("drafts of a negative length", asked("--lookup", "-1"), "--lookup")
+        expect("missing state", asked("--load-state", tmp / "no-state"), "no-state")
+        expect("weights as a state", asked("--load-state", BASE / "model.safetensors"), "model.safetensors", "no saved")
+        expect("state below a file", asked("--save-state", BASE / "config.json" / "s"), "config.json")
 
         ids = fixture / "golden.safetensors"
         out = tmp / "logits.safetensors"

@@ -4,9 +4,12 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "jet/base/json.h"
 #include "jet/cli/commands.h"
+#include "jet/engine/beam.h"
+#include "jet/engine/prompt_lookup.h"
 #include "jet/engine/sampler.h"
 #include "jet/text/tokenizer.h"
 #include "jet/text/utf8.h"
@@ -18,7 +21,12 @@ using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string model, prompt;
+  std::string save_state, load_state;
   GenerateOptions generate;
+  int num_beams = 1;
+  std::optional<float> length_penalty;
+  std::optional<std::string> early_stopping;
+  int lookup = 0;
   int threads = 0;
   bool json = false;
 };
@@ -51,14 +59,75 @@ double seconds_between(Clock::time_point a, Clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
 }
 
+/// Bad options are told before the model is loaded.
+void check(const Options& o) {
+  const Sampler checked(o.generate.sampler);
+  require(o.num_beams >= 1, "--num-beams is {}, expected 1 (no beam search) or more", o.num_beams);
+  require(o.lookup >= 0, "--lookup is {}, expected 0 (off) or more", o.lookup);
+  if (o.early_stopping) early_stopping_from(*o.early_stopping);
+  if (o.num_beams == 1) {
+    require(!o.length_penalty, "--length-penalty is for beam search: give --num-beams too");
+    require(!o.early_stopping, "--early-stopping is for beam search: give --num-beams too");
+    return;
+  }
+  require(o.generate.sampler.temperature == 0, "--num-beams searches, --temperature samples: give one of them");
+  require(o.lookup == 0, "--num-beams and --lookup do not go together: give one of them");
+  require(o.save_state.empty(), "--save-state does not go with --num-beams, which keeps no single state");
+}
+
+struct Made {
+  std::vector<int32_t> ids;
+  std::vector<Beam> beams{};             // of a beam search
+  std::optional<LookupResult> lookup{};  // of decoding with drafts
+};
+
+Made make(const Options& o, Engine& engine, Sequence& sequence, const std::vector<int32_t>& prompt,
+          const std::function<bool(int32_t)>& on_token) {
+  if (o.num_beams > 1) {
+    auto beams = beam_search(engine, sequence, prompt,
+                             {.num_beams = o.num_beams,
+                              .length_penalty = o.length_penalty.value_or(1),
+                              .early_stopping = early_stopping_from(o.early_stopping.value_or("false")),
+                              .max_new_tokens = o.generate.max_new_tokens,
+                              .ignore_eos = o.generate.ignore_eos});
+    for (const int32_t id : beams.front().ids) on_token(id);
+    return {beams.front().ids, beams};
+  }
+  if (o.lookup > 0) {
+    auto made = generate_with_lookup(engine, sequence, prompt, o.generate, {.draft = o.lookup}, on_token);
+    return {made.ids, {}, made};
+  }
+  return {generate(engine, sequence, prompt, o.generate, on_token)};
+}
+
+/// The state after the whole text: the last token made has not been run yet, unless an eos came after it.
+void save(const Options& o, Engine& engine, Sequence& sequence, int64_t length, const std::vector<int32_t>& ids) {
+  if (sequence.length() < length && length <= engine.spec().max_position_embeddings) {
+    engine.prefill(sequence, std::span(ids).last(1), Want::nothing);
+  }
+  sequence.save(o.save_state);
+}
+
+void print_json(const Options& o, Json j, const Made& made) {
+  for (const Beam& b : made.beams) j["beams"].push_back({{"ids", b.ids}, {"score", b.score}, {"ended", b.ended}});
+  if (made.lookup) {
+    j["lookup"] = {
+        {"passes", made.lookup->passes}, {"drafted", made.lookup->drafted}, {"accepted", made.lookup->accepted}};
+  }
+  j["prompt"] = o.prompt;
+  fmt::print("{}\n", j.dump(2));
+}
+
 void run(const Options& o) {
-  const Sampler checked(o.generate.sampler);  // bad options are told before the model is loaded
+  check(o);
   const auto tokenizer = Tokenizer::load(o.model);
   const auto engine = Engine::load(o.model, {.threads = o.threads});
-  const auto prompt = tokenizer.encode(o.prompt, /*add_special_tokens=*/true);
+  auto sequence = engine->create();
+  if (!o.load_state.empty()) sequence->load(o.load_state);
+  const int64_t before = sequence->length();
+  const auto prompt = tokenizer.encode(o.prompt, /*add_special_tokens=*/before == 0);
   require(!prompt.empty(), "the prompt is empty; give some text with --prompt");
 
-  auto sequence = engine->create();
   TextStream stream;
   std::string text;
   const auto emit = [&](const std::string& part) {
@@ -69,7 +138,7 @@ void run(const Options& o) {
   };
   const auto start = Clock::now();
   auto first = start;
-  const auto ids = generate(*engine, *sequence, prompt, o.generate, [&](int32_t id) {
+  const Made made = make(o, *engine, *sequence, prompt, [&](int32_t id) {
     if (first == start) first = Clock::now();
     if (!tokenizer.is_special(id)) emit(stream.add(tokenizer.bytes_of(id)));
     return true;
@@ -77,25 +146,28 @@ void run(const Options& o) {
   const auto end = Clock::now();
   emit(stream.finish());
   if (first == start) first = end;
+  const size_t n = prompt.size(), fresh = made.ids.size();
+  if (!o.save_state.empty()) save(o, *engine, *sequence, before + static_cast<int64_t>(n + fresh), made.ids);
 
   // The first token comes with the prompt; the others take a step each.
-  const double prefill = static_cast<double>(prompt.size()) / seconds_between(start, first);
-  const double decode = ids.size() > 1 ? static_cast<double>(ids.size() - 1) / seconds_between(first, end) : 0;
-  if (o.json) {
-    fmt::print("{}\n", Json{{"prompt", o.prompt},
-                            {"text", text},
-                            {"ids", ids},
-                            {"prompt_tokens", prompt.size()},
-                            {"new_tokens", ids.size()},
-                            {"prefill_tokens_per_second", prefill},
-                            {"decode_tokens_per_second", decode}}
-                           .dump(2));
-    return;
-  }
+  const double prefill = static_cast<double>(n) / seconds_between(start, first);
+  const double decode = fresh > 1 ? static_cast<double>(fresh - 1) / seconds_between(first, end) : 0;
+  Json j{{"text", text}, {"ids", made.ids}, {"prompt_tokens", n}, {"new_tokens", fresh}};
+  // A beam search tells its tokens at the end only.
+  if (made.beams.empty()) j["prefill_tokens_per_second"] = prefill, j["decode_tokens_per_second"] = decode;
+  if (o.json) return print_json(o, std::move(j), made);
   fmt::print("\n");
   std::fflush(stdout);
-  fmt::print(stderr, "prompt: {} tokens, {:.1f} tok/s; new: {} tokens, {:.1f} tok/s\n", prompt.size(), prefill,
-             ids.size(), decode);
+  if (made.beams.empty()) {
+    fmt::print(stderr, "prompt: {} tokens, {:.1f} tok/s; new: {} tokens, {:.1f} tok/s\n", n, prefill, fresh, decode);
+  } else {
+    fmt::print(stderr, "prompt: {} tokens; new: {} tokens, score {:.4f}; {:.2f} s\n", n, fresh,
+               made.beams.front().score, seconds_between(start, end));
+  }
+  if (made.lookup) {
+    fmt::print(stderr, "lookup: {} of {} drafted tokens accepted, {} passes\n", made.lookup->accepted,
+               made.lookup->drafted, made.lookup->passes);
+  }
 }
 
 }  // namespace
@@ -111,6 +183,12 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--top-k", g.sampler.top_k, "only the k likeliest (0: all)")->capture_default_str();
   c->add_option("--top-p", g.sampler.top_p, "only the likeliest with this probability together")->capture_default_str();
   c->add_option("--seed", g.sampler.seed, "of the draws")->capture_default_str();
+  c->add_option("--num-beams", o->num_beams, "beams of a beam search (1: none)")->capture_default_str();
+  c->add_option("--length-penalty", o->length_penalty, "beam scores are divided by length to this power (1)");
+  c->add_option("--early-stopping", o->early_stopping, "of a beam search: true, false or never (false)");
+  c->add_option("--lookup", o->lookup, "draft so many tokens from the text itself and check them in one pass (0: off)");
+  c->add_option("--save-state", o->save_state, "file for the state after the text");
+  c->add_option("--load-state", o->load_state, "go on from a saved state: the prompt is appended to its text");
   c->add_option("--threads", o->threads, "0: all cores");
   c->add_flag("--ignore-eos", g.ignore_eos, "go on after the end of the text");
   c->add_flag("--json", o->json, "print one JSON object at the end");

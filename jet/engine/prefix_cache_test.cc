@@ -92,6 +92,13 @@ TEST_P(PrefixCaches, KeepToTheBudget) {
   EXPECT_EQ(cache.prefill(test_ids(40, 0)).tokens_run, 40);  // the oldest is gone
   EXPECT_EQ(cache.prefill(test_ids(40, 5)).tokens_run, 1);
 
+  PrefixCache exact(*e, one, 16);  // room for one conversation, to the byte
+  for (int i = 0; i < 6; ++i) {
+    exact.prefill(test_ids(40, i));
+    EXPECT_EQ(exact.bytes(), one);
+    EXPECT_EQ(exact.checkpoints(), 3);
+  }
+
   PrefixCache small(*e, one / 8, 16);
   EXPECT_EQ(small.prefill(test_ids(40, 0)).tokens_run, 40);
   EXPECT_LE(small.bytes(), one / 8);

@@ -1,0 +1,152 @@
+#include "jet/engine/beam.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace jet {
+
+EarlyStopping early_stopping_from(const std::string& text) {
+  if (text == "true") return EarlyStopping::yes;
+  if (text == "never") return EarlyStopping::never;
+  require(text == "false", "early_stopping is '{}' (known: true, false, never)", text);
+  return EarlyStopping::no;
+}
+
+namespace {
+
+struct Running {
+  std::vector<int32_t> ids;
+  float score = 0;
+  std::unique_ptr<Sequence> sequence;  // the prompt and all ids but the last
+};
+
+struct Candidate {
+  float score = 0;
+  int32_t beam = 0, id = 0;
+};
+
+/// x - log(sum(exp(x))) in place, added to `score`.
+void add_log_softmax(std::span<float> x, float score) {
+  const float best = *std::max_element(x.begin(), x.end());
+  require(std::isfinite(best), "the logits hold no finite number or an infinite one: the weights are damaged");
+  double sum = 0;
+  for (const float v : x) sum += std::exp(v - best);
+  require(std::isfinite(sum), "the logits hold NaN: the weights are damaged");
+  const auto log_sum = static_cast<float>(std::log(sum));
+  for (float& v : x) v = (v - best - log_sum) + score;
+}
+
+class Search {
+ public:
+  Search(Engine& engine, const BeamOptions& options, int64_t most_tokens)
+      : engine_(engine), options_(options), most_tokens_(most_tokens), vocab_(engine.spec().vocab_size) {
+    if (!options.ignore_eos) eos_ = engine.spec().eos_token_id;
+    kept_ = std::max<int64_t>(2, 1 + static_cast<int64_t>(eos_.size())) * options.num_beams;
+    require(kept_ <= vocab_, "num_beams is {}, too many for a vocabulary of {}", options.num_beams, vocab_);
+  }
+
+  std::vector<Beam> run(Sequence& sequence, std::vector<float> logits) {
+    running_.push_back({});
+    logits_.push_back(std::move(logits));
+    for (int64_t n = 1;; ++n) {
+      add_scores();
+      const bool at_limit = n == most_tokens_;
+      const std::vector<Candidate> chosen = choose(n, at_limit);
+      std::stable_sort(finished_.begin(), finished_.end(), [](auto& a, auto& b) { return a.score > b.score; });
+      if (static_cast<int>(finished_.size()) > options_.num_beams) finished_.resize(options_.num_beams);
+      if (at_limit || !can_improve(chosen.front().score, n)) return std::move(finished_);
+      go_on(chosen, sequence);
+    }
+  }
+
+ private:
+  void add_scores() {
+    for (size_t i = 0; i < running_.size(); ++i) add_log_softmax(logits_[i], running_[i].score);
+  }
+
+  bool is_eos(int32_t id) const { return std::find(eos_.begin(), eos_.end(), id) != eos_.end(); }
+
+  /// Finishes what ends with its n-th token; returns the best others.
+  std::vector<Candidate> choose(int64_t n, bool at_limit) {
+    std::vector<Candidate> all;
+    all.reserve(running_.size() * vocab_);
+    for (size_t b = 0; b < running_.size(); ++b) {
+      for (int64_t id = 0; id < vocab_; ++id) {
+        all.push_back({logits_[b][id], static_cast<int32_t>(b), static_cast<int32_t>(id)});
+      }
+    }
+    const auto better = [](const Candidate& a, const Candidate& b) {
+      if (a.score != b.score) return a.score > b.score;
+      return a.beam != b.beam ? a.beam < b.beam : a.id < b.id;
+    };
+    std::partial_sort(all.begin(), all.begin() + kept_, all.end(), better);
+    std::vector<Candidate> chosen;
+    for (int64_t i = 0; i < kept_; ++i) {
+      const Candidate& c = all[i];
+      const bool ends = is_eos(c.id);
+      if (!ends && !at_limit) {
+        if (static_cast<int>(chosen.size()) < options_.num_beams) chosen.push_back(c);
+      } else if (i < options_.num_beams) {
+        Beam beam{running_[c.beam].ids, c.score / std::pow(static_cast<float>(n), options_.length_penalty), ends};
+        if (!ends) beam.ids.push_back(c.id);
+        finished_.push_back(std::move(beam));
+      }
+    }
+    return chosen;
+  }
+
+  bool can_improve(float best_running, int64_t n) const {
+    if (static_cast<int>(finished_.size()) < options_.num_beams) return true;
+    if (options_.early_stopping == EarlyStopping::yes) return false;
+    const bool looks_ahead = options_.early_stopping == EarlyStopping::never && options_.length_penalty > 0;
+    const auto length = static_cast<float>(looks_ahead ? most_tokens_ : n);
+    return best_running / std::pow(length, options_.length_penalty) > finished_.back().score;
+  }
+
+  /// Runs the chosen continuations; a beam that nothing else goes on from hands its sequence over.
+  void go_on(const std::vector<Candidate>& chosen, const Sequence& prompt) {
+    std::vector<int> users(running_.size());
+    for (const Candidate& c : chosen) ++users[c.beam];
+    std::vector<Running> next;
+    for (const Candidate& c : chosen) {
+      Running& from = running_[c.beam];
+      Running& to = next.emplace_back(Running{from.ids, c.score, nullptr});
+      to.ids.push_back(c.id);
+      const bool is_last = --users[c.beam] == 0;
+      to.sequence = !from.sequence ? prompt.fork() : is_last ? std::move(from.sequence) : from.sequence->fork();
+    }
+    running_ = std::move(next);
+    std::vector<Step> steps;
+    logits_.resize(running_.size());
+    for (size_t i = 0; i < running_.size(); ++i) {
+      steps.push_back(
+          {running_[i].sequence.get(), std::span(running_[i].ids).last(1), Want::last, std::move(logits_[i])});
+    }
+    engine_.forward(steps);
+    for (size_t i = 0; i < running_.size(); ++i) logits_[i] = std::move(steps[i].logits);
+  }
+
+  Engine& engine_;
+  const BeamOptions& options_;
+  int64_t most_tokens_, vocab_, kept_ = 0;
+  std::vector<int> eos_;
+  std::vector<Running> running_;            // best first
+  std::vector<std::vector<float>> logits_;  // of each; then scores of its continuations
+  std::vector<Beam> finished_;              // best first
+};
+
+}  // namespace
+
+std::vector<Beam> beam_search(Engine& engine, Sequence& sequence, std::span<const int32_t> prompt,
+                              const BeamOptions& o) {
+  require(o.num_beams > 0, "num_beams is {}, expected 1 or more", o.num_beams);
+  require(std::isfinite(o.length_penalty), "length_penalty is {}, expected a finite number", o.length_penalty);
+  require(o.max_new_tokens >= 0, "max_new_tokens is {}, expected 0 or more", o.max_new_tokens);
+  std::vector<float> logits = engine.prefill(sequence, prompt);
+  if (o.max_new_tokens == 0) return {Beam{}};
+  // As in generate(), the last token is made, not run.
+  const int64_t room = engine.spec().max_position_embeddings - sequence.length() + 1;
+  return Search(engine, o, std::min<int64_t>(o.max_new_tokens, room)).run(sequence, std::move(logits));
+}
+
+}  // namespace jet
