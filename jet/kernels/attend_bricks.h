@@ -45,27 +45,34 @@ JET_INLINE void add_values(const float* p, const float* v, int64_t v_stride, int
 /// Scores of one query -> probabilities relative to its running maximum; rescales what is already summed.
 /// Only keys [low, high) of the block are visible to it.
 void soft_block(float* s, int64_t low, int64_t high, int64_t keys, float* m, float* l, float* o, int64_t dim) {
+  constexpr float kUnseen = -std::numeric_limits<float>::infinity();
+  const int64_t padded = (keys + kLanes - 1) / kLanes * kLanes;
   if (low >= high) {
     std::fill(s, s + keys, 0.0f);
     return;
   }
+  for (int64_t j = 0; j < low; ++j) s[j] = kUnseen;
+  for (int64_t j = high; j < padded; ++j) s[j] = kUnseen;
+  Vec tops = load(s);
+  for (int64_t j = kLanes; j < padded; j += kLanes) tops = load(s + j) > tops ? load(s + j) : tops;
   float top = *m;
-  for (int64_t j = low; j < high; ++j) top = s[j] > top ? s[j] : top;
+  for (int i = 0; i < kLanes; ++i) top = tops[i] > top ? tops[i] : top;
   if (top > *m) {
-    const float shrink = *m == -std::numeric_limits<float>::infinity() ? 0.0f : exp_negative(*m - top);
+    const float shrink = *m == kUnseen ? 0.0f : exp_negative(*m - top);
     *l *= shrink;
     for (int64_t c = 0; c < dim; ++c) o[c] *= shrink;
     *m = top;
   }
-  std::fill(s, s + low, 0.0f);
-  std::fill(s + high, s + keys, 0.0f);
-  float total = 0;
-#pragma omp simd reduction(+ : total)
-  for (int64_t j = low; j < high; ++j) {
-    s[j] = exp_negative(s[j] - top);
-    total += s[j];
+  Vec total[1] = {};
+  for (int64_t j = 0; j < padded; j += kLanes) {
+    const Vec x = load(s + j), p = exp_negative(x - top);
+    const Vec seen = x == kUnseen ? Vec{} : p;
+    store(s + j, seen);
+    total[0] += seen;
   }
-  *l += total;
+  float sum;
+  sums<1>(total, &sum);
+  *l += sum;
 }
 
 /// One block of keys (already fp32) against the block's queries. `position` is that of the first key.

@@ -82,21 +82,26 @@ JET_INLINE void sums(const Vec (&v)[VECTORS], float* out) {
 
 /// e^x for x <= 0, as the softmax needs it (Cephes expf: 2^n times a polynomial on |r| <= ln 2 / 2; relative error
 /// below 2e-7). Below -87 it stays at e^-87. NaN stays NaN.
-JET_INLINE float exp_negative(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
-  const float n = shifted - 12582912.0f;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
+JET_INLINE Vec exp_negative(Vec x) {
+  using Bits = typename VectorOf<uint32_t, kLanes>::type;
+  x = x < -87.0f ? broadcast(-87.0f) : x;
+  const Vec shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
+  const Vec n = shifted - 12582912.0f;
+  const Vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const uint32_t power = (std::bit_cast<uint32_t>(shifted) - 0x4b400000u + 127u) << 23;
-  return p * std::bit_cast<float>(power);
+  Bits power;
+  std::memcpy(&power, &shifted, sizeof(power));
+  power = (power - 0x4b400000u + 127u) << 23;
+  Vec scale;
+  std::memcpy(&scale, &power, sizeof(scale));
+  return p * scale;
 }
+JET_INLINE float exp_negative(float x) { return exp_negative(broadcast(x))[0]; }
 
 }  // namespace
 }  // namespace jet::JET_ISA_NAMESPACE
