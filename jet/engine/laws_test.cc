@@ -26,8 +26,8 @@ double worst_difference(std::span<const float> a, std::span<const float> b) {
 class Laws : public testing::TestWithParam<NamedSpec> {
  protected:
   void SetUp() override { write_test_model(folder_.path(), GetParam().spec); }
-  std::shared_ptr<Engine> engine(DType kv = DType::f32, int threads = 2) {
-    return Engine::load(folder_.path(), {.threads = threads, .kv = kv, .poison = true});
+  std::shared_ptr<Engine> engine(DType kv = DType::f32, int threads = 2, DType state = DType::f32) {
+    return Engine::load(folder_.path(), {.threads = threads, .kv = kv, .state = state, .poison = true});
   }
   /// Logits of all tokens, taken in chunks of the given sizes (the last one repeats).
   static std::vector<float> logits(Engine& e, Sequence& s, std::span<const int32_t> ids,
@@ -63,6 +63,21 @@ TEST_P(Laws, AnySplitGivesTheSame) {
          std::vector<std::vector<int>>{{1}, {1, 6, 7, 43}, {13, 3, 41}, {kTokens - 1, 1}, {2}, {40, 1, 2, 3}}) {
       EXPECT_LE(worst_difference(whole, logits(*e, ids, chunks)), tolerance) << "first chunk " << chunks[0];
     }
+  }
+}
+
+TEST_P(Laws, SmallerStatesStayNear) {
+  const auto ids = test_ids(kTokens, 1);
+  const auto exact = logits(*engine(), ids);
+  double size = 0;
+  for (const float x : exact) size = std::max(size, std::abs(double{x}));
+  for (const auto& [kv, state] : {std::pair{DType::i8, DType::f32}, {DType::f32, DType::bf16}}) {
+    const auto e = engine(kv, 2, state);
+    EXPECT_LE(worst_difference(exact, logits(*e, ids, {7, 1, 30})), 0.1 * size) << name_of(kv) << " " << name_of(state);
+    auto s = e->create();
+    e->prefill(*s, ids, Want::nothing);
+    EXPECT_EQ(s->bytes(), s->fork()->bytes());
+    EXPECT_LE(e->sequence_bytes(kTokens), engine()->sequence_bytes(kTokens));
   }
 }
 
@@ -102,8 +117,9 @@ TEST_P(Laws, ARowDoesNotSeeItsNeighbours) {
 }
 
 TEST_P(Laws, SaveRestoreForkAndResetChangeNothing) {
-  for (const DType kv : {DType::f32, DType::bf16}) {
-    const auto e = engine(kv);
+  for (const auto& [kv, state] :
+       {std::pair{DType::f32, DType::f32}, {DType::bf16, DType::bf16}, {DType::i8, DType::f32}}) {
+    const auto e = engine(kv, 2, state);
     const auto ids = test_ids(kTokens, 3);
     const std::span head(ids.data(), 41), tail(ids.data() + 41, kTokens - 41);
     auto original = e->create();
@@ -114,9 +130,8 @@ TEST_P(Laws, SaveRestoreForkAndResetChangeNothing) {
     const auto undisturbed = e->prefill(*original, tail, Want::all);
     EXPECT_EQ(e->prefill(*fork, tail, Want::all), undisturbed);
 
-    auto restored = engine(kv)->create();
-    const auto other = engine(kv);
-    restored = other->create();
+    const auto other = engine(kv, 2, state);
+    auto restored = other->create();
     other->prefill(*restored, tail, Want::nothing);
     restored->load(path);
     EXPECT_EQ(restored->length(), 41);

@@ -13,6 +13,8 @@
 
 #include "jet/kernels/attend_bricks.h"
 
+#include "jet/kernels/chunk_bricks.h"
+
 #include "jet/kernels/recurrence_bricks.h"
 
 namespace jet::JET_ISA_NAMESPACE {

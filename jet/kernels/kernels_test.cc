@@ -250,7 +250,7 @@ TEST_P(Bricks, AttendIsSoftmaxOverWhatTheQuerySees) {
 }
 
 TEST_P(Bricks, RecurrenceInAllItsForms) {
-  const int64_t T = 20, K = 7, V = 75;
+  const int64_t T = 71, K = 7, V = 75;    // chunks, a part of one, and (below) single tokens
   for (int form = 0; form < 6; ++form) {  // plain, constant decay, vector decay; delta, gated delta; dplr
     auto q = random_floats(T * K, 1), k = random_floats(T * K, 2), v = random_floats(T * V, 3);
     auto g = random_floats(T * K, 4), beta = random_floats(T, 5), a = random_floats(T * K, 6);
@@ -267,8 +267,19 @@ TEST_P(Bricks, RecurrenceInAllItsForms) {
     std::vector<double> s(state.begin(), state.end());
     r.scale = 0.5f, r.out = out.data(), r.out_stride = V, r.state = state.data(), r.tokens = T, r.K = K, r.V = V;
     for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 5}, {5, V}}) {
-      r.column_begin = begin, r.column_end = end;
-      GetParam()->recurrence(r);
+      RecurrenceTask part = r;
+      part.column_begin = begin, part.column_end = end;
+      for (const int64_t tokens : {66, 1, 4}) {
+        part.tokens = tokens;
+        GetParam()->recurrence(part);
+        part.q += tokens * K, part.k += tokens * K, part.v += tokens * V, part.out += tokens * V;
+        for (auto& [x, stride] : {std::pair{&part.g, r.g_stride},
+                                  {&part.beta, r.beta_stride},
+                                  {&part.a, r.a_stride},
+                                  {&part.b, r.b_stride}}) {
+          if (*x) *x += tokens * stride;
+        }
+      }
     }
     for (int64_t t = 0; t < T; ++t) {
       for (int64_t c = 0; c < V; ++c) {

@@ -107,6 +107,7 @@ void recurrence_columns(const RecurrenceTask& r, int64_t column, float* decay) {
 }
 
 void recurrence(const RecurrenceTask& r) {
+  if (in_chunks(r)) return recurrence_in_chunks(r);
   static thread_local Scratch scratch;
   float* decay = scratch.floats(r.K);
   int64_t c = r.column_begin;
