@@ -11,9 +11,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-# Label, type of the matrices, further options of `jet eval`. Types of the cache are rows like ("bf16, KV int8", "bf16",
-# ["--kv", "int8"]).
-ROWS = [("bf16", "bf16", []), ("int8", "int8", []), ("int4", "int4", [])]
+# Label, type of the matrices, further options of `jet eval`.
+ROWS = [("bf16", "bf16", []), ("int8", "int8", []), ("int4", "int4", []), ("bf16, KV int8", "bf16", ["--kv", "i8"]),
+        ("bf16, recurrent state bf16", "bf16", ["--state", "bf16"])]
 TEXTS = ["stories", "novels", "code", "gsm8k", "skills"]
 TASKS = ["recall", "mcq", "math"]
 

@@ -16,7 +16,7 @@ namespace jet {
 namespace {
 
 struct EvalOptions {
-  std::string model, tasks = "data/eval", by = "likelihood";
+  std::string model, tasks = "data/eval", by = "likelihood", kv = "bf16", state = "f32";
   std::vector<std::string> texts;
   int limit = 0, batch = 32, text_tokens = 2048, length = 256, threads = 0;
   bool json = false;
@@ -72,7 +72,9 @@ void run(EvalOptions o) {
           o.text_tokens);
   if (o.threads == 0) o.threads = default_threads();
   const auto tokenizer = Tokenizer::load(o.model);
-  const auto engine = Engine::load(o.model, {.threads = o.threads});
+  const auto engine = Engine::load(
+      o.model,
+      {.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv"), .state = dtype_from_name(o.state, "--state")});
 
   Json report = {{"model", o.model}, {"by", o.by}, {"tasks", Json::object()}, {"loss", Json::object()}};
   for (const auto& file : task_files(o.tasks)) {
@@ -105,6 +107,8 @@ void add_eval_command(CLI::App& app) {
       ->check(CLI::IsMember({"generation", "likelihood"}))
       ->capture_default_str();
   c->add_option("--batch", o->batch, "queries in flight")->capture_default_str();
+  c->add_option("--kv", o->kv, "type of keys and values: bf16, f32 or i8")->capture_default_str();
+  c->add_option("--state", o->state, "type of recurrent states: f32 or bf16")->capture_default_str();
   c->add_option("--threads", o->threads, "0: all cores");
   c->add_flag("--json", o->json, "print one JSON object");
   c->callback([o] { run(*o); });

@@ -20,7 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string model, prompt;
+  std::string model, prompt, kv = "bf16", state = "f32";
   std::string save_state, load_state;
   GenerateOptions generate;
   int num_beams = 1;
@@ -121,7 +121,9 @@ void print_json(const Options& o, Json j, const Made& made) {
 void run(const Options& o) {
   check(o);
   const auto tokenizer = Tokenizer::load(o.model);
-  const auto engine = Engine::load(o.model, {.threads = o.threads});
+  const auto engine = Engine::load(
+      o.model,
+      {.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv"), .state = dtype_from_name(o.state, "--state")});
   auto sequence = engine->create();
   if (!o.load_state.empty()) sequence->load(o.load_state);
   const int64_t before = sequence->length();
@@ -189,6 +191,8 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--lookup", o->lookup, "draft so many tokens from the text itself and check them in one pass (0: off)");
   c->add_option("--save-state", o->save_state, "file for the state after the text");
   c->add_option("--load-state", o->load_state, "go on from a saved state: the prompt is appended to its text");
+  c->add_option("--kv", o->kv, "type of keys and values: bf16, f32 or i8")->capture_default_str();
+  c->add_option("--state", o->state, "type of recurrent states: f32 or bf16")->capture_default_str();
   c->add_option("--threads", o->threads, "0: all cores");
   c->add_flag("--ignore-eos", g.ignore_eos, "go on after the end of the text");
   c->add_flag("--json", o->json, "print one JSON object at the end");

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "jet/base/huge_pages.h"
 #include "jet/base/rng.h"
 #include "jet/base/threads.h"
 #include "jet/blocks/init.h"
@@ -15,7 +16,9 @@ namespace {
 constexpr size_t kQuadBytes = 4;  // packed numbers are read by four at least
 
 std::byte* own(LoadedWeights& w, size_t bytes) {
-  return w.owned.emplace_back(std::make_unique_for_overwrite<std::byte[]>(bytes)).get();
+  std::byte* data = w.owned.emplace_back(std::make_unique_for_overwrite<std::byte[]>(bytes)).get();
+  advise_huge_pages(data, bytes);
+  return data;
 }
 
 const void* aligned(LoadedWeights& w, std::span<const std::byte> bytes, size_t alignment) {

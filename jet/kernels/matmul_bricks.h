@@ -18,6 +18,8 @@ JET_INLINE void tile(const float* x, int64_t x_stride, const W* w, int64_t w_str
     Vec xv[TOKENS];
     for (int t = 0; t < TOKENS; ++t) xv[t] = load(x + t * x_stride + c);
     for (int r = 0; r < ROWS; ++r) {
+      // Rows are short streams: while these are summed, the ones that follow are asked for.
+      if constexpr (TOKENS == 1) __builtin_prefetch(w + (ROWS + r) * w_stride + c, 0, 2);
       const Vec wv = load(w + r * w_stride + c);
       for (int t = 0; t < TOKENS; ++t) acc[t * ROWS + r] += xv[t] * wv;
     }
