@@ -138,6 +138,25 @@ struct Products {
   for (int c = 1; c < kChains; ++c) acc[0] = _mm512_add_epi32(acc[0], acc[c]);
   keep(acc[0]);
 }
+
+/// Without VNNI: bytes to pairs of 16 bits, and an addition.
+[[gnu::target("avx2")]] void int8_pair_chains(int64_t rounds) {
+  volatile int seed = 0x01010101;
+  __m256i x = _mm256_set1_epi32(seed);
+  __m256i acc[kChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) acc[c] = _mm256_set1_epi32(c);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) {
+      asm volatile("" : "+x"(x));  // or one product would serve all
+      acc[c] = _mm256_add_epi16(acc[c], _mm256_maddubs_epi16(x, x));
+    }
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) acc[0] = _mm256_add_epi16(acc[0], acc[c]);
+  keep(acc[0]);
+}
 #endif
 
 /// Nothing where this processor has no such instruction, or for fp32.
@@ -145,6 +164,7 @@ Products products(DType weights) {
 #if defined(__x86_64__)
   if (weights == DType::bf16 && __builtin_cpu_supports("avx512bf16")) return {32, bf16_chains};
   if (is_quantized(weights) && __builtin_cpu_supports("avx512vnni")) return {64, int8_chains};
+  if (is_quantized(weights) && __builtin_cpu_supports("avx2")) return {32, int8_pair_chains};
 #endif
   return {};
 }
