@@ -85,7 +85,7 @@ JET_INLINE int32_t round_group(const float* x, float inverse, Quad (&quads)[8]) 
 // 256 * 127: what 8 bits hold exactly, 16 bits do too.
 constexpr float kLargest16 = 32512.0f;
 
-struct PairCore {
+struct PairCore : CoreBase {
   static constexpr int tokens = 4;
   static constexpr int64_t piece = 1024, slab_floats = 0;
 
@@ -151,7 +151,7 @@ struct PairCore {
 };
 
 template <DType TYPE>
-struct QuadCore {
+struct QuadCore : CoreBase {
   static constexpr int tokens = kLanes == 16 ? 8 : 4;
   static constexpr int64_t piece = 1024, slab_floats = 0;
   static constexpr int32_t zero = TYPE == DType::q8 ? 128 : 8;

@@ -1,6 +1,6 @@
 // All bricks, for the instruction set that the including file has named by JET_ISA_NAMESPACE, JET_LANES,
-// JET_TILE_TOKENS, JET_TILE_ROWS, JET_INT_DOT and JET_BF16_DOT (dot_bricks.h). Included once by each isa_*.cc; hence no
-// include guard.
+// JET_TILE_TOKENS, JET_TILE_ROWS, JET_INT_DOT and JET_BF16_DOT (dot_bricks.h), and JET_AMX where it has tiles. Included
+// once by each isa_*.cc; hence no include guard.
 #include "jet/kernels/vector_bricks.h"
 
 #include "jet/kernels/dot_bricks.h"
@@ -8,6 +8,8 @@
 #include "jet/kernels/gemm_bricks.h"
 
 #include "jet/kernels/block_bricks.h"
+
+#include "jet/kernels/amx_bricks.h"
 
 #include "jet/kernels/matmul_bricks.h"
 

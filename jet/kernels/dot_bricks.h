@@ -89,6 +89,18 @@ JET_INLINE Vec bf16_dot(Vec sum, Ints a, Ints b) {
   return cast<Vec>(_mm512_dpbf16_ps(cast<__m512>(sum), cast<__m512bh>(a), cast<__m512bh>(b)));
 #endif
 }
+
+using Halves = VectorOf<uint16_t, kLanes>::type;
+/// To the nearest bf16, as jet::to_bf16 does it; the instruction takes denormals for 0.
+JET_INLINE Halves round_to_bf16(Vec v) {
+#if defined(JET_EMULATE)
+  Halves h;
+  for (int i = 0; i < kLanes; ++i) h[i] = to_bf16(v[i]).bits;
+  return h;
+#else
+  return cast<Halves>(_mm512_cvtneps_pbh(cast<__m512>(v)));
+#endif
+}
 #endif
 
 }  // namespace

@@ -23,11 +23,12 @@ struct Piece {
 };
 
 /// sums [T][kSlabVectors] are added to out's rows, in the first piece to the bias; rows beyond the matrix are padding.
-template <int T>
+template <class Core, int T>
 JET_INLINE void put_tile(const Vec (&sums)[T][kSlabVectors], const MatmulTask& m, int64_t token, const Piece& p) {
   const float* start = p.begin > 0 ? nullptr : m.bias;
   const int64_t rows = std::min<int64_t>(kSlabRows, m.w.rows - p.row);
-  for (int t = 0; t < T; ++t) {
+  const int64_t tokens = Core::least_tokens > 1 ? std::min<int64_t>(T, m.n - token) : T;
+  for (int t = 0; t < tokens; ++t) {
     float* out = m.out + (token + t) * m.out_stride + p.row;
     const float* before = p.begin > 0 ? out : start ? start + p.row : nullptr;
     if (rows == kSlabRows) {
@@ -40,12 +41,19 @@ JET_INLINE void put_tile(const Vec (&sums)[T][kSlabVectors], const MatmulTask& m
   }
 }
 
-/// f.template operator()<T>(token) for tiles that cover [begin, end): T tokens while there are as many, then fewer.
-template <int T, class F>
+/// f.template operator()<T>(token) for tiles that cover [begin, end): T tokens while there are as many, then fewer. One
+/// of LEAST tokens can reach beyond the end.
+template <int T, int LEAST = 1, class F>
 JET_INLINE void each_tile(int64_t begin, int64_t end, F&& f) {
-  for (; end - begin >= T; begin += T) f.template operator()<T>(begin);
-  if constexpr (T > 1) each_tile<(T == 12 ? 6 : T == 6 ? 4 : T / 2)>(begin, end, f);
+  for (; end - begin >= (T > LEAST ? T : 1); begin += T) f.template operator()<T>(begin);
+  if constexpr (T > LEAST) each_tile<(T == 12 ? 6 : T == 6 ? 4 : T / 2), LEAST>(begin, end, f);
 }
+
+/// What most cores share: tiles of any number of tokens, nothing to set up on a thread.
+struct CoreBase {
+  static constexpr int least_tokens = 1;
+  struct Setup {};
+};
 
 template <class Core>
 void pack(const MatmulTask& m, int64_t begin, int64_t end) {
@@ -56,6 +64,7 @@ template <class Core>
 void gemm(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
   static thread_local Scratch scratch;
   auto* slab = reinterpret_cast<std::byte*>(scratch.floats(Core::slab_floats));
+  [[maybe_unused]] const typename Core::Setup setup{};
   // Few tokens: the weights are read once, in the order in which they lie.
   const bool few = m.n <= kFewTokens;
   const int64_t length = m.n == 1 && Core::slab_floats == 0 ? m.w.cols : Core::piece;
@@ -64,10 +73,10 @@ void gemm(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
     const auto slab_times_tokens = [&](int64_t row, int64_t c) {
       const Piece p{row, c, std::min(m.w.cols, c + length), slab};
       Core::fill(m.w, p);
-      each_tile<Core::tokens>(t0, t1, [&]<int T>(int64_t t) {
-        Vec sums[T][kSlabVectors] = {};
+      each_tile<Core::tokens, Core::least_tokens>(t0, t1, [&]<int T>(int64_t t) {
+        alignas(64) Vec sums[T][kSlabVectors] = {};
         Core::template multiply<T>(m, t, p, sums);
-        put_tile(sums, m, t, p);
+        put_tile<Core>(sums, m, t, p);
       });
     };
     if (few) {
@@ -97,7 +106,7 @@ JET_INLINE void transpose(V (&v)[kLanes], std::integer_sequence<int, I...> lanes
 }
 
 /// fp32 products of any weights. Step: one column. Slab: [columns][kSlabRows] fp32, packed activations: [columns][T].
-struct FloatCore {
+struct FloatCore : CoreBase {
   static constexpr int tokens = kLanes == 16 ? 12 : 6;
   static constexpr int64_t piece = 256, slab_floats = piece * kSlabRows;
 
@@ -182,7 +191,7 @@ struct FloatCore {
 #if JET_BF16_DOT
 /// Products of bf16 pairs, summed in fp32; activations are rounded to bf16. Step: two columns.
 /// Slab: [pairs][kSlabRows], packed activations: [pairs][T], both of 32 bits.
-struct Bf16Core {
+struct Bf16Core : CoreBase {
   static constexpr int tokens = 12;
   static constexpr int64_t piece = 512, slab_floats = piece / 2 * kSlabRows;
 

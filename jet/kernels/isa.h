@@ -1,5 +1,5 @@
-// The instruction sets that the bricks are compiled for: x86-64 levels 4 (AVX-512; with VNNI; with VNNI and BF16), 3
-// (AVX2, FMA) and whatever the compiler takes as its base.
+// The instruction sets that the bricks are compiled for: x86-64 levels 4 (AVX-512; with VNNI; with VNNI and BF16; with
+// AMX, too), 3 (AVX2, FMA) and whatever the compiler takes as its base.
 #pragma once
 
 #include "jet/kernels/kernels.h"
@@ -11,6 +11,7 @@
 namespace jet {
 
 #ifdef JET_X86_LEVELS
+const Kernels& kernels_amx();
 const Kernels& kernels_v4_bf16();
 const Kernels& kernels_v4_vnni();
 const Kernels& kernels_v4();

@@ -1,5 +1,10 @@
 #include "jet/kernels/kernels.h"
 
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <cstdlib>
 #include <new>
 #include <string>
@@ -8,6 +13,21 @@
 #include "jet/kernels/isa.h"
 
 namespace jet {
+#ifdef JET_X86_LEVELS
+namespace {
+
+/// Linux lends the registers of AMX's tiles on request, to the whole process.
+bool tiles_granted() {
+#ifdef __linux__
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+#endif
 
 const std::vector<const Kernels*>& all_kernels() {
   static const std::vector<const Kernels*> found = [] {
@@ -17,7 +37,11 @@ const std::vector<const Kernels*>& all_kernels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd")) {
       const bool vnni = __builtin_cpu_supports("avx512vnni");
-      if (vnni && __builtin_cpu_supports("avx512bf16")) list.push_back(&kernels_v4_bf16());
+      const bool halves = vnni && __builtin_cpu_supports("avx512bf16");
+      if (halves && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && tiles_granted()) {
+        list.push_back(&kernels_amx());
+      }
+      if (halves) list.push_back(&kernels_v4_bf16());
       if (vnni) list.push_back(&kernels_v4_vnni());
       list.push_back(&kernels_v4());
     }

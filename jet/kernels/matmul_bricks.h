@@ -84,6 +84,12 @@ void matmul_rows(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
 template <class F>
 bool with_core(const MatmulTask& m, F&& f) {
   const bool many = m.n > kRowTokens;
+#if JET_AMX
+  if (m.n > kTileTokens && m.w.cols % 2 == 0 && (m.w.dtype == DType::bf16 || is_quantized(m.w.dtype))) {
+    f.template operator()<AmxCore>();
+    return true;
+  }
+#endif
   switch (m.w.dtype) {
 #if JET_INT_DOT >= 1
     case DType::q8:
