@@ -3,6 +3,7 @@
 // "length", "model": the fingerprint, "kv", "recurrent": the types of rows and of recurrent states}.
 #include "jet/engine/sequence.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <deque>
@@ -120,6 +121,8 @@ void Sequence::save(const std::string& path) const {
     }
     tensors.push_back({e.key(), stored_type(layout, e), shape, data});
   }
+  // Bytes last: what follows them would be unaligned.
+  std::stable_partition(tensors.begin(), tensors.end(), [](const TensorToWrite& t) { return t.dtype != DType::i8; });
   write_safetensors(path, tensors,
                     {{"format", kFormat},
                      {"length", std::to_string(length())},

@@ -23,7 +23,7 @@ RowStore::RowStore(const RowStore& other)
 
 /// Rows of one head, without a turn of the ring.
 void RowStore::put(int64_t head, int64_t index, const std::byte* numbers, const float* scales, int64_t n) {
-  std::memcpy(data_.get() + (head * capacity_ + index) * head_bytes_, numbers, n * head_bytes_);
+  std::memcpy(const_cast<std::byte*>(this->numbers(head, index)), numbers, n * head_bytes_);
   if (scales) std::memcpy(all_scales() + head * capacity_ + index, scales, n * sizeof(float));
 }
 

@@ -22,7 +22,7 @@ struct RowBlock {
 /// Rows of KV, each head's by itself: row i of the sequence lies at i % capacity. Full attention's capacity doubles and
 /// never wraps; a window's doubles up to the window, then the newest row replaces the oldest.
 ///
-///   numbers [heads][capacity][dim]      scales (i8) [heads][capacity]: number = scale * stored
+///   scales (i8) [heads][capacity]: number = scale * stored      numbers [heads][capacity][dim]
 class RowStore {
  public:
   RowStore() = default;
@@ -39,7 +39,7 @@ class RowStore {
   int64_t total() const { return total_; }
   int64_t kept() const { return window_ > 0 && total_ > window_ ? window_ : total_; }
   const std::byte* numbers(int64_t head, int64_t index) const {
-    return data_.get() + (head * capacity_ + index) * head_bytes_;
+    return data_.get() + heads_ * capacity_ * scale_bytes() + (head * capacity_ + index) * head_bytes_;
   }
   /// Null unless i8.
   const float* scales(int64_t head, int64_t index) const {
@@ -72,7 +72,7 @@ class RowStore {
     void operator()(std::byte* p) const { std::free(p); }
   };
   int64_t scale_bytes() const { return dtype_ == DType::i8 ? static_cast<int64_t>(sizeof(float)) : 0; }
-  float* all_scales() const { return reinterpret_cast<float*>(data_.get() + heads_ * capacity_ * head_bytes_); }
+  float* all_scales() const { return reinterpret_cast<float*>(data_.get()); }
   void put(int64_t head, int64_t index, const std::byte* numbers, const float* scales, int64_t n);
 
   DType dtype_ = DType::f32;
