@@ -8,6 +8,7 @@
 #include "jet/engine/cpu/cpu_ops.h"
 #include "jet/engine/sequence.h"
 #include "jet/engine/weights.h"
+#include "jet/kernels/exact.h"
 #include "jet/model/transformer.h"
 
 namespace jet {
@@ -28,7 +29,7 @@ struct Engine::Impl {
 
   Impl(ModelSpec s, EngineOptions o)
       : spec(std::move(s)), options(o), pool(o.threads > 0 ? o.threads : default_threads()), arena(o.poison),
-        ops(pool, arena, meter), layout(std::make_shared<StateLayout>()) {
+        ops(pool, arena, meter, o.exact ? exact_kernels() : kernels()), layout(std::make_shared<StateLayout>()) {
     options.threads = pool.size();
     layout->kv = options.kv;
     layout->recurrent = options.state;

@@ -29,7 +29,7 @@ std::vector<float> logits_of(Engine& e, int tokens = 48) {
 }
 
 std::vector<float> logits_of(const std::string& folder) {
-  return logits_of(*Engine::load(folder, {.threads = 2, .kv = DType::f32, .poison = true}));
+  return logits_of(*Engine::load(folder, {.threads = 2, .kv = DType::f32, .exact = true, .poison = true}));
 }
 
 /// sqrt(sum (a - b)^2 / sum b^2).

@@ -152,7 +152,7 @@ TEST(ScoreRow, GivesLogProbabilities) {
 
 class EngineScorer : public testing::Test {
  protected:
-  std::shared_ptr<Engine> engine_ = Engine::load("models/base");
+  std::shared_ptr<Engine> engine_ = Engine::load("models/base", {.exact = true});
 };
 
 TEST_F(EngineScorer, StepByStepAgreesWithAtOnce) {

@@ -37,8 +37,8 @@ class Verifier {
  public:
   Verifier(const std::string& folder, std::vector<VerifyCase>& cases)
       : folder_(folder), label_(std::filesystem::path(folder).filename().string()),
-        golden_(SafeTensors::open(folder + "/golden.safetensors")), engine_(Engine::load(folder, {.kv = DType::f32})),
-        cases_(cases) {}
+        golden_(SafeTensors::open(folder + "/golden.safetensors")),
+        engine_(Engine::load(folder, {.kv = DType::f32, .exact = true})), cases_(cases) {}
 
   void run() {
     const size_t before = cases_.size();

@@ -5,11 +5,13 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <string>
 
 #include "jet/base/error.h"
+#include "jet/kernels/exact.h"
 #include "jet/kernels/isa.h"
 
 namespace jet {
@@ -54,6 +56,16 @@ const std::vector<const Kernels*>& all_kernels() {
     return list;
   }();
   return found;
+}
+
+const Kernels& exact_kernels() {
+#ifdef JET_X86_LEVELS
+  const auto& list = all_kernels();
+  for (auto k = std::find(list.begin(), list.end(), &kernels()); k != list.end(); ++k) {
+    if (*k != &kernels_amx() && *k != &kernels_v4_bf16()) return **k;
+  }
+#endif
+  return kernels();
 }
 
 Scratch::~Scratch() { std::free(data_); }

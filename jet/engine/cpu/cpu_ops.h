@@ -36,8 +36,8 @@ class CpuOps {
   using Weight = CpuWeight;
   using State = CpuState;
 
-  CpuOps(ThreadPool& pool, Arena& arena, OpMeter& meter)
-      : pool_(pool), arena_(arena), meter_(meter), kernels_(kernels()) {}
+  CpuOps(ThreadPool& pool, Arena& arena, OpMeter& meter, const Kernels& kernels)
+      : pool_(pool), arena_(arena), meter_(meter), kernels_(kernels) {}
   /// The pass's segments; they must stay until its end.
   void begin(std::span<const Segment> segments);
 
