@@ -8,7 +8,6 @@
 #include "jet/engine/cpu/cpu_ops.h"
 #include "jet/engine/sequence.h"
 #include "jet/engine/weights.h"
-#include "jet/kernels/exact.h"
 #include "jet/model/transformer.h"
 
 namespace jet {

@@ -84,8 +84,7 @@ class LookupRun {
 
   /// False for an eos, which is not kept.
   bool emit(int32_t id) {
-    const auto& eos = engine_.spec().eos_token_id;
-    ends_at_eos_ = !options_.ignore_eos && std::find(eos.begin(), eos.end(), id) != eos.end();
+    ends_at_eos_ = ends_text(engine_.spec(), options_, id);
     over_ = over_ || ends_at_eos_;
     if (ends_at_eos_) return false;
     const bool is_full = before_ + size() >= engine_.spec().max_position_embeddings;

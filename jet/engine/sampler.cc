@@ -49,16 +49,20 @@ int32_t Sampler::sample(std::span<const float> logits) {
   return std::max_element(sorted_.begin(), sorted_.end(), [&](auto& a, auto& b) { return likelier(b, a); })->second;
 }
 
+bool ends_text(const ModelSpec& spec, const GenerateOptions& options, int32_t id) {
+  const auto& eos = spec.eos_token_id;
+  return !options.ignore_eos && std::find(eos.begin(), eos.end(), id) != eos.end();
+}
+
 std::vector<int32_t> generate(Engine& engine, Sequence& sequence, std::span<const int32_t> prompt,
                               const GenerateOptions& options, const std::function<bool(int32_t)>& on_token) {
   require(options.max_new_tokens >= 0, "max_new_tokens is {}, expected 0 or more", options.max_new_tokens);
   Sampler sampler(options.sampler);
   std::vector<int32_t> made;
   std::vector<float> logits = engine.prefill(sequence, prompt);
-  const auto& eos = engine.spec().eos_token_id;
   while (static_cast<int>(made.size()) < options.max_new_tokens) {
     const int32_t id = sampler.sample(logits);
-    if (!options.ignore_eos && std::find(eos.begin(), eos.end(), id) != eos.end()) break;
+    if (ends_text(engine.spec(), options, id)) break;
     made.push_back(id);
     if (on_token && !on_token(id)) break;
     const bool more = static_cast<int>(made.size()) < options.max_new_tokens;

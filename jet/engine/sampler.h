@@ -37,6 +37,9 @@ struct GenerateOptions {
   SamplerOptions sampler{};
 };
 
+/// Whether `id` ends a text: an eos of the model, unless they are ignored.
+bool ends_text(const ModelSpec& spec, const GenerateOptions& options, int32_t id);
+
 /// Prefills `prompt` into `sequence` and samples until eos, max_new_tokens, the context limit, or on_token returns
 /// false. Returns the new ids (eos not included).
 std::vector<int32_t> generate(Engine& engine, Sequence& sequence, std::span<const int32_t> prompt,

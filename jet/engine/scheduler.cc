@@ -151,8 +151,7 @@ void Scheduler::advance(Job& job) {
   const auto full = [&] { return static_cast<int>(g.ids.size()) >= o.max_new_tokens; };
   if (full()) return finish(job, Generation::length);
   const int32_t id = job.sampler.sample(job.logits);
-  const auto& eos = engine_.spec().eos_token_id;
-  if (!o.ignore_eos && std::find(eos.begin(), eos.end(), id) != eos.end()) return finish(job, Generation::eos);
+  if (ends_text(engine_.spec(), o, id)) return finish(job, Generation::eos);
   g.ids.push_back(id);
   job.text.push_back(id);
   const bool goes_on = !job.request.on_token || job.request.on_token(id);

@@ -2,18 +2,10 @@
 
 #include "jet/base/error.h"
 #include "jet/eval/bench_report.h"
+#include "jet/eval/tiny_model.h"
 
 namespace jet {
 namespace {
-
-ModelSpec tiny() {
-  ModelSpec s;
-  s.vocab_size = 64, s.hidden_size = 32, s.intermediate_size = 64, s.max_position_embeddings = 128;
-  Attention::Config a;
-  a.heads = 2, a.kv_heads = 1, a.head_dim = 16;
-  s.layers.assign(2, a);
-  return s;
-}
 
 BenchPlan small_plan() {
   BenchPlan plan;

@@ -1,4 +1,5 @@
 #include "jet/eval/speed.h"
+#include "jet/eval/tiny_model.h"
 
 #include <gtest/gtest.h>
 
@@ -40,15 +41,6 @@ TEST(Speed, PrefillCountsProductsAndVisiblePairs) {
   EXPECT_NEAR(prefill_flops(s, 0, 64) + prefill_flops(s, 64, 36), prefill_flops(s, 0, 100) + 2 * table, 1e3);
   for (auto& l : s.layers) std::get<Attention::Config>(l).window = 10;
   EXPECT_DOUBLE_EQ(prefill_flops(s, 1000, 1), prefill_flops(s, 9, 1));
-}
-
-ModelSpec tiny() {
-  ModelSpec s;
-  s.vocab_size = 64, s.hidden_size = 32, s.intermediate_size = 64, s.max_position_embeddings = 128;
-  Attention::Config a;
-  a.heads = 2, a.kv_heads = 1, a.head_dim = 16;
-  s.layers.assign(2, a);
-  return s;
 }
 
 ModelSpec tiny_hybrid() {

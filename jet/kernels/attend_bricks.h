@@ -264,7 +264,7 @@ void attend(const AttendTask& a) {
   const bool few = a.tokens == 1 && a.dim % kStep == 0;
   // A large group is split: its heads are independent queries of the same token.
   const int64_t at_once = few ? kFewQueries : kQueries;
-  if (a.group > at_once && (few || a.tokens == 1)) {
+  if (a.group > at_once && a.tokens == 1) {
     const int64_t parts = (a.group + at_once - 1) / at_once;
     for (int64_t i = 0; i < parts; ++i) {
       const int64_t begin = a.group * i / parts;

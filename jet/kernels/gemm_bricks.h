@@ -25,12 +25,11 @@ struct Piece {
 /// sums [T][kSlabVectors] are added to out's rows, in the first piece to the bias; rows beyond the matrix are padding.
 template <class Core, int T>
 JET_INLINE void put_tile(const Vec (&sums)[T][kSlabVectors], const MatmulTask& m, int64_t token, const Piece& p) {
-  const float* start = p.begin > 0 ? nullptr : m.bias;
   const int64_t rows = std::min<int64_t>(kSlabRows, m.w.rows - p.row);
   const int64_t tokens = Core::least_tokens > 1 ? std::min<int64_t>(T, m.n - token) : T;
   for (int t = 0; t < tokens; ++t) {
     float* out = m.out + (token + t) * m.out_stride + p.row;
-    const float* before = p.begin > 0 ? out : start ? start + p.row : nullptr;
+    const float* before = p.begin > 0 ? out : m.bias ? m.bias + p.row : nullptr;
     if (rows == kSlabRows) {
       for (int v = 0; v < kSlabVectors; ++v) {
         store(out + v * kLanes, before ? sums[t][v] + load(before + v * kLanes) : sums[t][v]);

@@ -11,7 +11,6 @@
 #include <string>
 
 #include "jet/base/error.h"
-#include "jet/kernels/exact.h"
 #include "jet/kernels/isa.h"
 
 namespace jet {

@@ -89,5 +89,8 @@ struct Kernels {
 const std::vector<const Kernels*>& all_kernels();
 /// The first of them, or the one that JET_ISA names.
 const Kernels& kernels();
+/// kernels(), or the best after it that keeps activations in fp32 beside bf16 weights (BF16 and AMX round them): for
+/// comparisons with references in fp32.
+const Kernels& exact_kernels();
 
 }  // namespace jet
