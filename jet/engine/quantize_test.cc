@@ -9,6 +9,7 @@
 
 #include "jet/engine/engine.h"
 #include "jet/engine/test_models.h"
+#include "jet/kernels/kernels.h"
 #include "jet/tensor/quant.h"
 
 namespace jet {
@@ -67,6 +68,12 @@ class Quantize : public testing::Test {
 
 const std::string kMatrix = "model.layers.0.mlp.up_proj.weight";
 
+// Kernels that multiply bytes in pairs keep the activations beside int8 in 7 bits: their rounding is twice that of 8.
+double int8_bound(double of_8_bits) {
+  const std::string name = kernels().name;
+  return name == "avx2" || name == "avx512" ? 2 * of_8_bits : of_8_bits;
+}
+
 TEST_F(Quantize, LogitsStayNear) {
   // Random weights: errors grow from layer to layer, most in JetBlocks. Unrelated logits would differ by 1.4.
   for (const auto& [source, bounds] :
@@ -74,7 +81,7 @@ TEST_F(Quantize, LogitsStayNear) {
     const std::string model = "tests/fixtures/" + source;
     const auto exact = logits_of(model);
     for (const auto& [type, bound] :
-         {std::pair{DType::bf16, bounds[0]}, {DType::q8, bounds[1]}, {DType::q4, bounds[2]}}) {
+         {std::pair{DType::bf16, bounds[0]}, {DType::q8, int8_bound(bounds[1])}, {DType::q4, bounds[2]}}) {
       const double error = relative_error(logits_of(quantized(model, type)), exact);
       EXPECT_LT(error, bound) << source << " " << name_of(type);
       EXPECT_GT(error, bound / 100) << source << " " << name_of(type) << " is not what it says";
@@ -88,7 +95,7 @@ TEST_F(Quantize, EveryFamilyLoads) {
   for (const auto& entry : fs::directory_iterator(families)) {
     const std::string source = entry.path().string();
     const auto exact = logits_of(source);
-    EXPECT_LT(relative_error(logits_of(quantized(source, DType::q8)), exact), 0.05) << source;
+    EXPECT_LT(relative_error(logits_of(quantized(source, DType::q8)), exact), int8_bound(0.05)) << source;
     EXPECT_LT(relative_error(logits_of(quantized(source, DType::q4)), exact), 0.5) << source;
   }
 }

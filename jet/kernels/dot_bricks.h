@@ -47,22 +47,36 @@ JET_INLINE Ints pair_dot(Shorts a, Shorts b) {
 #endif
 
 #if JET_INT_DOT == 1
-// Sums of up to eight quads of a group: 16-bit lanes hold 8 pairs of 15 * 127.
-struct QuadSum {
-  static constexpr bool takes_int8 = false;  // 255 * 127 * 2 does not fit
-  Shorts sum = {};
-  JET_INLINE void add(Bytes w, Ints x) {
+/// Per lane of 16 bits: w0 x0 + w1 x1, w unsigned, x signed; sums beyond 16 bits saturate.
+JET_INLINE Shorts byte_pair_dot(Bytes w, Ints x) {
 #if JET_LANES == 16
-    sum += cast<Shorts>(_mm512_maddubs_epi16(cast<__m512i>(w), cast<__m512i>(x)));
+  return cast<Shorts>(_mm512_maddubs_epi16(cast<__m512i>(w), cast<__m512i>(x)));
 #else
-    sum += cast<Shorts>(_mm256_maddubs_epi16(cast<__m256i>(w), cast<__m256i>(x)));
+  return cast<Shorts>(_mm256_maddubs_epi16(cast<__m256i>(w), cast<__m256i>(x)));
 #endif
-  }
+}
+
+/// Per lane of 32 bits the sum of w0 x0 + .. + w3 x3 over a group's quads, w unsigned in BITS bits, |x| <= largest.
+template <int BITS>
+struct QuadSum;
+template <>
+struct QuadSum<4> {
+  static constexpr float largest = 127;  // eight pairs of 15 * 127 fit 16 bits
+  Shorts sum = {};
+  JET_INLINE void add(Bytes w, Ints x) { sum += byte_pair_dot(w, x); }
   JET_INLINE Ints total() const { return pair_dot(sum, Shorts{} + int16_t{1}); }
 };
+template <>
+struct QuadSum<8> {
+  static constexpr float largest = 64;  // one pair of 255 * 64 does
+  Ints sum = {};
+  JET_INLINE void add(Bytes w, Ints x) { sum += pair_dot(byte_pair_dot(w, x), Shorts{} + int16_t{1}); }
+  JET_INLINE Ints total() const { return sum; }
+};
 #elif JET_INT_DOT == 2
+template <int BITS>
 struct QuadSum {
-  static constexpr bool takes_int8 = true;
+  static constexpr float largest = 127;
   Ints sum = {};
   /// Per lane: sum += w0 x0 + .. + w3 x3, w unsigned, x signed.
   JET_INLINE void add(Bytes w, Ints x) {

@@ -120,23 +120,29 @@ Blocks random_blocks(DType type, int64_t rows, int64_t cols) {
   return b;
 }
 
-// Activations that 8 bits hold exactly (integers with a largest one of 127 in every group), so that every way of
+// Activations that a kernel's bytes hold exactly (integers with the largest one in every group), so that every way of
 // multiplying must give the same; and random ones, within what their rounding allows. AMX multiplies bf16 where there
 // are many tokens: both factors are off by 2^-9 at most (those integers by nothing).
 void check_blocks(const Kernels& kernels, DType type, int64_t n, int64_t rows, int64_t cols, bool exact) {
   const Blocks w = random_blocks(type, rows, cols);
   auto x = random_floats(n * (cols + 1), 1);
   const auto bias = random_floats(rows, 2);
+  const std::string name = kernels.name;
+  const int largest = type == DType::q8 && (name == "avx2" || name == "avx512") ? 64 : 127;
   if (exact) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(static_cast<int>(i * 37 % 255) - 127);
+    for (size_t i = 0; i < x.size(); ++i) {
+      x[i] = static_cast<float>(static_cast<int>(i * 37 % (2 * largest + 1)) - largest);
+    }
     for (int64_t t = 0; t < n; ++t) {
-      for (int64_t c = 0; c < cols; c += 32) x[t * (cols + 1) + c + t % 32] = t % 2 ? 127 : -127;
+      for (int64_t c = 0; c < cols; c += 32) {
+        x[t * (cols + 1) + c + t % 32] = static_cast<float>(t % 2 ? largest : -largest);
+      }
     }
   }
   std::vector<float> out(n * (rows + 1), 777);
   const Matrix matrix{type, w.data.data(), rows, cols, w.scales.data()};
   run_matmul(kernels, {x.data(), n, cols + 1, matrix, bias.data(), out.data(), rows + 1});
-  const bool halves = n > 16 && std::string(kernels.name).find("amx") != std::string::npos;
+  const bool halves = n > 16 && name.find("amx") != std::string::npos;
   for (int64_t t = 0; t < n; ++t) {
     for (int64_t r = 0; r < rows; ++r) {
       double want = bias[r], size = 1, steps = 0;
@@ -146,7 +152,7 @@ void check_blocks(const Kernels& kernels, DType type, int64_t n, int64_t rows, i
         size += std::abs(v * x[t * (cols + 1) + c]);
         steps += std::abs(v);
       }
-      const double rounding = halves ? size / (exact ? 512 : 256) : exact ? 0 : steps * 3.5 / 127 / 4;
+      const double rounding = halves ? size / (exact ? 512 : 256) : exact ? 0 : steps * 3.5 / largest / 4;
       const double tolerance = 2e-6 * size + rounding;
       ASSERT_NEAR(out[t * (rows + 1) + r], want, tolerance) << name_of(type) << " " << n << " " << t << "," << r;
     }

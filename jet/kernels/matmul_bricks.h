@@ -92,13 +92,7 @@ bool with_core(const MatmulTask& m, F&& f) {
 #endif
   switch (m.w.dtype) {
 #if JET_INT_DOT >= 1
-    case DType::q8:
-      if constexpr (QuadSum::takes_int8) {
-        f.template operator()<QuadCore<DType::q8>>();
-      } else {
-        f.template operator()<PairCore>();
-      }
-      return true;
+    case DType::q8: f.template operator()<QuadCore<DType::q8>>(); return true;
     case DType::q4: f.template operator()<QuadCore<DType::q4>>(); return true;
 #else
     case DType::q8:
