@@ -5,10 +5,15 @@
 
 #include "jet/base/file.h"
 #include "jet/base/json.h"
+#include "jet/storage/safetensors.h"
 
 namespace jet {
 
 namespace {
+
+bool is_op(const std::string& path) {
+  return path.ends_with(".safetensors") && SafeTensors::open(path).metadata().count("rule") > 0;
+}
 
 bool is_golden(const std::string& folder) { return file_exists(folder + "/golden.safetensors"); }
 
@@ -26,7 +31,9 @@ std::vector<GoldenFolder> golden_folders(const std::string& root) {
   if (is_golden(clean)) return {describe(clean)};
   std::vector<GoldenFolder> found;
   for (const auto& entry : fs::recursive_directory_iterator(clean)) {
-    if (entry.is_directory() && is_golden(entry.path().string())) found.push_back(describe(entry.path().string()));
+    const std::string path = entry.path().string();
+    if (entry.is_directory() && is_golden(path)) found.push_back(describe(path));
+    if (entry.is_regular_file() && is_op(path)) found.push_back({path, GoldenKind::op});
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
   require(!found.empty(), "{}: holds no golden data: expected folders with golden.safetensors", root);

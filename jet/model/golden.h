@@ -1,6 +1,6 @@
 // Golden folders: reference outputs of independent implementations, that the engine and the torch path are compared
 // with. A model folder also holds golden.safetensors (input_ids, logits, ...); a single layer's folder holds x, y, ...
-// and a config.json that names the source_class.
+// and a config.json that names the source_class; an operator is one file whose metadata states its rule.
 #pragma once
 
 #include <string>
@@ -21,14 +21,14 @@ inline VerifyCase compare(std::string name, double error, double tolerance) {
   return {std::move(name), error, tolerance, error <= tolerance};
 }
 
-enum class GoldenKind { model, block };
+enum class GoldenKind { model, block, op };
 
 struct GoldenFolder {
-  std::string path;
+  std::string path;  // of an operator, its file
   GoldenKind kind;
 };
 
-/// `root` itself, or every folder below it that holds golden.safetensors, by name. Throws Error where there is none.
+/// `root` itself, or all golden data below it, by name. Throws Error where there is none.
 std::vector<GoldenFolder> golden_folders(const std::string& root);
 
 }  // namespace jet

@@ -1,8 +1,10 @@
-// The chunked form must not depend on the chunk: length 1 is the recurrence itself.
+// The chunked form against the recurrence itself, token by token: outputs, states and every gradient.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
-#include "jet/train/torch_ops.h"
+#include "jet/train/recurrence.h"
 
 namespace jet {
 namespace {
@@ -87,6 +89,106 @@ TEST(Recurrence, AnySplitGivesTheSame) {
     EXPECT_LT((at::cat(outs, 1) - whole).norm().item<double>() / whole.norm().item<double>(), 1e-5) << v.name;
     EXPECT_LT((state - last).norm().item<double>() / last.norm().item<double>(), 1e-5) << v.name;
   }
+}
+
+// The definition in op_set.h, one token after the other.
+std::pair<Tensor, Tensor> step_by_step(const Recurrence<Tensor>& r, Tensor s) {
+  std::vector<Tensor> out;
+  for (int64_t t = 0; t < r.q.size(1); ++t) {
+    const auto row = [&](const Tensor& x) { return x.select(1, t).unsqueeze(-1); };  // [B, H, K, 1]
+    Tensor before = s;
+    if (r.g.defined()) {
+      const Tensor g = r.g.dim() == 1 ? r.g : r.g.select(1, t);
+      s = s * (g.dim() == 3 ? g.unsqueeze(-1) : g.unsqueeze(-1).unsqueeze(-1)).exp();
+    }
+    const Tensor k = row(r.k), v = row(r.v).transpose(-1, -2);
+    if (r.beta.defined()) {
+      s = s + row(r.beta).unsqueeze(-1) * at::matmul(k, v - at::matmul(k.transpose(-1, -2), s));
+    } else {
+      if (r.a.defined()) s = s + at::matmul(row(r.b), at::matmul(row(r.a).transpose(-1, -2), before));
+      s = s + at::matmul(k, v);
+    }
+    out.push_back(at::matmul(row(r.q).transpose(-1, -2), s).squeeze(-2) * double{r.scale});
+  }
+  return {at::stack(out, 1), s};
+}
+
+struct Problem {
+  Recurrence<Tensor> r;
+  Tensor s0;
+  std::vector<Tensor> leaves;
+};
+
+Problem problem(const Variant& v, int64_t tokens, at::ScalarType type) {
+  Problem p{inputs(v, tokens), at::randn({2, 3, 6, 10}), {}};
+  for (Tensor* t : {&p.r.q, &p.r.k, &p.r.v, &p.r.g, &p.r.beta, &p.r.a, &p.r.b, &p.s0}) {
+    if (!t->defined()) continue;
+    *t = t->to(type).detach().requires_grad_(true);
+    p.leaves.push_back(*t);
+  }
+  return p;
+}
+
+// A scalar that weighs every output and the final state.
+Tensor loss_of(const std::pair<Tensor, Tensor>& out) {
+  const auto weights = [](const Tensor& t) {
+    return at::arange(t.numel(), at::kDouble).mul(0.7).sin().to(t.scalar_type()).view_as(t);
+  };
+  return (out.first * weights(out.first)).sum() + (out.second * weights(out.second)).sum();
+}
+
+TEST(Recurrence, GradientsAreThoseOfTheStepForm) {
+  for (const auto& v : kVariants) {
+    for (int64_t tokens : {1, 5, 64, 70, 131}) {
+      const Problem p = problem(v, tokens, at::kDouble);
+      const auto want = step_by_step(p.r, p.s0), got = chunked_recurrence(p.r, p.s0);
+      EXPECT_LT((got.first - want.first).norm().item<double>(), 1e-9 * want.first.norm().item<double>()) << v.name;
+      const auto a = torch::autograd::grad({loss_of(want)}, p.leaves);
+      const auto b = torch::autograd::grad({loss_of(got)}, p.leaves);
+      for (size_t i = 0; i < a.size(); ++i) {
+        EXPECT_LT((a[i] - b[i]).norm().item<double>(), 1e-9 * a[i].norm().item<double>() + 1e-12)
+            << v.name << " T=" << tokens << " input " << i;
+      }
+    }
+  }
+}
+
+TEST(Recurrence, GradientsAreDifferenceQuotients) {
+  for (const auto& v : kVariants) {
+    const Problem p = problem(v, 70, at::kDouble);
+    const auto grads = torch::autograd::grad({loss_of(chunked_recurrence(p.r, p.s0))}, p.leaves);
+    const at::NoGradGuard no_grad;
+    for (size_t i = 0; i < p.leaves.size(); ++i) {
+      const Tensor direction = at::randn_like(p.leaves[i]), step = direction * 1e-5;
+      const auto at_offset = [&](double sign) {
+        p.leaves[i].add_(step, sign);
+        const double loss = loss_of(chunked_recurrence(p.r, p.s0)).item<double>();
+        p.leaves[i].sub_(step, sign);
+        return loss;
+      };
+      const double slope = (at_offset(1) - at_offset(-1)) / 2e-5, want = (grads[i] * direction).sum().item<double>();
+      EXPECT_NEAR(slope, want, 1e-6 * (1 + std::abs(want))) << v.name << " input " << i;
+    }
+  }
+}
+
+TEST(Recurrence, GradientsInSinglePrecision) {
+  for (const auto& v : kVariants) {
+    const Problem p = problem(v, 131, at::kFloat), exact = problem(v, 131, at::kDouble);
+    const auto a = torch::autograd::grad({loss_of(step_by_step(exact.r, exact.s0))}, exact.leaves);
+    const auto b = torch::autograd::grad({loss_of(chunked_recurrence(p.r, p.s0))}, p.leaves);
+    for (size_t i = 0; i < a.size(); ++i) {
+      // The gradient of a steep decay is a small difference of large sums.
+      const double bound = v.steep > 10 ? 5e-5 : 1e-5;
+      EXPECT_LT((a[i] - b[i]).norm().item<double>(), bound * a[i].norm().item<double>()) << v.name << " input " << i;
+    }
+  }
+}
+
+TEST(Recurrence, SecondDerivativesAreRefused) {
+  const Problem p = problem(kVariants[7], 5, at::kDouble);
+  EXPECT_THROW(torch::autograd::grad({loss_of(chunked_recurrence(p.r, p.s0))}, p.leaves, {}, true, true),
+               std::exception);
 }
 
 }  // namespace

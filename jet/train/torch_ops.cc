@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "jet/train/recurrence.h"
+
 namespace jet {
 
 using at::Tensor;

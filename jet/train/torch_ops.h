@@ -47,9 +47,4 @@ class TorchOps {
   Tensor with_tail(const Tensor& x, State& tail, int64_t width) const;
 };
 
-/// The recurrence of op_set.h over whole chunks (matrix form) from state `s0` [B, heads, K, V] or undefined. Returns
-/// {o [B, T, heads, V], final state}. `chunk` 0: chosen from the decay's range so that no exponent overflows.
-std::pair<at::Tensor, at::Tensor> chunked_recurrence(const Recurrence<at::Tensor>& r, const at::Tensor& s0,
-                                                     int64_t chunk = 0);
-
 }  // namespace jet

@@ -16,7 +16,10 @@ std::vector<VerifyCase> verify_torch_model(const std::string& folder);
 /// none of our blocks.
 std::vector<VerifyCase> verify_torch_block(const std::string& folder);
 
-/// All golden folders of a tree, cases named "<folder>: <case>".
+/// One operator's file, from zeros and from an initial state: outputs, final state, every gradient.
+std::vector<VerifyCase> verify_torch_op(const std::string& path);
+
+/// All golden data of a tree, cases named "<folder>: <case>".
 std::vector<VerifyCase> verify_torch(const std::string& golden_dir);
 
 }  // namespace jet

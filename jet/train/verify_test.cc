@@ -25,5 +25,11 @@ TEST(TorchGoldens, AllFamiliesAndBlocks) {
   EXPECT_GT(expect_all(root + "/families") + expect_all(root + "/blocks"), 450);
 }
 
+TEST(TorchGoldens, Operators) {
+  const std::string root = "../shared/golden/ops";
+  if (!std::filesystem::exists(root)) GTEST_SKIP() << "skipped: " << root << " is absent";
+  EXPECT_EQ(expect_all(root), 134);
+}
+
 }  // namespace
 }  // namespace jet
