@@ -8,8 +8,11 @@
 #include "jet/blocks/attention/attention.h"
 #include "jet/blocks/delta_net/delta_net.h"
 #include "jet/blocks/gated_delta_net/gated_delta_net.h"
+#include "jet/blocks/gated_hybrid/gated_hybrid.h"
 #include "jet/blocks/gla/gla.h"
 #include "jet/blocks/jet_block/jet_block.h"
+#include "jet/blocks/kda/kda.h"
+#include "jet/blocks/linear_attention/linear_attention.h"
 #include "jet/blocks/mamba2/mamba2.h"
 #include "jet/blocks/retnet/retnet.h"
 #include "jet/blocks/rwkv7/rwkv7.h"
@@ -46,7 +49,8 @@ struct BlockListOf {
   }
 };
 
-using BlockList = BlockListOf<Attention, Gla, RetNet, Mamba2, DeltaNet, GatedDeltaNet, Rwkv7, JetBlock>;
+using BlockList = BlockListOf<Attention, Gla, RetNet, Mamba2, DeltaNet, GatedDeltaNet, Rwkv7, JetBlock, Kda,
+                              LinearAttention, GatedHybrid>;
 
 /// One layer's token mixer, as data.
 using MixerSpec = BlockList::Config;

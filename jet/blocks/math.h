@@ -14,6 +14,12 @@ inline float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x));
 inline float log_sigmoid(float x) { return std::min(x, 0.0f) - std::log1p(std::exp(-std::abs(x))); }
 inline float clamp_min(float x, float low) { return std::max(x, low); }
 
+/// elu(x) + 1: x + 1 where x > 0, e^x elsewhere.
+template <class T>
+T elu_plus_one(const T& x) {
+  return clamp_min(x, 0.0f) + exp(-clamp_min(-x, 0.0f));
+}
+
 template <class T>
 T gelu_tanh(const T& x) {
   return 0.5f * x * (1.0f + tanh(0.7978845608f * (x + 0.044715f * x * x * x)));

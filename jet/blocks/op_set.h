@@ -4,8 +4,8 @@
 // are grouped into sequences, where each sequence stands, and where its state lives is the op set's own business, so
 // the same page of equations trains a [B, T] batch and decodes a ragged one.
 //
-//   linear(x, w)  linear(x, w, bias)   x [.., in], w [out, in], bias [out] or absent -> [.., out]
-//   map(f, x, y, ...)        elementwise f on tensors and weights, trailing dimensions broadcast as in numpy
+//   linear(x, w)  linear(x, w, bias)   x [.., in], w [out, in], bias [out] or absent -> [.., out]; also a head at a
+//   time map(f, x, y, ...)        elementwise f on tensors and weights, trailing dimensions broadcast as in numpy
 //   heads(x, n) / flat(x)    [.., n * d] <-> [.., n, d]
 //   slice(x, begin, size)    part of the last dimension
 //   repeat_heads(x, n)       [.., h, d] -> [.., h * n, d], each head n times in a row (grouped queries)
@@ -20,6 +20,7 @@
 //   dynamic_conv(x, kernels, tail)  the same with a kernel per token; kernels [.., C * W], index c * W + j
 //   attention(q, k, v, {scale, window}, keys, values)    causal softmax; window w sees w tokens, itself included
 //   recurrence(r, state)     the linear recurrence below
+//   first_of_pass(x)         what the first call in this forward pass was given: a value that later layers share
 //   embed(ids, w)            rows of w
 //   last_rows(x)             the rows whose logits are wanted (all, or each sequence's last)
 #pragma once
@@ -91,7 +92,7 @@ struct StateSpec {
 /// branch inherits from the attention that it replaces.
 struct AttentionRole {
   enum Role { q, k, v, o } role;
-  const char* param;
+  std::string param;
   int64_t offset = 0;
   int heads = 0, dim = 0;
 };

@@ -53,16 +53,23 @@ inline std::vector<NamedSpec> test_models() {
   const Mamba2::Config mamba2{.heads = 6, .dk = 6, .dv = 10, .groups = 3, .conv = 3};
   const DeltaNet::Config delta{.heads = 3, .dk = 6, .dv = 10, .gate = true, .negative_eigenvalues = true};
   const GatedDeltaNet::Config gdn{.heads = 3, .v_heads = 6, .dk = 6, .dv = 10, .negative_eigenvalues = true};
-  const Rwkv7::Config rwkv7{.heads = 3, .dk = 6, .dv = 10, .decay_rank = 5, .gate_rank = 7, .a_rank = 3};
+  const Rwkv7::Config rwkv7{.heads = 3, .dk = 6, .dv = 10, .decay_rank = 5, .gate_rank = 7, .a_rank = 3, .v_rank = 4};
   const JetBlock::Config jet{.heads = 3, .dk = 6, .dv = 10, .conv = 4, .generator = 7};
 
+  const Kda::Config kda{.heads = 3, .dk = 6, .dv = 10, .conv = 3};
+  const LinearAttention::Config linear{.heads = 3, .dk = 6, .dv = 10, .learned = true};
+  const GatedDeltaNet::Config dynamic{.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .qk_conv = false, .generator = 7};
+  const GatedHybrid::Config gated{.full = full, .linear = gdn};
+
   std::vector<NamedSpec> models;
-  for (const MixerSpec& m : {MixerSpec(full), MixerSpec(gla), MixerSpec(retnet), MixerSpec(mamba2), MixerSpec(delta),
-                             MixerSpec(gdn), MixerSpec(rwkv7), MixerSpec(jet)}) {
+  for (const MixerSpec& m :
+       {MixerSpec(full), MixerSpec(gla), MixerSpec(retnet), MixerSpec(mamba2), MixerSpec(delta), MixerSpec(gdn),
+        MixerSpec(rwkv7), MixerSpec(jet), MixerSpec(kda), MixerSpec(linear), MixerSpec(gated)}) {
     models.push_back({BlockList::visit(m, []<class B>(const typename B::Config&) { return std::string(B::kind); }),
                       test_spec({m, m})});
   }
   models.push_back({"window", test_spec({window, window})});
+  models.push_back({"dynamic_gdn", test_spec({dynamic, dynamic})});
   models.push_back(
       {"plain_gla_delta", test_spec({Gla::Config{.heads = 2, .kv_heads = 2, .dk = 20, .dv = 33, .gate_rank = 4},
                                      DeltaNet::Config{.heads = 2, .dk = 17, .dv = 70, .conv = 1}})});

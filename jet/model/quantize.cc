@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 DType stored_type(const std::string& name, const Shape& shape, DType wanted, DType now) {
   if (!is_quantized(wanted)) return wanted;
   const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
-  const bool gate = has(".a_proj.") || has(".b_proj.") || has(".gk_proj.") || has("_lora.");
+  const bool gate =
+      has(".a_proj.") || has(".b_proj.") || has(".gk_proj.") || has("_lora.") || has(".f_proj.") || has("_map.");
   if (shape[0] < 64 || shape[1] % kGroupColumns != 0 || gate) return now;
   return name == "model.embed_tokens.weight" || name == "lm_head.weight" ? DType::q8 : wanted;
 }

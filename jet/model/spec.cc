@@ -80,7 +80,7 @@ void check_rope(const Rope& r, const std::string& where) {
 }
 
 template <class Block>
-void check_mixer(const typename Block::Config& c, const std::string& where) {
+void check_simple_mixer(const typename Block::Config& c, const std::string& where) {
   check_positive("heads", c.heads, where);
   if constexpr (std::is_same_v<Block, Attention>) {
     check_positive("kv_heads", c.kv_heads, where);
@@ -107,16 +107,31 @@ void check_mixer(const typename Block::Config& c, const std::string& where) {
     check_positive("groups", c.groups, where);
     require(c.heads % c.groups == 0, "{}: {} heads are no multiple of {} groups", where, c.heads, c.groups);
   }
-  if constexpr (std::is_same_v<Block, RetNet>) {
+  if constexpr (std::is_same_v<Block, RetNet> || std::is_same_v<Block, LinearAttention>) {
     require(c.dk % 2 == 0, "{}: dk {} is odd, rotary embedding needs pairs", where, c.dk);
   }
   if constexpr (requires { c.rope; }) check_rope(c.rope, where);
   if constexpr (requires { c.norm_eps; }) require(c.norm_eps >= 0, "{}: norm_eps {} is negative", where, c.norm_eps);
-  if constexpr (requires { c.generator; }) check_positive("generator", c.generator, where);
+  if constexpr (std::is_same_v<Block, JetBlock>) check_positive("generator", c.generator, where);
+  if constexpr (std::is_same_v<Block, GatedDeltaNet>) {
+    require(c.generator >= 0 && c.generator <= kMostMixerSize, "{}: generator {} is negative or too wide", where,
+            c.generator);
+  }
   if constexpr (requires { c.gate_rank; }) check_positive("gate_rank", c.gate_rank, where);
   if constexpr (requires { c.decay_rank; }) {
     check_positive("decay_rank", c.decay_rank, where);
     check_positive("a_rank", c.a_rank, where);
+    require(c.v_rank >= 0 && c.v_rank <= kMostMixerSize, "{}: v_rank {} is negative or too wide", where, c.v_rank);
+  }
+}
+
+template <class Block>
+void check_mixer(const typename Block::Config& c, const std::string& where) {
+  if constexpr (std::is_same_v<Block, GatedHybrid>) {
+    check_mixer<Attention>(c.full, where + ": full");
+    check_mixer<GatedHybrid::Linear>(c.linear, where + ": linear");
+  } else {
+    check_simple_mixer<Block>(c, where);
   }
 }
 

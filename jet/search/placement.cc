@@ -2,38 +2,66 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "jet/base/rng.h"
 
 namespace jet {
 
-Selection beam_search(const std::vector<int>& allowed, int k, int width, const ScoreLayers& score) {
+namespace {
+
+using Scored = std::pair<LayerSet, Score>;
+
+std::vector<Scored> sorted(const std::map<LayerSet, Score>& candidates) {
+  std::vector<Scored> out(candidates.begin(), candidates.end());
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return b.second < a.second; });
+  return out;
+}
+
+Json depth_json(int depth, const std::vector<Scored>& candidates, int width) {
+  Json rows = Json::array();
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    rows.push_back({{"layers", candidates[i].first},
+                    {"score", candidates[i].second.accuracy},
+                    {"loss", candidates[i].second.nll},
+                    {"kept", i < static_cast<size_t>(width)}});
+  }
+  return {{"depth", depth}, {"candidates", rows}};
+}
+
+}  // namespace
+
+Selection beam_search(const std::vector<int>& allowed, int k, const BeamOptions& o, const ScoreLayers& score) {
   Selection out;
-  std::vector<LayerSet> beam{{}};
-  for (int depth = 1; depth <= k; ++depth) {
+  std::vector<Scored> beam{{{}, {}}}, single;
+  bool spent = false;
+  for (int depth = 1; depth <= k && !spent; ++depth) {
     std::map<LayerSet, Score> candidates;
-    for (const auto& set : beam) {
+    for (const auto& [set, its_score] : beam) {
       for (int layer : allowed) {
         LayerSet next = set;
         if (!next.insert(layer).second || candidates.count(next) > 0) continue;
+        spent = o.budget > 0 && out.evaluations >= o.budget;
+        if (spent) break;
         candidates[next] = score(next);
         ++out.evaluations;
       }
     }
-    std::vector<std::pair<LayerSet, Score>> sorted(candidates.begin(), candidates.end());
-    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return b.second < a.second; });
-    Json rows = Json::array();
-    for (size_t i = 0; i < sorted.size(); ++i) {
-      rows.push_back({{"layers", sorted[i].first},
-                      {"score", sorted[i].second.accuracy},
-                      {"loss", sorted[i].second.nll},
-                      {"kept", i < static_cast<size_t>(width)}});
+    if (candidates.empty()) break;
+    const auto all = sorted(candidates);
+    if (depth == 1) single = all;
+    out.trace.push_back(depth_json(depth, all, o.width));
+    beam.assign(all.begin(), all.begin() + std::min<size_t>(all.size(), o.width));
+    out.layers = beam.front().first;
+    out.score = beam.front().second;
+    if (out.score.accuracy >= o.enough && depth < k) {
+      out.note = fmt::format("{} layers are enough", depth);
+      return out;
     }
-    out.trace.push_back({{"depth", depth}, {"candidates", rows}});
-    beam.clear();
-    for (size_t i = 0; i < std::min<size_t>(sorted.size(), width); ++i) beam.push_back(sorted[i].first);
-    out.layers = sorted.front().first;
-    out.score = sorted.front().second;
+  }
+  for (size_t i = 0; i < single.size() && static_cast<int>(out.layers.size()) < k; ++i) {
+    out.layers.insert(*single[i].first.begin());
+    out.note = fmt::format("filled up after {} evaluations", out.evaluations);
   }
   return out;
 }
@@ -59,6 +87,12 @@ Exhaustive exhaustive_search(const std::vector<int>& allowed, int k, const Score
 
 int Exhaustive::rank(const Score& s) const {
   return 1 + static_cast<int>(std::count_if(all.begin(), all.end(), [&](const Score& o) { return s < o; }));
+}
+
+std::vector<int> all_layers(int n) {
+  std::vector<int> out(n);
+  std::iota(out.begin(), out.end(), 0);
+  return out;
 }
 
 LayerSet uniform_layers(const std::vector<int>& allowed, int k) {

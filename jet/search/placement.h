@@ -2,6 +2,7 @@
 // with, all over one score: a path's accuracy on a task's items, ties broken by the answers' loss.
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <set>
 #include <string>
@@ -23,11 +24,20 @@ struct Selection {
   LayerSet layers;
   Score score;
   int evaluations = 0;
+  std::string note;            // why the search ended early, where it did
   Json trace = Json::array();  // beam: per depth, every candidate with its score and whether it was kept
 };
 
-/// The best `k` of `allowed`, by growing sets: every set of the beam is extended by every layer, the best `width` stay.
-Selection beam_search(const std::vector<int>& allowed, int k, int width, const ScoreLayers& score);
+struct BeamOptions {
+  int width = 3;
+  int budget = 0;            // evaluations; 0: no limit
+  double enough = INFINITY;  // an accuracy that ends the search: a smaller set has reached it
+};
+
+/// The best `k` of `allowed`, by growing sets: every set of the beam is extended by every layer, the best `width` stay;
+/// of equal scores, the set that is first in lexicographic order. Where the budget ends before the last depth, the best
+/// set so far is filled up with the best single layers.
+Selection beam_search(const std::vector<int>& allowed, int k, const BeamOptions& options, const ScoreLayers& score);
 /// All sets of k layers; `rank` is given a score and says how many sets are better.
 struct Exhaustive {
   Selection best;
@@ -36,6 +46,8 @@ struct Exhaustive {
 };
 Exhaustive exhaustive_search(const std::vector<int>& allowed, int k, const ScoreLayers& score);
 
+/// 0 .. n - 1.
+std::vector<int> all_layers(int n);
 /// k of `allowed`, evenly spaced: the middle of each of k equal parts.
 LayerSet uniform_layers(const std::vector<int>& allowed, int k);
 LayerSet random_layers(const std::vector<int>& allowed, int k, uint64_t seed, int draw);

@@ -18,7 +18,7 @@ ScoreLayers values(std::vector<double> v, LayerSet pair = {}, double bonus = 0) 
 
 TEST(Placement, BeamFindsAdditiveOptimum) {
   const auto score = values({1, 5, 2, 4, 3});
-  const Selection s = beam_search({0, 1, 2, 3, 4}, 2, 1, score);
+  const Selection s = beam_search({0, 1, 2, 3, 4}, 2, {.width = 1}, score);
   EXPECT_EQ(s.layers, (LayerSet{1, 3}));
   EXPECT_EQ(s.evaluations, 5 + 4);
   EXPECT_EQ(s.trace.size(), 2u);
@@ -26,8 +26,25 @@ TEST(Placement, BeamFindsAdditiveOptimum) {
 
 TEST(Placement, WiderBeamFindsWhatGreedyMisses) {
   const auto score = values({1, 5, 2, 4, 3}, {0, 4}, 100);
-  EXPECT_EQ(beam_search({0, 1, 2, 3, 4}, 2, 1, score).layers, (LayerSet{1, 3}));
-  EXPECT_EQ(beam_search({0, 1, 2, 3, 4}, 2, 5, score).layers, (LayerSet{0, 4}));
+  EXPECT_EQ(beam_search({0, 1, 2, 3, 4}, 2, {.width = 1}, score).layers, (LayerSet{1, 3}));
+  EXPECT_EQ(beam_search({0, 1, 2, 3, 4}, 2, {.width = 5}, score).layers, (LayerSet{0, 4}));
+}
+
+TEST(Placement, BeamStopsWhereAFewLayersAreEnough) {
+  const auto score = values({1, 5, 2, 4, 3});
+  const Selection s = beam_search({0, 1, 2, 3, 4}, 3, {.width = 2, .enough = 9}, score);
+  EXPECT_EQ(s.layers, (LayerSet{1, 3}));
+  EXPECT_FALSE(s.note.empty());
+}
+
+TEST(Placement, BeamFillsUpWhenItsBudgetIsSpent) {
+  const auto score = values({1, 5, 2, 4, 3});
+  for (int budget : {1, 3, 5, 6, 9}) {
+    const Selection s = beam_search({0, 1, 2, 3, 4}, 3, {.width = 1, .budget = budget}, score);
+    EXPECT_LE(s.evaluations, budget);
+    EXPECT_EQ(s.layers.size(), std::min<size_t>(3, static_cast<size_t>(budget))) << budget;
+  }
+  EXPECT_EQ(beam_search({0, 1, 2, 3, 4}, 3, {.width = 1, .budget = 5}, score).layers, (LayerSet{1, 3, 4}));
 }
 
 TEST(Placement, ExhaustiveSeesEverySetAndRanks) {

@@ -30,6 +30,7 @@ const Stage kStages[] = {
     {"supernet", [](Run& r, Supernet& net) { return train_supernet(r, net); }},
     {"heat_map", [](Run& r, Supernet& net) { return heat_map(r, net); }},
     {"placement", [](Run& r, Supernet& net) { return find_placement(r, net); }},
+    {"validation", [](Run& r, Supernet& net) { return validate_placements(r, net); }},
     {"blocks", [](Run& r, Supernet&) { return select_block(r, placement_of(r)); }},
     {"dimensions", [](Run& r, Supernet&) { return search_dimensions(r, placement_of(r), need(r, "blocks")); }},
     {"distill",
@@ -56,7 +57,8 @@ void run_postnas(const PostnasOptions& o) {
     const std::string name = stage.name;
     if (!o.only.empty() && name != o.only) {
       // The search reads the trained branches, whichever stage is asked for.
-      if (name == "supernet" && (o.only == "heat_map" || o.only == "placement")) train_supernet(run, net);
+      if (name == "supernet" && (o.only == "heat_map" || o.only == "placement" || o.only == "validation"))
+        train_supernet(run, net);
       continue;
     }
     const bool search = name == "supernet";  // its weights are needed below even where its result is known

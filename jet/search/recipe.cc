@@ -14,6 +14,13 @@ void check(const Recipe& r, const std::string& where) {
   require(r.threads >= 0, "{}: threads is {}, expected 0 (all) or more", where, r.threads);
   require(r.placement.full >= 0 && r.placement.swa >= 0 && r.placement.beam >= 1,
           "{}: placement: full and swa must not be negative, beam at least 1", where);
+  for (const auto* objective : {&r.placement.full_objective, &r.placement.swa_objective}) {
+    double total = 0;
+    for (const auto& o : *objective) total += o.weight;
+    require(total > 0, "{}: placement: an objective needs a task whose weight is positive", where);
+  }
+  require(r.validation.seeds >= 1 && r.validation.placements >= 0,
+          "{}: validation: seeds must be at least 1, placements not negative", where);
   require(!r.blocks.kinds.empty() && !r.blocks.lrs.empty(), "{}: blocks: kinds and lrs must not be empty", where);
   std::vector<std::string> linear = r.blocks.kinds;
   linear.push_back(r.supernet.branch);
@@ -39,6 +46,9 @@ void check(const Recipe& r, const std::string& where) {
   };
   check_train("supernet.budget.align", r.supernet.budget.align);
   check_train("supernet.budget.distill.train", r.supernet.budget.distill.train);
+  check_train("placement.gates.train", r.placement.gates.train);
+  check_train("validation.budget.align", r.validation.budget.align);
+  check_train("validation.budget.distill.train", r.validation.budget.distill.train);
   check_train("blocks.budget.align", r.blocks.budget.align);
   check_train("blocks.budget.distill.train", r.blocks.budget.distill.train);
   check_train("distill.stage1.train", r.distill.stage1.train);

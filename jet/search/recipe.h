@@ -50,15 +50,54 @@ struct SupernetConfig {
   }
 };
 
+/// One term of an objective: a task's accuracy (and loss, which breaks ties), weighed.
+struct TaskWeight {
+  std::string task = "recall";
+  double weight = 1;
+  template <class V>
+  static void fields(TaskWeight& c, V&& v) {
+    v("task", c.task), v("weight", c.weight);
+  }
+};
+
+/// Learned gates (jet/search/selectors/gates.cc).
+struct GatesConfig {
+  TrainConfig train{};
+  double budget_weight = 10, sharpen = 0.05;
+  template <class V>
+  static void fields(GatesConfig& c, V&& v) {
+    v("train", c.train), v("budget_weight", c.budget_weight), v("sharpen", c.sharpen);
+  }
+};
+
 struct PlacementConfig {
   int full = 2, swa = 1, window = 64;  // layers that keep full attention; layers that get a sliding window
-  int beam = 3, random = 4;            // beam width; random placements to compare with
-  bool exhaustive = true;
-  std::string full_objective = "recall", swa_objective = "mcq";
+  std::string selector = "beam";       // whose choice counts; the others are listed beside it
+  std::vector<std::string> selectors = {"uniform", "random", "exhaustive"};
+  int beam = 3;         // width
+  int beam_budget = 0;  // evaluations, 0: no limit
+  double beam_patience =
+      -1;  // >= 0: a smaller set ends the search where it loses at most this much of all-full accuracy
+  std::vector<TaskWeight> full_objective = {{"recall", 1}}, swa_objective = {{"mcq", 1}};
+  GatesConfig gates{};
   template <class V>
   static void fields(PlacementConfig& c, V&& v) {
-    v("full", c.full), v("swa", c.swa), v("window", c.window), v("beam", c.beam), v("random", c.random);
-    v("exhaustive", c.exhaustive), v("full_objective", c.full_objective), v("swa_objective", c.swa_objective);
+    v("full", c.full), v("swa", c.swa), v("window", c.window), v("selector", c.selector);
+    v("selectors", c.selectors), v("beam", c.beam), v("beam_budget", c.beam_budget);
+    v("beam_patience", c.beam_patience), v("full_objective", c.full_objective), v("swa_objective", c.swa_objective);
+    v("gates", c.gates);
+  }
+};
+
+/// How well the supernet's scores predict: placements distilled alike, several seeds each.
+struct ValidationConfig {
+  int placements = 0,
+      seeds = 3;  // 0 placements: the stage is left out. The selectors' sets come first, then random ones
+  double lr = 2e-3;
+  BudgetConfig budget{};
+  template <class V>
+  static void fields(ValidationConfig& c, V&& v) {
+    v("placements", c.placements), v("seeds", c.seeds), v("lr", c.lr), v("budget", c.budget);
   }
 };
 
@@ -120,6 +159,7 @@ struct Recipe {
   EvalConfig eval{};
   SupernetConfig supernet{};
   PlacementConfig placement{};
+  ValidationConfig validation{};
   BlocksConfig blocks{};
   DimensionsConfig dimensions{};
   StagesConfig distill{};
@@ -130,7 +170,8 @@ struct Recipe {
   static void fields(Recipe& r, V&& v) {
     v("title", r.title), v("seed", r.seed), v("threads", r.threads), v("precision", r.precision);
     v("held_out_tokens", r.held_out_tokens), v("data", r.data), v("eval", r.eval), v("supernet", r.supernet);
-    v("placement", r.placement), v("blocks", r.blocks), v("dimensions", r.dimensions), v("distill", r.distill);
+    v("placement", r.placement), v("validation", r.validation), v("blocks", r.blocks), v("dimensions", r.dimensions),
+        v("distill", r.distill);
     v("speed", r.speed), v("model", r.model), v("pretrain", r.pretrain);
   }
 };

@@ -79,7 +79,15 @@ Json gains_table(const Recipe& recipe, const Ledger& ledger) {
 // A binomial accuracy of n items is uncertain by this much (one standard error).
 double uncertainty(double p, int n) { return std::sqrt(std::max(p * (1 - p), 1e-4) / std::max(n, 1)); }
 
-Json remarks(const Recipe& recipe, const Json& gains, const Json& placement) {
+std::string validation_remark(const Json& v) {
+  return fmt::format(
+      "{} placements distilled alike, {} seeds each: Spearman correlation of the supernet's score with "
+      "{} after distillation {:.2f}, with held-out loss {:.2f}.",
+      v.at("rows").size(), v.at("seeds").get<int>(), v.at("objective").get<std::string>(), v.value("spearman", NAN),
+      v.value("spearman_loss", NAN));
+}
+
+Json remarks(const Recipe& recipe, const Json& gains, const Json& placement, const Json& validation) {
   Json notes = Json::array();
   notes.push_back(
       fmt::format("One seed ({}) and {} items a task: differences under about {:.0f} points of accuracy are "
@@ -92,7 +100,7 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement) {
   };
   const Json uniform = find("uniform"), placed = find("+ placement");
   if (!uniform.is_null() && !placed.is_null()) {
-    const std::string task = recipe.placement.full_objective;
+    const std::string task = recipe.placement.full_objective.front().task;
     const double d = placed.value(task, 0.0) - uniform.value(task, 0.0);
     const double noise = 2 * std::hypot(uncertainty(placed.value(task, 0.5), recipe.eval.items),
                                         uncertainty(uniform.value(task, 0.5), recipe.eval.items));
@@ -102,13 +110,17 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement) {
                     "({:.1f} is two standard errors).",
                     verdict, task, 100 * d, 100 * noise));
   }
-  if (!placement.is_null() && placement.contains("exhaustive_rank")) {
-    notes.push_back(
-        fmt::format("The beam's placement ranks {} of {} under exhaustive search of the supernet; the uniform "
-                    "one ranks {}.",
-                    placement["exhaustive_rank"].get<int>(), placement["exhaustive_count"].get<int>(),
-                    placement["uniform_rank"].get<int>()));
+  if (!placement.is_null() && placement.contains("exhaustive_count")) {
+    std::string ranks;
+    for (const auto& row : placement["selectors"]) {
+      if (!row.contains("rank") || row["name"] == "exhaustive") continue;
+      ranks +=
+          fmt::format("{}{} {}", ranks.empty() ? "" : ", ", row["name"].get<std::string>(), row["rank"].get<int>());
+    }
+    notes.push_back(fmt::format("Ranks among all {} placements, as the supernet scores them: {}.",
+                                placement["exhaustive_count"].get<int>(), ranks));
   }
+  if (!validation.is_null()) notes.push_back(validation_remark(validation));
   notes.push_back(fmt::format(
       "Dimensions: the most accurate candidate among those within {:.0f} % of the fastest was taken; cache and decode "
       "tokens/s of the steps are those after {} tokens of context.",
@@ -136,15 +148,16 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
             {"recipe", to_json_fields(recipe)}};
   Json seconds = Json::object();
   const std::pair<const char*, const char*> sections[] = {
-      {"base", "base"},     {"supernet", "supernet"}, {"heat_map", "heat_map"},     {"placement", "placement"},
-      {"blocks", "blocks"}, {"distill", "distill"},   {"dimensions", "dimensions"}, {"final", "final"}};
+      {"base", "base"},           {"supernet", "supernet"},     {"heat_map", "heat_map"},
+      {"placement", "placement"}, {"validation", "validation"}, {"blocks", "blocks"},
+      {"distill", "distill"},     {"dimensions", "dimensions"}, {"final", "final"}};
   for (const auto& [key, stage] : sections) {
     if (ledger.has(key)) r[key] = ledger.find(key);
     if (ledger.has(std::string("seconds/") + stage)) seconds[stage] = ledger.find(std::string("seconds/") + stage);
   }
   r["seconds"] = seconds;
   r["gains"] = gains_table(recipe, ledger);
-  r["notes"] = remarks(recipe, r["gains"], ledger.find("placement"));
+  r["notes"] = remarks(recipe, r["gains"], ledger.find("placement"), ledger.find("validation"));
   if (const Json final = ledger.find("final"), base = ledger.find("base"); !final.is_null() && !base.is_null()) {
     r["layers"] = final["layers"];
     r["speed"] = {

@@ -90,6 +90,15 @@ std::vector<QueryScore> score_queries(const TorchOps& ops, const std::vector<Que
 
 }  // namespace
 
+int64_t Run::search_tokens(const std::string& task) const {
+  int64_t tokens = 0;
+  for (const auto& t : search_tasks) {
+    if (t.name != task) continue;
+    for (const auto& item : t.items) tokens += static_cast<int64_t>(item.prompt.size() + item.answer.size());
+  }
+  return tokens;
+}
+
 TaskScore Run::score(const Task& task, const HiddenFn& hidden, const Tensor& head) const {
   return score_task(task, [&](const std::vector<Query>& q) { return score_queries(ops, q, hidden, head); });
 }
@@ -124,10 +133,15 @@ const Attention::Config& attention_of(const ModelSpec& spec, int layer) {
 MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims) {
   const int heads = dims.empty() ? a.heads : dims[0];
   const int dk = dims.empty() ? a.head_dim : dims[1], dv = dims.empty() ? a.head_dim : dims[2];
+  if (kind == GatedHybrid::kind) {
+    return GatedHybrid::Config{a, std::get<GatedDeltaNet::Config>(make_mixer(GatedDeltaNet::kind, a, dims))};
+  }
   Json j = {{"kind", kind}, {"heads", heads}, {"dk", dk}, {"dv", dv}};
   if (kind == "gla") j["kv_heads"] = heads;
   if (kind == "gated_delta_net") j["v_heads"] = heads;
   if (kind == "mamba2") j["groups"] = heads;  // a B and a C for every head, as attention has
+  if (kind == "rwkv7") j["v_rank"] = 32;
+  if (kind == "linear_attention") j["rope"] = to_json_fields(a.rope);
   if (kind == "jet") j["generator"] = std::max(1, heads * dv / 8);
   return mixer_from_json(j, "mixer");
 }

@@ -38,6 +38,9 @@ struct Run {
     return ledger.folder() + "/checkpoints/" + name + ".safetensors";
   }
 
+  /// Tokens of the search items of `task`.
+  int64_t search_tokens(const std::string& task) const;
+
   /// {"tasks": {name: score}, "loss": mean held-out nats, "losses": {source: nats}} of a forward pass ids -> hidden.
   using HiddenFn = std::function<at::Tensor(const at::Tensor& ids)>;
   TaskScore score(const Task& task, const HiddenFn& hidden, const at::Tensor& head) const;

@@ -2,7 +2,6 @@
 
 #include "jet/base/progress.h"
 #include "jet/eval/speed.h"
-#include "jet/search/placement.h"
 #include "jet/search/student.h"
 
 namespace jet {
@@ -31,12 +30,6 @@ std::vector<MixerSpec> placed_layers(const Run& run, const Placement& p,
 }
 
 namespace {
-
-std::vector<int> all_layers(const Run& run) {
-  std::vector<int> out;
-  for (int i = 0; i < run.base.spec.n_layers(); ++i) out.push_back(i);
-  return out;
-}
 
 // The engine's view of a model folder: tasks by generation, loss on held-out text.
 Json engine_evaluation(Run& run, const std::string& folder) {
@@ -94,98 +87,11 @@ Json train_supernet(Run& run, Supernet& net) {
 
 namespace {
 
-Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {}) {
-  Path p(layers, Branch::linear);
-  for (int i : swa) p[i] = Branch::swa;
-  for (int i : full) p[i] = Branch::full;
-  return p;
-}
-
-Score score_of(const Json& j) { return {j.at("accuracy").get<double>(), j.at("nll").get<double>()}; }
-
-}  // namespace
-
-Json heat_map(Run& run, Supernet& net) {
-  const int n = net.layers();
-  Json out = {{"tasks", Json::array()}, {"layers", n},      {"value", Json::array()},
-              {"loss", Json::array()},  {"all_linear", {}}, {"base", {}}};
-  Progress progress("heat map", static_cast<int64_t>(run.search_tasks.size()) * (n + 2), "paths");
-  int64_t done = 0;
-  const auto evaluate = [&](const Path& p, const std::string& task) {
-    const Json j = net.score(p, task);
-    progress.update(++done);
-    return j;
-  };
-  for (const auto& t : run.search_tasks) {
-    Json value = Json::array(), loss = Json::array();
-    for (int i = 0; i < n; ++i) {
-      const Json j = evaluate(path_of(n, {i}), t.name);
-      value.push_back(j.at("accuracy"));
-      loss.push_back(j.at("nll"));
-    }
-    out["tasks"].push_back(t.name);
-    out["value"].push_back(value);
-    out["loss"].push_back(loss);
-    out["all_linear"][t.name] = evaluate(path_of(n, {}), t.name).at("accuracy");
-    out["base"][t.name] = evaluate(Path(n, Branch::full), t.name).at("accuracy");
-  }
-  progress.finish();
-  return out;
-}
-
-Json find_placement(Run& run, Supernet& net) {
-  const PlacementConfig& c = run.recipe.placement;
-  const int n = net.layers();
-  const std::vector<int> all = all_layers(run);
-  require(c.full + c.swa <= n, "placement: {} full and {} swa layers asked for, the base has {}", c.full, c.swa, n);
-  Progress progress("placement search", 1, "searches");
-  const ScoreLayers full = [&](const LayerSet& s) { return score_of(net.score(path_of(n, s), c.full_objective)); };
-  Json selectors = Json::array();
-  const auto add = [&](const std::string& name, const LayerSet& layers, int evaluations, const std::string& note = "") {
-    const Score s = full(layers);
-    selectors.push_back({{"name", name},
-                         {"layers", layers},
-                         {"score", s.accuracy},
-                         {"loss", s.nll},
-                         {"evaluations", evaluations},
-                         {"note", note}});
-  };
-  const Selection beam = beam_search(all, c.full, c.beam, full);
-  add("beam", beam.layers, beam.evaluations);
-  add("uniform", uniform_layers(all, c.full), 0);
-  add("all linear", {}, 0);
-  add("all full", LayerSet(all.begin(), all.end()), 0, "the base");
-  for (int i = 0; i < c.random; ++i)
-    add(fmt::format("random {}", i + 1), random_layers(all, c.full, run.recipe.seed, i), 0);
-  Json out = {{"k", c.full}, {"objective", c.full_objective}, {"beam", beam.trace}};
-  if (c.exhaustive) {
-    const Exhaustive every = exhaustive_search(all, c.full, full);
-    add("exhaustive", every.best.layers, every.best.evaluations);
-    out["exhaustive_rank"] = every.rank(beam.score);
-    out["exhaustive_count"] = every.all.size();
-    out["uniform_rank"] = every.rank(full(uniform_layers(all, c.full)));
-  }
-  std::vector<int> rest;
-  for (int i : all)
-    if (beam.layers.count(i) == 0) rest.push_back(i);
-  const Selection swa = beam_search(rest, c.swa, c.beam, [&](const LayerSet& s) {
-    return score_of(net.score(path_of(n, beam.layers, s), c.swa_objective));
-  });
-  out["selectors"] = selectors;
-  out["swa"] = {{"layers", swa.layers}, {"objective", c.swa_objective}, {"window", c.window}, {"trace", swa.trace}};
-  out["full"] = beam.layers;
-  out["chosen"] = to_json(Placement{beam.layers, swa.layers});
-  progress.finish();
-  return run.ledger.once("placement", [&] { return out; });
-}
-
-namespace {
-
 // A kind at every learning rate of the recipe; the best by held-out loss, the others listed beside it.
 Json best_of_rates(Run& run, const std::string& name, const std::vector<MixerSpec>& layers) {
   Json best, tried = Json::array();
   for (double lr : run.recipe.blocks.lrs) {
-    const Json j = train_candidate(run, fmt::format("{}-lr{:g}", name, lr), layers, lr);
+    const Json j = train_candidate(run, {.name = fmt::format("{}-lr{:g}", name, lr), .layers = layers, .lr = lr});
     tried.push_back({{"lr", lr}, {"loss", j.at("loss")}, {"diverged", j.at("diverged")}});
     const bool better = best.is_null() || (!j.at("diverged").get<bool>() && j.at("loss") < best.at("loss"));
     if (better) best = j;
@@ -220,7 +126,7 @@ bool better_row(const Json& a, const Json& b) {
 }  // namespace
 
 Json select_block(Run& run, const Placement& p) {
-  const std::vector<int> all = all_layers(run);
+  const std::vector<int> all = all_layers(run.base.spec.n_layers());
   const std::string branch = run.recipe.supernet.branch;
   const auto with = [&](const std::string& kind) {
     return [kind](const Attention::Config& a) { return make_mixer(kind, a); };
@@ -267,7 +173,7 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
     if (d == std::vector<int>{a.heads, a.head_dim, a.head_dim}) {
       name = row.at("name");
     } else {
-      row = row_of(train_candidate(run, name, layers, lr));
+      row = row_of(train_candidate(run, {.name = name, .layers = layers, .lr = lr}));
     }
     row.update({{"heads", d[0]}, {"dk", d[1]}, {"dv", d[2]}, {"name", name}, {"score", mean_accuracy(row)}});
     fastest = std::max(fastest, row.at("decode_tps").get<double>());
@@ -294,7 +200,7 @@ Json distill_stages(Run& run, const Placement& p, const Json& blocks, const Json
   const std::string kind = blocks.at("chosen");
   const auto layers = placed_layers(run, p, [&](const Attention::Config& a) { return make_mixer(kind, a, dims); });
   return run.ledger.once("distill", [&] {
-    TorchModel student = load_candidate(run, chosen.at("name"), layers, chosen.at("lr"));
+    TorchModel student = load_candidate(run, {.name = chosen.at("name"), .layers = layers, .lr = chosen.at("lr")});
     Json out;
     const auto stage = [&](const char* key, const std::string& name, const DistillConfig& c, Scope scope) {
       const TrainResult r = distill(run, student, name, c, scope);

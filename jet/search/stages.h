@@ -2,6 +2,7 @@
 // section of the report (keys: web/report.html).
 #pragma once
 
+#include "jet/search/placement.h"
 #include "jet/search/run.h"
 #include "jet/search/supernet.h"
 
@@ -22,6 +23,8 @@ Json train_supernet(Run& run, Supernet& net);
 Json heat_map(Run& run, Supernet& net);
 /// {"full", "swa", "beam", "selectors", ...}
 Json find_placement(Run& run, Supernet& net);
+/// Placements distilled alike, over seeds: {"rows", "spearman", ...}, or null where the recipe asks for none.
+Json validate_placements(Run& run, Supernet& net);
 /// {"candidates", "chosen", "baselines": {all_linear, uniform}}
 Json select_block(Run& run, const Placement& p);
 /// {"candidates", "chosen": {kind, heads, dk, dv, lr}}

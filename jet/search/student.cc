@@ -12,29 +12,44 @@ using at::Tensor;
 
 bool is_mixer_parameter(const std::string& name) { return name.find(".self_attn.") != std::string::npos; }
 
+namespace {
+
+// The output projection of one mixer becomes the ridge regression of `y` on what the mixer makes of x before it.
+void fit_output(const TorchOps& ops, const MixerSpec& spec, int hidden, MixerWeights<Tensor>& w, const Tensor& x,
+                const Tensor& y) {
+  if (const auto* c = std::get_if<GatedHybrid::Config>(&spec)) {  // the full part is the teacher's own
+    MixerWeights<Tensor> linear = std::get<GatedHybrid::Weights<Tensor>>(w).linear;  // handles: storage is shared
+    return fit_output(ops, c->linear, hidden, linear, x, y);
+  }
+  const auto roles = BlockList::visit(spec, []<class B>(const typename B::Config& b) { return B::roles(b); });
+  std::string projection;
+  for (const auto& r : roles)
+    if (r.role == AttentionRole::o) projection = r.param;
+  mixer_params(spec, hidden, w, [&](const std::string& name, Tensor& slot, const ParamSpec&) {
+    if (name != projection) return;
+    const Tensor own = slot;
+    slot = at::eye(own.size(1), own.options());  // the mixer's output is now what it feeds the projection
+    MixerState<Tensor> state;
+    mixer_state(spec, hidden, state, [](const char*, Tensor&, const StateSpec&) {});
+    TorchOps quiet = ops;
+    quiet.first = Tensor();
+    const Tensor z = mixer_forward(quiet, spec, w, x, state).flatten(0, 1);
+    Tensor gram = at::matmul(z.t(), z);
+    gram += at::eye(gram.size(0), gram.options()) * (0.01 * gram.diagonal().mean());
+    own.copy_(at::linalg_solve(gram, at::matmul(z.t(), y.flatten(0, 1))).t());
+    slot = own;
+  });
+}
+
+}  // namespace
+
 void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, const std::string& stream,
                  const TrainConfig& c) {
   const at::NoGradGuard no_grad;
   const Trace teacher = teach(run.ops, run.base, run.batch(stream, 0, c).ids);
-  const MixerFn mixer = own_mixers(run.ops, student);
   for (int l : layers) {
-    const auto roles =
-        BlockList::visit(student.spec.layers[l], []<class B>(const typename B::Config& b) { return B::roles(b); });
-    std::string projection;
-    for (const auto& r : roles)
-      if (r.role == AttentionRole::o) projection = r.param;
-    mixer_params(student.spec.layers[l], student.spec.hidden_size, student.weights.layers[l].mixer,
-                 [&](const std::string& name, Tensor& w, const ParamSpec&) {
-                   if (name != projection) return;
-                   const Tensor own = w;
-                   w = at::eye(own.size(1));  // the mixer's output is now what it feeds the projection
-                   const Tensor z = mixer(l, teacher.mixer_in[l]).flatten(0, 1);
-                   const Tensor y = teacher.mixer_out[l].flatten(0, 1);
-                   Tensor gram = at::matmul(z.t(), z);
-                   gram += at::eye(gram.size(0)) * (0.01 * gram.diagonal().mean());
-                   own.copy_(at::linalg_solve(gram, at::matmul(z.t(), y)).t());
-                   w = own;
-                 });
+    fit_output(run.ops, student.spec.layers[l], student.spec.hidden_size, student.weights.layers[l].mixer,
+               teacher.mixer_in[l], teacher.mixer_out[l]);
   }
 }
 
@@ -114,23 +129,25 @@ struct Trained {
 };
 
 // All candidates see the same texts in the same order: the stream's name does not depend on theirs.
-Trained train_student(Run& run, const std::string& name, const std::vector<MixerSpec>& layers, double lr) {
-  Trained t{make_student(run.base, layers, run.recipe.seed), {}, {}};
-  BudgetConfig budget = run.recipe.blocks.budget;
-  budget.align.lr = lr;
+Trained train_student(Run& run, const Candidate& c) {
+  const uint64_t seed = c.seed == 0 ? run.recipe.seed : hash64(fmt::format("seed {}", c.seed), run.recipe.seed);
+  const std::string texts = c.seed == 0 ? "candidates" : fmt::format("candidates {}", c.seed), &name = c.name;
+  Trained t{make_student(run.base, c.layers, seed), {}, {}};
+  BudgetConfig budget = c.budget ? *c.budget : run.recipe.blocks.budget;
+  budget.align.lr = c.lr;
   const auto fresh = new_layers(t.model);
   if (fresh.empty()) return t;
   const auto parameters = scope_parameters(t.model, Scope::new_mixers);
-  fit_outputs(run, t.model, fresh, "candidates fit", budget.align);
+  fit_outputs(run, t.model, fresh, texts + " fit", budget.align);
   if (budget.align.tokens > 0) {
     t.align =
         train({name + ": alignment", run.checkpoint(name + "-align"), budget.align, parameters,
-               [&](int64_t step) { return align_loss(run, t.model, fresh, "candidates align", step, budget.align); }});
+               [&](int64_t step) { return align_loss(run, t.model, fresh, texts + " align", step, budget.align); }});
   }
   if (budget.distill.train.tokens > 0 && !t.align.diverged) {
-    const DistillConfig& c = budget.distill;
-    t.distill = train({name + ": distillation", run.checkpoint(name), c.train, parameters,
-                       [&](int64_t step) { return end_to_end_loss(run, t.model, fresh, "candidates", step, c); }});
+    const DistillConfig& d = budget.distill;
+    t.distill = train({name + ": distillation", run.checkpoint(name), d.train, parameters,
+                       [&](int64_t step) { return end_to_end_loss(run, t.model, fresh, texts, step, d); }});
   }
   return t;
 }
@@ -154,12 +171,12 @@ Json measure_speed(Run& run, const TorchModel& m) {
 
 }  // namespace
 
-Json train_candidate(Run& run, const std::string& name, const std::vector<MixerSpec>& layers, double lr) {
-  return run.ledger.once("candidate/" + name, [&] {
-    const Trained t = train_student(run, name, layers, lr);
+Json train_candidate(Run& run, const Candidate& c) {
+  return run.ledger.once("candidate/" + c.name, [&] {
+    const Trained t = train_student(run, c);
     Json out = run.evaluate(run.tasks, t.model);
-    out.update(measure_speed(run, t.model));
-    out["lr"] = lr;
+    if (c.speed) out.update(measure_speed(run, t.model));
+    out["lr"] = c.lr;
     out["diverged"] = t.align.diverged || t.distill.diverged;
     out["spikes"] = t.align.spikes + t.distill.spikes;
     out["align"] = to_json(t.align);
@@ -168,14 +185,12 @@ Json train_candidate(Run& run, const std::string& name, const std::vector<MixerS
     out["train_tps"] = seconds > 0 ? static_cast<double>(t.align.tokens + t.distill.tokens) / seconds : 0.0;
     out["parameters"] = parameter_count(t.model.spec);
     Json labels = Json::array();
-    for (const auto& m : layers) labels.push_back(mixer_label(m));
+    for (const auto& m : c.layers) labels.push_back(mixer_label(m));
     out["layers"] = labels;
     return out;
   });
 }
 
-TorchModel load_candidate(Run& run, const std::string& name, const std::vector<MixerSpec>& layers, double lr) {
-  return train_student(run, name, layers, lr).model;
-}
+TorchModel load_candidate(Run& run, const Candidate& c) { return train_student(run, c).model; }
 
 }  // namespace jet

@@ -26,10 +26,21 @@ enum class Scope { new_mixers, all_mixers, everything };
 /// End-to-end distillation of `student` in place; resumable under `name`.
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope);
 
-/// A candidate: its layers trained on the candidates' common budget, then evaluated on the reported items. Returns
+/// A student to be trained and compared with others on one budget. `seed` 0 is the recipe's; others draw other first
+/// values and other texts.
+struct Candidate {
+  std::string name;
+  std::vector<MixerSpec> layers;
+  double lr = 0;  // of the alignment
+  uint64_t seed = 0;
+  const BudgetConfig* budget = nullptr;  // null: the recipe's for blocks
+  bool speed = true;                     // measure the engine with it
+};
+
+/// Trains a candidate, then evaluates it on the reported items. Returns
 /// {"tasks", "loss", "train", "decode_tps", "cache_bytes", ...}; the student itself can be had again with
 /// load_candidate.
-Json train_candidate(Run& run, const std::string& name, const std::vector<MixerSpec>& layers, double lr);
-TorchModel load_candidate(Run& run, const std::string& name, const std::vector<MixerSpec>& layers, double lr);
+Json train_candidate(Run& run, const Candidate& c);
+TorchModel load_candidate(Run& run, const Candidate& c);
 
 }  // namespace jet

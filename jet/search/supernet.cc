@@ -1,5 +1,7 @@
 #include "jet/search/supernet.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "jet/search/student.h"
 
 namespace jet {
@@ -32,9 +34,13 @@ Supernet::Supernet(Run& run) : run_(run) {
   trained_ = own_parameters(linear_, is_mixer_parameter);
 }
 
-Tensor Supernet::mixer(const Path& path, int layer, const Tensor& h) {
-  const TorchModel& m = path[layer] == Branch::linear ? linear_ : path[layer] == Branch::swa ? window_ : run_.base;
+Tensor Supernet::mixer(Branch branch, int layer, const Tensor& h) {
+  const TorchModel& m = branch == Branch::linear ? linear_ : branch == Branch::swa ? window_ : run_.base;
   return own_mixers(run_.ops, m)(layer, h);
+}
+
+Tensor Supernet::hidden(const Path& path, const Tensor& ids) {
+  return forward_with(run_.ops, run_.base, ids, [&](int l, const Tensor& h) { return mixer(path[l], l, h); });
 }
 
 // A random path: the number of full layers is uniform in 0..L/2, so that sparse paths, which are searched, are common.
@@ -47,7 +53,7 @@ Tensor Supernet::path_loss(int64_t step) {
   const Trace teacher = teach(run_.ops, run_.base, b.ids);
   Trace student;
   forward_with(
-      run_.ops, run_.base, b.ids, [&](int l, const Tensor& h) { return mixer(path, l, h); }, &student);
+      run_.ops, run_.base, b.ids, [&](int l, const Tensor& h) { return mixer(path[l], l, h); }, &student);
   std::vector<int> linear;
   for (int l = 0; l < layers(); ++l)
     if (path[l] == Branch::linear) linear.push_back(l);
@@ -79,13 +85,34 @@ Json Supernet::score(const Path& path, const std::string& task) {
   return run_.ledger.once("supernet/" + to_string(path) + "/" + task, [&] {
     for (const auto& t : run_.search_tasks) {
       if (t.name != task) continue;
-      const auto hidden = [&](const Tensor& ids) {
-        return forward_with(run_.ops, run_.base, ids, [&](int l, const Tensor& h) { return mixer(path, l, h); });
-      };
-      return run_.score(t, hidden, head_of(run_.base)).to_json();
+      return run_
+          .score(
+              t, [&](const Tensor& ids) { return hidden(path, ids); }, head_of(run_.base))
+          .to_json();
     }
     fail("no task '{}' in {}", task, run_.recipe.eval.tasks);
   });
+}
+
+namespace {
+constexpr int64_t kProbes = 4;
+}
+
+int64_t Supernet::probe_tokens() const { return kProbes * run_.recipe.supernet.budget.distill.train.tokens_per_step(); }
+
+double Supernet::kl(const Path& path) {
+  const Json sum = run_.ledger.once("supernet/" + to_string(path) + "/kl", [&] {
+    const at::NoGradGuard no_grad;
+    double kl = 0;
+    for (int64_t i = 0; i < kProbes; ++i) {
+      const auto b = run_.batch("probe", i, run_.recipe.supernet.budget.distill.train);
+      const Trace teacher = teach(run_.ops, run_.base, b.ids);
+      const Tensor& head = head_of(run_.base);
+      kl += kl_loss(run_.ops, hidden(path, b.ids), teacher.hidden, head, head, b.weights).item<double>();
+    }
+    return Json(kl / kProbes);
+  });
+  return sum.get<double>();
 }
 
 }  // namespace jet

@@ -21,8 +21,15 @@ class Supernet {
   Json score(const Path& path, const std::string& task);
   int layers() const { return run_.base.spec.n_layers(); }
 
+  /// KL of a path to the base, mean over fixed batches of the texts; remembered in the ledger.
+  double kl(const Path& path);
+  /// Tokens of those batches.
+  int64_t probe_tokens() const;
+  /// One branch of a layer on h [B, T, hidden].
+  at::Tensor mixer(Branch branch, int layer, const at::Tensor& h);
+
  private:
-  at::Tensor mixer(const Path& path, int layer, const at::Tensor& h);
+  at::Tensor hidden(const Path& path, const at::Tensor& ids);
   at::Tensor path_loss(int64_t step);
   Run& run_;
   TorchModel linear_, window_;  // the base with a linear branch, or a sliding window, in every layer

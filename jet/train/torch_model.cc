@@ -83,6 +83,9 @@ void inherit_attention(const Attention::Config& from, const MixerWeights<Tensor>
       if (n == name) return t;
     fail("inherit_attention: no parameter '{}'", name);
   };
+  if (std::holds_alternative<GatedHybrid::Config>(to)) {
+    for (const auto& [name, t] : theirs) find(ours, "full." + name).copy_(t);
+  }
   const auto roles = BlockList::visit(to, []<class B>(const typename B::Config& c) { return B::roles(c); });
   for (const AttentionRole& mine : roles) {
     for (const AttentionRole& its : Attention::roles(from)) {

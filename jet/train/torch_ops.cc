@@ -78,6 +78,14 @@ Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, co
     if (shape.window > 0) visible = visible.logical_and(column > row - shape.window);
     mask = visible;
   }
+  if (attention_maps) {
+    const Tensor above = mask ? mask->logical_not() : at::ones({tokens, seen}, q.options().dtype(at::kBool)).triu_(1);
+    const Tensor logits = at::matmul(by_head(q), by_head(repeat_heads(all_k, group)).transpose(-1, -2)) * shape.scale;
+    Tensor p = at::softmax(logits.to(at::kFloat).masked_fill(above, -INFINITY), -1);
+    if (!p.requires_grad()) p.requires_grad_(true);
+    attention_maps->push_back(p);
+    return at::matmul(p, repeat_heads(all_v, group).transpose(1, 2)).transpose(1, 2);
+  }
   const Tensor o =
       at::scaled_dot_product_attention(by_head(q), by_head(repeat_heads(all_k, group)),
                                        by_head(repeat_heads(all_v, group)), mask, 0.0, plain, double{shape.scale});

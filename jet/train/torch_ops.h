@@ -18,6 +18,8 @@ class TorchOps {
   bool keep_state = false;              // write states back, for a next call with `position` advanced
   int64_t position = 0;                 // of the first token of this call
   bool last_only = false;               // last_rows: only the last token's row
+  std::vector<Tensor>* attention_maps = nullptr;  // where set: every attention's probabilities [B, heads, T, S]
+  mutable Tensor first;                           // first_of_pass: undefined until its first call after an embed
 
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias = {}) const;
   template <class F, class... Xs>
@@ -40,7 +42,14 @@ class TorchOps {
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, State& keys,
                    State& values) const;
   Tensor recurrence(const Recurrence<Tensor>& r, State& state) const;
-  Tensor embed(const Tensor& ids, const Weight& w) const { return at::embedding(w, ids).to(at::kFloat); }
+  Tensor first_of_pass(const Tensor& x) const {
+    if (!first.defined()) first = x;
+    return first;
+  }
+  Tensor embed(const Tensor& ids, const Weight& w) const {
+    first = Tensor();
+    return at::embedding(w, ids).to(at::kFloat);
+  }
   Tensor last_rows(const Tensor& x) const { return last_only ? x.narrow(1, x.size(1) - 1, 1) : x; }
 
  private:

@@ -61,18 +61,25 @@ MixerSpec read_mamba2(const Json& a, const Json& d) {
 MixerSpec read_rwkv7(const Json& a, const Json& d) {
   Rwkv7::Config c;
   c.heads = d["num_heads"], c.dk = d["head_dim"], c.dv = d["head_v_dim"];
+  c.v_rank = a["layer_idx"] == 0 ? 0 : a["v_low_rank_dim"].get<int>();  // later layers mix in the first one's v
   c.decay_rank = a["decay_low_rank_dim"], c.gate_rank = a["gate_low_rank_dim"], c.a_rank = a["a_low_rank_dim"];
+  return c;
+}
+
+MixerSpec read_kda(const Json&, const Json& d) {
+  Kda::Config c;
+  c.heads = d["num_heads"], c.dk = d["head_k_dim"], c.dv = d["head_v_dim"];
   return c;
 }
 
 constexpr BlockReader kReaders[] = {
     {"GatedLinearAttention", read_gla},   {"DeltaNet", read_delta_net}, {"GatedDeltaNet", read_gdn},
     {"MultiScaleRetention", read_retnet}, {"Mamba2", read_mamba2},      {"RWKV7Attention", read_rwkv7},
+    {"KimiDeltaAttention", read_kda},
 };
 
 const BlockReader* reader_of(const Json& config) {
   const auto name = get<std::string>(config, "source_class", "config.json");
-  if (arg(config["constructor"], "layer_idx", 0) != 0) return nullptr;  // later RWKV-7 layers mix in the first one's v
   for (const auto& r : kReaders)
     if (name.ends_with(std::string(".") + r.source_class)) return &r;
   return nullptr;
@@ -104,18 +111,27 @@ std::vector<VerifyCase> verify_torch_block(const std::string& folder) {
     mixer_state(spec, hidden, s, [](const char*, Tensor& t, const StateSpec&) { t = Tensor(); });
     return s;
   };
-  // Gradients, in one piece.
+  // RWKV-7 after the first layer: the first one's values are an input.
+  const Tensor v_first = g.has("v_first") ? g.at("v_first").requires_grad_(true) : Tensor();
   TorchOps ops;
+  const auto run = [&](const Tensor& x, int64_t begin, MixerState<Tensor>& s) {
+    ops.position = begin;
+    ops.first = v_first.defined() ? v_first.narrow(1, begin, x.size(1)) : Tensor();
+    return mixer_forward(ops, spec, w, x, s);
+  };
+  // Gradients, in one piece.
   auto state = fresh();
   std::vector<Tensor> leaves{g.at("x").requires_grad_(true)};
   for (auto& [name, t] : params) leaves.push_back(t);
-  const Tensor y = mixer_forward(ops, spec, w, leaves[0], state);
+  if (v_first.defined()) leaves.push_back(v_first);
+  const Tensor y = run(leaves[0], 0, state);
   out.push_back(compare("y", max_abs(y.detach(), g.at("y")), 5e-5));
   const auto grads = torch::autograd::grad({(y * g.at("dy")).sum()}, leaves);
   out.push_back(compare("dx", relative(grads[0], g.at("dx")), 1e-4));
   for (size_t i = 0; i < params.size(); ++i) {
     out.push_back(compare("grad." + params[i].first, relative(grads[i + 1], g.at("grad." + params[i].first)), 1e-4));
   }
+  if (v_first.defined()) out.push_back(compare("dv_first", relative(grads.back(), g.at("dv_first")), 1e-4));
   // States: after all tokens, after 40, and the rest from there.
   const at::NoGradGuard no_grad;
   ops.keep_state = true;
@@ -128,13 +144,12 @@ std::vector<VerifyCase> verify_torch_block(const std::string& folder) {
     });
   };
   auto s = fresh();
-  mixer_forward(ops, spec, w, g.at("x"), s);
+  run(g.at("x"), 0, s);
   check_state("state_full.", s);
   s = fresh();
-  const Tensor first = mixer_forward(ops, spec, w, g.at("x").narrow(1, 0, 40), s);
+  const Tensor first = run(g.at("x").narrow(1, 0, 40), 0, s);
   check_state("state_40.", s);
-  ops.position = 40;
-  const Tensor rest = mixer_forward(ops, spec, w, g.at("x").narrow(1, 40, g.at("x").size(1) - 40), s);
+  const Tensor rest = run(g.at("x").narrow(1, 40, g.at("x").size(1) - 40), 40, s);
   out.push_back(compare("y after a split at 40", max_abs(at::cat({first, rest}, 1), g.at("y")), 5e-5));
   return out;
 }

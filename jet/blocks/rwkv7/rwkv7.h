@@ -1,6 +1,7 @@
-// RWKV-7 time mixing (Peng et al. 2025, arXiv 2503.14456; fla layers/rwkv7.py, first layer: no value residual):
+// RWKV-7 time mixing (Peng et al. 2025, arXiv 2503.14456; fla layers/rwkv7.py):
 //   x~_c = x_t + (x_(t-1) - x_t) mu_c   for c in r, w, k, v, a, g
 //   r, k, v = Wr x~_r, Wk x~_k, Wv x~_v;   log w = -e^(-1/2) sigmoid(lora_w(x~_w));   a = sigmoid(lora_a(x~_a))
+//   v <- v + (v_first - v) sigmoid(lora_v(x~_v))   v_first: v of the pass's first RWKV-7 layer; where v_rank > 0
 //   kappa = k * k_k, of unit length per head;   k <- k (1 + (a - 1) k_a);   g = lora_g(x~_g)
 //   S_t = diag(w_t) S_(t-1) - (kappa_t * a_t) (kappa_t^T S_(t-1)) + k_t v_t^T
 //   y = Wo ((groupnorm(S_t^T r_t) + (sum r k r_k) v) * g)
@@ -17,18 +18,19 @@ struct Rwkv7 {
   struct Config {
     int heads = 0, dk = 0, dv = 0;
     int decay_rank = 32, gate_rank = 64, a_rank = 32;
+    int v_rank = 0;  // of the value residual's gate; 0: none
     float norm_eps = 1e-5f;
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("decay_rank", c.decay_rank), v("gate_rank", c.gate_rank);
-      v("a_rank", c.a_rank), v("norm_eps", c.norm_eps);
+      v("a_rank", c.a_rank), v("v_rank", c.v_rank), v("norm_eps", c.norm_eps);
     }
   };
 
   template <class T>
   struct Weights {
     T x_r, x_w, x_k, x_v, x_a, x_g, k_k, k_a, r_k, r_proj, k_proj, v_proj, o_proj;
-    T w_0, w_2, w_bias, a_0, a_2, a_bias, g_0, g_2, norm, norm_bias;
+    T w_0, w_2, w_bias, a_0, a_2, a_bias, v_0, v_2, v_bias, g_0, g_2, norm, norm_bias;
   };
 
   template <class T>
@@ -58,6 +60,11 @@ struct Rwkv7 {
     visit("a_lora.lora.0.weight", w.a_0, ParamSpec{{c.a_rank, hidden}});
     visit("a_lora.lora.2.weight", w.a_2, ParamSpec{{k, c.a_rank}, zero});
     visit("a_lora.lora.2.bias", w.a_bias, ParamSpec{{k}, zero});
+    if (c.v_rank > 0) {  // starts at the layer's own value
+      visit("v_lora.lora.0.weight", w.v_0, ParamSpec{{c.v_rank, hidden}});
+      visit("v_lora.lora.2.weight", w.v_2, ParamSpec{{v, c.v_rank}, zero});
+      visit("v_lora.lora.2.bias", w.v_bias, ParamSpec{{v}, {Init::constant, -4}});
+    }
     visit("g_lora.lora.0.weight", w.g_0, ParamSpec{{c.gate_rank, hidden}});
     visit("g_lora.lora.2.weight", w.g_2, ParamSpec{{v, c.gate_rank}});
     visit("g_norm.weight", w.norm, ParamSpec{{v}, {Init::constant, 1}});
@@ -85,7 +92,13 @@ struct Rwkv7 {
       return ops.map([](auto now, auto before, auto m) { return now + (before - now) * m; }, x, previous, mu);
     };
     auto r = ops.linear(mix(w.x_r), w.r_proj), k = ops.linear(mix(w.x_k), w.k_proj);
-    auto v = ops.heads(ops.linear(mix(w.x_v), w.v_proj), c.heads);
+    auto values = ops.linear(mix(w.x_v), w.v_proj), first = ops.first_of_pass(values);
+    if (c.v_rank > 0) {
+      auto share = ops.linear(ops.linear(mix(w.x_v), w.v_0), w.v_2, w.v_bias);
+      values =
+          ops.map([](auto own, auto other, auto z) { return own + (other - own) * sigmoid(z); }, values, first, share);
+    }
+    auto v = ops.heads(values, c.heads);
     auto decay = ops.linear(ops.map([](auto t) { return tanh(t); }, ops.linear(mix(w.x_w), w.w_0)), w.w_2, w.w_bias);
     decay = ops.map([](auto t) { return -0.6065306597126334f * sigmoid(t); }, decay);
     auto a = ops.map([](auto t) { return sigmoid(t); }, ops.linear(ops.linear(mix(w.x_a), w.a_0), w.a_2, w.a_bias));

@@ -13,6 +13,7 @@ void CpuOps::begin(std::span<const Segment> segments) {
   segments_ = segments;
   total_rows_ = segments.empty() ? 0 : segments.back().first + segments.back().rows;
   packed_ = {};
+  first_ = {};
   partial_ = {};
   for (RopeTable& r : ropes_) r.values = {};
 }
@@ -43,6 +44,13 @@ const char* linear_kind(DType t) {
 
 CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   const Dims d = w.dims;  // [out, in]
+  if (x.dims.rank == 2 && x.dims.inner == d.inner && x.stride == x.dims.count()) {
+    Tensor lines = x;  // a head a row
+    lines.rows = x.rows * x.dims.outer, lines.stride = x.dims.inner, lines.dims = Dims::of(x.dims.inner);
+    Tensor out = linear(lines, w, bias);
+    out.rows = x.rows, out.stride = x.dims.outer * d.outer, out.dims = Dims::of(x.dims.outer, d.outer);
+    return out;
+  }
   require(x.dims.count() == d.inner, "linear: rows of {} numbers against a weight [{}, {}]", x.dims.count(), d.outer,
           d.inner);
   Tensor out = make(x.rows, Dims::of(d.outer));
@@ -109,6 +117,11 @@ CpuTensor CpuOps::embed(std::span<const int32_t> ids, const Weight& w) {
     }
   }
   return out;
+}
+
+CpuTensor CpuOps::first_of_pass(const Tensor& x) {
+  if (!first_) first_ = x;
+  return first_;
 }
 
 CpuTensor CpuOps::last_rows(const Tensor& x) {

@@ -42,6 +42,7 @@ class CpuOps {
   void begin(std::span<const Segment> segments);
 
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias = {});
+  Tensor first_of_pass(const Tensor& x);
   Tensor embed(std::span<const int32_t> ids, const Weight& w);
   Tensor last_rows(const Tensor& x);
   Tensor heads(const Tensor& x, int64_t n);
@@ -177,6 +178,7 @@ class CpuOps {
   int64_t total_rows_ = 0;
   std::vector<RopeTable> ropes_;
   Packed packed_;
+  Tensor first_;
   std::vector<AttendPart> parts_;
   Buffer partial_;
 };

@@ -1,0 +1,60 @@
+// Learned gates: every layer becomes y = g full(x) + (1 - g) linear(x), g = sigmoid(z), and only the z are trained:
+//   loss = KL to the base + budget_weight ((sum g - k) / L)^2 + sharpen mean 4 g (1 - g),
+// the last weight rising from zero, so that gates end near 0 or 1. Then the k greatest are kept. (Jet-Nemotron's
+// readers' DASH and FlashMorph select in this way.) As a prior, the gates leave the beam only the likeliest 2 k layers.
+#include <ATen/core/grad_mode.h>
+
+#include "jet/search/selectors/selector.h"
+#include "jet/search/student.h"
+
+namespace jet {
+
+using at::Tensor;
+
+namespace {
+
+std::vector<double> learn_gates(SelectionInput& in) {
+  Run& run = in.run;
+  const GatesConfig& c = run.recipe.placement.gates;
+  const int n = in.layers();
+  const Tensor z = at::zeros({n}).requires_grad_(true);
+  const auto loss = [&](int64_t step) {
+    const auto b = run.batch("gates", step, c.train);
+    const Trace teacher = teach(run.ops, run.base, b.ids);
+    const Tensor g = z.sigmoid();
+    const Tensor hidden = forward_with(run.ops, run.base, b.ids, [&](int l, const Tensor& h) {
+      const Tensor full = in.net.mixer(Branch::full, l, h), linear = in.net.mixer(Branch::linear, l, h);
+      return linear + g[l] * (full - linear);
+    });
+    const double done = static_cast<double>(step) / static_cast<double>(c.train.steps());
+    return kl_loss(run.ops, hidden, teacher.hidden, head_of(run.base), head_of(run.base), b.weights) +
+           c.budget_weight * ((g.sum() - in.k) / n).square() + c.sharpen * done * (4 * g * (1 - g)).mean();
+  };
+  const Json gates = run.ledger.once(fmt::format("selector/gates/{}", in.k), [&] {
+    const std::string name = fmt::format("gates-{}", in.k);
+    const TrainResult r = train({"selector: " + name, run.checkpoint(name), c.train, {{"gates", z}}, loss});
+    require(!r.diverged, "gates: the loss stopped being finite; lower placement.gates.train.lr");
+    const at::NoGradGuard no_grad;
+    const Tensor g = z.sigmoid();
+    std::vector<double> out(n);
+    for (int l = 0; l < n; ++l) out[l] = g[l].item<double>();
+    return Json(out);
+  });
+  in.spent.train_tokens += c.train.steps() * c.train.tokens_per_step();
+  return gates.get<std::vector<double>>();
+}
+
+}  // namespace
+
+Selected select_gates(SelectionInput& in) {
+  const auto gates = learn_gates(in);
+  return {top_layers(in.allowed, gates, in.k), gates, "the greatest of the learned gates"};
+}
+
+Selected select_beam_gates(SelectionInput& in) {
+  const LayerSet likely = top_layers(in.allowed, learn_gates(in), 2 * in.k);
+  Selection s = beam_search({likely.begin(), likely.end()}, in.k, {.width = in.config().beam}, in.scorer());
+  return {s.layers, s.trace, fmt::format("beam over the {} greatest gates", likely.size())};
+}
+
+}  // namespace jet

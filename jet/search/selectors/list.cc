@@ -1,0 +1,122 @@
+#include <algorithm>
+#include <numeric>
+
+#include "jet/search/selectors/selector.h"
+
+namespace jet {
+
+Json Spent::to_json() const {
+  return {{"evaluations", evaluations}, {"forward_tokens", forward_tokens}, {"train_tokens", train_tokens}};
+}
+
+SelectionInput::SelectionInput(Run& r, Supernet& n, std::vector<int> layers, int count)
+    : run(r), net(n), allowed(std::move(layers)), k(count) {}
+
+Score SelectionInput::score(const LayerSet& full) {
+  ++spent.evaluations;
+  for (const auto& o : config().full_objective) spent.forward_tokens += run.search_tokens(o.task);
+  return objective_score(net, path_of(layers(), full), config().full_objective);
+}
+
+double SelectionInput::kl(const Path& path) {
+  ++spent.evaluations;
+  spent.forward_tokens += net.probe_tokens();
+  return net.kl(path);
+}
+
+Path path_of(int layers, const LayerSet& full, const LayerSet& swa) {
+  Path p(layers, Branch::linear);
+  for (int i : swa) p[i] = Branch::swa;
+  for (int i : full) p[i] = Branch::full;
+  return p;
+}
+
+LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& value, int k) {
+  std::vector<int> order = allowed;
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return value[a] > value[b]; });
+  return LayerSet(order.begin(), order.begin() + std::min<size_t>(k, order.size()));
+}
+
+Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective) {
+  Score s;
+  double total = 0;
+  for (const auto& o : objective) {
+    const Json j = net.score(path, o.task);
+    s.accuracy += o.weight * j.at("accuracy").get<double>();
+    s.nll += o.weight * j.at("nll").get<double>();
+    total += o.weight;
+  }
+  return {s.accuracy / total, s.nll / total};
+}
+
+std::string objective_text(const std::vector<TaskWeight>& objective) {
+  std::string out;
+  for (const auto& o : objective) {
+    if (!out.empty()) out += " + ";
+    out += o.weight == 1 ? o.task : fmt::format("{:g} {}", o.weight, o.task);
+  }
+  return out;
+}
+
+namespace {
+
+Selected select_beam(SelectionInput& in) {
+  const PlacementConfig& c = in.config();
+  BeamOptions o{.width = c.beam, .budget = c.beam_budget};
+  if (c.beam_patience >= 0)
+    o.enough = in.score(LayerSet(in.allowed.begin(), in.allowed.end())).accuracy - c.beam_patience;
+  Selection s = beam_search(in.allowed, in.k, o, in.scorer());
+  return {s.layers, s.trace, s.note};
+}
+
+Selected select_exhaustive(SelectionInput& in) {
+  const Exhaustive e = exhaustive_search(in.allowed, in.k, in.scorer());
+  return {e.best.layers, {}, fmt::format("best of {}", e.all.size())};
+}
+
+Selected select_uniform(SelectionInput& in) { return {uniform_layers(in.allowed, in.k)}; }
+
+Selected select_random(SelectionInput& in) { return {random_layers(in.allowed, in.k, in.run.recipe.seed, 0)}; }
+
+Selected select_last(SelectionInput& in) { return {LayerSet(in.allowed.end() - in.k, in.allowed.end())}; }
+
+// By the heat map: the k layers whose lone restoration scores lowest.
+Selected select_worst(SelectionInput& in) {
+  std::vector<std::pair<Score, int>> one;
+  for (int i : in.allowed) one.emplace_back(in.score({i}), i);
+  std::stable_sort(one.begin(), one.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  Selected s;
+  for (int i = 0; i < in.k; ++i) s.layers.insert(one[i].second);
+  s.note = "lowest of the heat map";
+  return s;
+}
+
+}  // namespace
+
+const std::vector<Selector>& selectors() {
+  static const std::vector<Selector> all = {
+      {"beam", select_beam},
+      {"beam with gates", select_beam_gates},
+      {"exhaustive", select_exhaustive},
+      {"gates", select_gates},
+      {"restore", select_restore},
+      {"swap drop", select_swap_drop},
+      {"importance", select_importance},
+      {"uniform", select_uniform},
+      {"random", select_random},
+      {"last", select_last},
+      {"worst", select_worst},
+  };
+  return all;
+}
+
+const Selector& selector_named(const std::string& name) {
+  std::string known;
+  for (const auto& s : selectors()) {
+    if (s.name == name) return s;
+    known += (known.empty() ? "" : ", ") + std::string(s.name);
+  }
+  fail("unknown selector '{}' (known: {})", name, known);
+}
+
+}  // namespace jet

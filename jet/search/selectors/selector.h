@@ -1,0 +1,75 @@
+// Which k layers keep full attention: one question, many answers. Every selector is a function in one list
+// (list.cc), is given the same supernet and objective, and is charged for what it asks: scores that an earlier selector
+// paid for are charged again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "jet/search/placement.h"
+#include "jet/search/supernet.h"
+
+namespace jet {
+
+/// What a selection cost, beside training the supernet that all of them share.
+struct Spent {
+  int evaluations = 0;
+  int64_t forward_tokens = 0;  // through one path
+  int64_t train_tokens = 0;    // forward and backward
+  Json to_json() const;
+};
+
+/// The question, and the ways to ask the supernet.
+class SelectionInput {
+ public:
+  SelectionInput(Run& run, Supernet& net, std::vector<int> allowed, int k);
+
+  /// The placement objective (recipe: placement.full_objective) of `full` layers, all others linear.
+  Score score(const LayerSet& full);
+  /// KL of a path to the base on the run's probe batches; remembered in the ledger.
+  double kl(const Path& path);
+  ScoreLayers scorer() {
+    return [this](const LayerSet& s) { return score(s); };
+  }
+  const PlacementConfig& config() const { return run.recipe.placement; }
+  int layers() const { return run.base.spec.n_layers(); }
+
+  Run& run;
+  Supernet& net;
+  std::vector<int> allowed;
+  int k;
+  Spent spent;
+};
+
+struct Selected {
+  LayerSet layers;
+  Json trace{};  // per selector: beam depths, or a number a layer
+  std::string note{};
+};
+
+struct Selector {
+  const char* name;
+  Selected (*select)(SelectionInput& in);
+};
+
+/// All selectors, the default (beam) first.
+const std::vector<Selector>& selectors();
+const Selector& selector_named(const std::string& name);
+
+/// One path per layer set: `full` full, `swa` windowed, all others linear.
+Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {});
+/// The k layers with the greatest value; of equals, the first.
+LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& value, int k);
+/// A path's score over weighted tasks: sum of weight * accuracy, and of weight * loss, over the sum of weights.
+Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective);
+/// "recall", or "recall + 0.5 mcq".
+std::string objective_text(const std::vector<TaskWeight>& objective);
+
+// Selectors with a file of their own.
+Selected select_restore(SelectionInput& in);
+Selected select_swap_drop(SelectionInput& in);
+Selected select_importance(SelectionInput& in);
+Selected select_gates(SelectionInput& in);
+Selected select_beam_gates(SelectionInput& in);
+
+}  // namespace jet
