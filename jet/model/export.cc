@@ -110,23 +110,22 @@ void write_floats(const std::vector<float>& values, DType to, ShardWriter& file)
   file.write(bytes_of(narrow));
 }
 
+/// Writes one tensor in parts, each of which leaves memory when it is written.
 void write_piece(const Piece& p, const Checkpoint& c, ShardWriter& file) {
   if (!p.from) return file.write(bytes_of(std::vector<std::byte>(numel(p.shape) * size_of(p.to))));
-  if (p.plus_one) {
-    write_floats(c.floats(p.name), p.to, file);
-  } else if (p.from->dtype == p.to) {
-    file.write(p.from->bytes);
-  } else {
-    constexpr size_t kPart = 1 << 20;  // numbers
-    const size_t width = size_of(p.from->dtype), n = p.from->bytes.size() / width;
-    for (size_t i = 0; i < n; i += kPart) {
-      const size_t m = std::min(kPart, n - i);
-      const auto part = p.from->bytes.subspan(i * width, m * width);
+  if (p.plus_one) return write_floats(c.floats(p.name), p.to, file);
+  constexpr size_t kPart = 1 << 20;  // numbers
+  const size_t width = size_of(p.from->dtype), n = p.from->bytes.size() / width;
+  for (size_t i = 0; i < n; i += kPart) {
+    const size_t m = std::min(kPart, n - i);
+    const auto part = p.from->bytes.subspan(i * width, m * width);
+    if (p.from->dtype == p.to) {
+      file.write(part);
+    } else {
       write_floats(to_floats({p.name, p.from->dtype, {static_cast<int64_t>(m)}, part}), p.to, file);
-      release_pages(part);
     }
+    release_pages(part);
   }
-  release_pages(p.from->bytes);
 }
 
 const char* torch_name(DType t) { return t == DType::f32 ? "float32" : t == DType::f16 ? "float16" : "bfloat16"; }

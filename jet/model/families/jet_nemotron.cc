@@ -147,14 +147,18 @@ Forms forms_of(const ModelSpec& s, const std::string& where) {
   return forms;
 }
 
-/// dV / dK as a decimal that is not too small, so that cutting the product off gives dV.
+/// dV / dK as a decimal of ten digits, rounded up: the products with dK and with heads * dK are cut off to whole
+/// numbers.
 Json expand_of(const JetBlock::Config& c, const std::string& where) {
   if (c.dv % c.dk == 0) return c.dv / c.dk;
-  const double expand = std::ceil(1e10 * c.dv / c.dk) / 1e10;
-  const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.heads} * c.dv;
-  require(static_cast<int64_t>(c.dk * expand) == c.dv && static_cast<int64_t>(static_cast<double>(k) * expand) == v,
-          "{}: no expand_v of ten digits makes {} of {}; export with --format hf", where, c.dv, c.dk);
-  return expand;
+  const double k = static_cast<double>(c.heads) * c.dk, digits = std::ceil(1e10 * c.dv / c.dk);
+  for (const double more : {0, 1}) {  // 8.2 as a double is less than 8.2
+    const double expand = (digits + more) / 1e10;
+    if (static_cast<int64_t>(c.dk * expand) == c.dv && static_cast<int64_t>(k * expand) == int64_t{c.heads} * c.dv) {
+      return expand;
+    }
+  }
+  fail("{}: no expand_v of ten digits makes {} of {}; export with --format hf", where, c.dv, c.dk);
 }
 
 Json block_of(const Form& form, const std::string& where) {
