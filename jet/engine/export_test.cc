@@ -71,12 +71,19 @@ TEST_F(ExportedModel, OfEveryBlockInOurLayoutSaysTheSame) {
   }
 }
 
-TEST_F(ExportedModel, OfEveryFamilyInOurLayoutSaysTheSame) {
+TEST_F(ExportedModel, OfEveryFamilySaysTheSame) {
   const std::string families = "../shared/golden/families";
   if (!fs::is_directory(families)) GTEST_SKIP() << "skipped: " << families << " is not here";
   for (const auto& entry : fs::directory_iterator(families)) {
     const std::string source = entry.path().string();
-    EXPECT_EQ(logits_of(exported(source, "hf")), logits_of(source)) << source;
+    const auto logits = logits_of(source);
+    EXPECT_EQ(logits_of(exported(source, "hf")), logits) << source;
+    const std::string name = entry.path().filename().string();
+    if (name == "qwen3" || name == "gemma3_text") {  // norms on q and k; four norms a layer
+      EXPECT_THROW(exported(source, "jet-nemotron"), Error) << source;
+    } else {
+      EXPECT_EQ(logits_of(exported(source, "jet-nemotron")), logits) << source;
+    }
   }
 }
 

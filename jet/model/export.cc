@@ -1,6 +1,7 @@
 #include "jet/model/export.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "jet/model/families/families.h"
@@ -156,6 +157,7 @@ void copy_code(const std::string& source, const std::string& target) {
   }
 }
 
+/// Where the readers of the official layout differ, or want more than is written.
 std::vector<std::string> notes_of(const Format& format, const ModelSpec& target, const std::string& folder) {
   std::vector<std::string> notes;
   if (format.model_type != kOfficial) return notes;
@@ -164,12 +166,21 @@ std::vector<std::string> notes_of(const Format& format, const ModelSpec& target,
         "transformers wants the authors' code beside config.json (jetai/modeling/hf/*.py of "
         "NVlabs/Jet-Nemotron), SGLang does not");
   }
+  const Attention::Config* attention = nullptr;
+  bool has_block = false;
   for (const auto& layer : target.layers) {
-    const auto* a = std::get_if<Attention::Config>(&layer);
-    if (!a || a->head_dim == target.hidden_size / a->heads) continue;
+    if (const auto* a = std::get_if<Attention::Config>(&layer)) attention = a;
+    has_block = has_block || std::holds_alternative<JetBlock::Config>(layer);
+  }
+  if (!has_block) notes.push_back("SGLang wants a JetBlock in one layer at least; here is none");
+  if (!attention) return notes;
+  const int head_dim = target.hidden_size / attention->heads;
+  if (attention->head_dim != head_dim) {
     notes.push_back(fmt::format("SGLang does not read head_dim ({}) and takes hidden_size / num_attention_heads ({})",
-                                a->head_dim, target.hidden_size / a->heads));
-    break;
+                                attention->head_dim, head_dim));
+  }
+  if (attention->rope.theta != std::floor(attention->rope.theta)) {
+    notes.push_back(fmt::format("SGLang cuts rope_theta ({}) to a whole number", attention->rope.theta));
   }
   return notes;
 }

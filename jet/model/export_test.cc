@@ -274,6 +274,22 @@ TEST_F(Export, KeepsTheAuthorsCodeBesideTheirModels) {
   EXPECT_HAS(export_model(kFixture, path("bare"), {.format = "jet-nemotron"}).notes.at(0), note);
 }
 
+TEST_F(Export, TellsWhereTheLayoutsReadersDiffer) {
+  const auto notes = [&](const ModelSpec& spec, const std::string& format) {
+    static int n = 0;
+    const auto r = export_model(model(spec), path(fmt::format("notes-{}", n++)), {.format = format});
+    return fmt::format("{}", fmt::join(r.notes, "; "));
+  };
+  auto odd = attention();
+  odd.head_dim = 12, odd.rope.theta = 500.5;
+  const std::string all = notes(spec_of({odd}), "jet-nemotron"), few = notes(hybrid(), "jet-nemotron");
+  for (const char* part : {"head_dim (12)", "(500.5)", "JetBlock in one layer"}) {
+    EXPECT_HAS(all, part);
+    EXPECT_EQ(few.find(part), std::string::npos) << few;
+  }
+  EXPECT_EQ(notes(spec_of({odd}), "hf"), "");
+}
+
 TEST_F(Export, LeavesWhatExistsAlone) {
   write_file(path("taken/file"), "mine");
   EXPECT_HAS(message_of([&] { export_model(kFixture, path("taken"), {}); }), "exists");

@@ -6,6 +6,7 @@
 // Source: NVlabs/Jet-Nemotron, jetai/modeling/hf.
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "jet/model/families/families.h"
 
@@ -39,7 +40,9 @@ JetBlock::Config read_block(const Json& j, const std::string& where) {
   const int reduction = get_or(j, "dconv_generator_reduction", 8, where);
   require(reduction > 0, "{}: dconv_generator_reduction {} is not positive", where, reduction);
   c.generator = size_from(static_cast<double>(int64_t{c.heads} * c.dv / reduction), "the generator's size", where);
-  c.norm_eps = static_cast<float>(number(j, "norm_eps", 1e-5, where));
+  const double eps = number(j, "norm_eps", 1e-5, where);
+  require(std::abs(eps) <= std::numeric_limits<float>::max(), "{}: key 'norm_eps' is out of range: {}", where, eps);
+  c.norm_eps = static_cast<float>(eps);
   return c;
 }
 
@@ -89,7 +92,7 @@ std::string fault_of(const Attention::Config& a) {
   if (a.o_bias) return "has a bias on o_proj";
   if (a.qk_norm) return "has norms on q and k";
   if (!a.qkv_bias) return "has no biases on q, k and v";
-  if (a.scale != 0 && static_cast<float>(a.scale) != static_cast<float>(1 / std::sqrt(a.head_dim))) {
+  if (a.scale > 0 && static_cast<float>(a.scale) != static_cast<float>(1 / std::sqrt(a.head_dim))) {
     return fmt::format("scales its scores by {}, not by head_dim^-1/2", a.scale);
   }
   return "";
