@@ -23,12 +23,12 @@ ModelSpec with_biases(ModelSpec s) {
 }
 
 struct Format {
-  const char *name, *model_type;
+  const char* name;
+  std::string model_type;
   ModelSpec (*fitted)(ModelSpec);  // the same model in the form that the layout has
 };
 constexpr const char* kOfficial = "jet_nemotron";
-constexpr Format kFormats[] = {{"hf", "jet_cpp", [](ModelSpec s) { return s; }},
-                               {"jet-nemotron", kOfficial, with_biases}};
+const Format kFormats[] = {{"hf", "jet_cpp", [](ModelSpec s) { return s; }}, {"jet-nemotron", kOfficial, with_biases}};
 
 const Format& format_named(const std::string& name) {
   for (const auto& f : kFormats) {

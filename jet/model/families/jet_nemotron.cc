@@ -150,8 +150,7 @@ Forms forms_of(const ModelSpec& s, const std::string& where) {
   return forms;
 }
 
-/// dV / dK as a decimal of ten digits, rounded up: the products with dK and with heads * dK are cut off to whole
-/// numbers.
+/// dV / dK as a decimal of ten digits, rounded up: its products with dK and heads * dK are cut off to whole numbers.
 Json expand_of(const JetBlock::Config& c, const std::string& where) {
   if (c.dv % c.dk == 0) return c.dv / c.dk;
   const double k = static_cast<double>(c.heads) * c.dk, digits = std::ceil(1e10 * c.dv / c.dk);
@@ -175,7 +174,7 @@ Json block_of(const Form& form, const std::string& where) {
   return {{"conv_size", c.conv},
           {"dconv_generator_reduction", reduction},
           {"dconv_implementation", "triton"},
-          {"expand_v", expand_of(c, where)},
+          {"expand_v", expand_of(c, fmt::format("{}: layer {}", where, form.layer))},
           {"head_dim", c.dk},
           {"mode", "chunk"},
           {"norm_eps", as_text(c.norm_eps)},
@@ -261,4 +260,5 @@ Json write_jet_nemotron(const ModelSpec& s, const std::string& where) {
   if (a.head_dim != s.hidden_size / a.heads) j["head_dim"] = a.head_dim;
   return j;
 }
+
 }  // namespace jet
