@@ -1,4 +1,5 @@
-"""Peak resident memory of a run: at most the weights, the predicted cache and 300 MB (figures of jet info --json).
+"""Peak resident memory of a run: at most the weights, the predicted cache and 300 MB (figures of jet info --json); of
+an export: a few parts of tensors.
 
 usage: memory_test.py BUILD_DIR        (from the project's root)
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 JET = str(Path(sys.argv[1]) / "jet")
 BASE = Path("models/base")
 ALLOWANCE = 300_000_000
+EXPORT_BOUND = 60_000_000  # parts of tensors, where the model has 537 MB
 failures = 0
 
 
@@ -67,10 +69,17 @@ def large_model(folder):
 
 
 def main():
+    global failures
     expect("generate", BASE, 2048, ["generate", str(BASE), "-p", "One day " * 900, "-n", "16", "--ignore-eos"])
     expect("eval", BASE, 2048, ["eval", str(BASE), "--limit", "4"])
     with tempfile.TemporaryDirectory() as tmp:
         model = large_model(Path(tmp))
+        for options in ([], ["--dtype", "f32"]):
+            peak = peak_of(["export", str(model), str(model / "out"), "--format", "hf", "--shard-size", "200MB", *options])
+            good = peak <= EXPORT_BOUND
+            print(f"{'ok ' if good else 'BAD'} export {' '.join(options)}: peak {peak / 1e6:.1f} MB")
+            failures += not good
+            shutil.rmtree(model / "out")
         expect("generate, large", model, 64, ["generate", str(model), "-p", "One day", "-n", "2", "--ignore-eos"])
     sys.exit(failures != 0)
 

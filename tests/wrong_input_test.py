@@ -137,6 +137,27 @@ def main():
         expect("quantize nothing", quantize(tmp / "nowhere", tmp / "out"), "nowhere")
         expect("full disk while quantizing", quantize(fixture, tmp / "out"), "model.safetensors", preexec=limit_file_size)
         assert not list(tmp.glob("out*")), "a failed quantize left traces"
+        own = tmp / "own"
+        subprocess.run([JET, "export", "tests/fixtures/jet", own, "--format", "hf"], check=True, capture_output=True,
+                       timeout=120)
+        export = lambda source, target, *options, to="jet-nemotron": ["export", source, target, "--format", to, *options]
+        unlike = broken(lambda p: edit_json(p, lambda j: j["spec"]["layers"][2].update(norm_eps=1e-3)), source=own,
+                        file="config.json")
+        expect("export of nothing", export(tmp / "nowhere", tmp / "out"), "nowhere")
+        expect("export of an unfinished run", export(tmp, tmp / "out"), "model/config.json", "finish")
+        expect("export to an unknown format", export(own, tmp / "out", to="gguf"), "gguf", "jet-nemotron")
+        expect("export onto itself", export(own, own), "source itself")
+        expect("export onto what exists", export(own, int4), "exists", "another folder")
+        expect("export of quantized weights", export(int4, tmp / "out"), "quantized", "--format hf")
+        expect("export of unlike blocks", export(unlike, tmp / "out"), "layer 2", "norm_eps 0.001", "layer 0",
+               "--format hf")
+        expect("export of a damaged model", export(broken(lambda p: p.write_bytes(p.read_bytes()[:-1000]), source=own),
+                                                   tmp / "out"), "model.safetensors")
+        expect("export in files of no size", export(own, tmp / "out", "--shard-size", "0"), "--shard-size")
+        expect("export in files of no known size", export(own, tmp / "out", "--shard-size", "5 elephants"), "elephants")
+        expect("export to an unknown dtype", export(own, tmp / "out", "--dtype", "f8"), "f8", "bf16")
+        expect("full disk while exporting", export(own, tmp / "out"), "model.safetensors", preexec=limit_file_size)
+        assert not list(tmp.glob("out*")), "a failed export left traces"
         expect("truncated scales", generate(broken(lambda p: edit_header(p, halve_scales), source=int4)),
                "up_proj.weight.scales", "[22, 8, 16]", "[44, 8, 16]")
         expect("another tool's quantization", generate(broken(lambda p: edit_json(

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -82,10 +83,39 @@ void AtomicFile::commit() {
   fail("{}: cannot rename {} to it: {}", path_, temporary_, std::strerror(reason));
 }
 
+AtomicFolder::AtomicFolder(const std::string& path) : path_(path) {
+  while (path_.size() > 1 && path_.ends_with('/')) path_.pop_back();
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  require(!file_exists(path_) || (is_folder(path_) && fs::is_empty(path_, ec)),
+          "{}: exists; remove it or name another folder", path_);
+  temporary_ = path_ + ".tmp-" + std::to_string(::getpid());
+  fs::create_directories(temporary_, ec);
+  require(!ec, "{}: cannot make the folder: {}", temporary_, ec.message());
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(temporary_, ignored);
+}
+
+void AtomicFolder::commit() {
+  std::error_code ec;
+  std::filesystem::rename(temporary_, path_, ec);
+  require(!ec, "{}: cannot rename {} to it: {}", path_, temporary_, ec.message());
+}
+
 void write_file(const std::string& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);
   file.commit();
+}
+
+void release_pages(std::span<const std::byte> part) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.data());
+  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + part.size()) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);  // advice: failing is fine
 }
 
 MappedFile::MappedFile(const std::string& path) {

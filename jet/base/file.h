@@ -32,8 +32,29 @@ class AtomicFile {
   int fd_ = -1;
 };
 
+/// A folder being made under `path`.tmp-<pid>: it appears under its own name, as a whole, when commit() returns, and is
+/// removed with its files where that is never called. Throws where `path` exists, unless it is an empty folder.
+class AtomicFolder {
+ public:
+  explicit AtomicFolder(const std::string& path);
+  ~AtomicFolder();
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+  /// Where the folder's files are written meanwhile.
+  const std::string& path() const { return temporary_; }
+  std::string file(const std::string& name) const { return temporary_ + "/" + name; }
+  void commit();
+
+ private:
+  std::string path_, temporary_;
+};
+
 /// Replaces `path` by `text` as a whole or not at all. Missing parent folders are made.
 void write_file(const std::string& path, std::string_view text);
+
+/// Takes the whole pages of a part of a mapped file off the process's memory; they are read again where they are
+/// touched again. For walks over files that are larger than memory.
+void release_pages(std::span<const std::byte> part);
 
 /// A read-only memory map of a whole file.
 class MappedFile {

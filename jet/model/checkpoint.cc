@@ -1,11 +1,11 @@
 #include "jet/model/checkpoint.h"
 
+#include <filesystem>
+
 #include "jet/model/families/families.h"
 #include "jet/tensor/quant.h"
 
 namespace jet {
-
-namespace {
 
 const Family& family_named(const std::string& type, const std::string& where) {
   std::string known;
@@ -15,6 +15,20 @@ const Family& family_named(const std::string& type, const std::string& where) {
   }
   fail("{}: unknown model_type '{}' (known: {})", where, type, known);
 }
+
+namespace {
+
+constexpr const char* kCompanions[] = {"tokenizer.json",
+                                       "tokenizer_config.json",
+                                       "special_tokens_map.json",
+                                       "added_tokens.json",
+                                       "tokenizer.model",
+                                       "vocab.json",
+                                       "merges.txt",
+                                       "chat_template.jinja",
+                                       "chat_template.json",
+                                       "generation_config.json",
+                                       "LICENSE"};
 
 const Family& family_of(const Json& config, const std::string& where) {
   return family_named(get<std::string>(config, "model_type", where), where);
@@ -123,11 +137,24 @@ StoredMatrix Checkpoint::matrix(const std::string& name, const Shape& shape) con
   return {bytes == q8 ? DType::q8 : DType::q4, t.bytes, scales.bytes};
 }
 
+void require_other_folder(const std::string& source, const std::string& target) {
+  std::error_code ignored;
+  require(!std::filesystem::equivalent(source, target, ignored), "{}: is the source itself; name another folder",
+          target);
+}
+
+void copy_companions(const std::string& source, const std::string& target) {
+  for (const char* name : kCompanions) {
+    const std::string from = source + "/" + name;
+    if (file_exists(from)) write_file(target + "/" + name, read_file(from));
+  }
+}
+
 void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,
                      const std::string& tokenizer_folder, const std::string& model_type) {
   const Family& family = family_named(model_type, folder);
   require(family.write != nullptr, "{}: models are not written in the layout of {}", folder, model_type);
-  const Json config = family.write(spec);
+  const Json config = family.write(spec, folder);
   write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}});
   for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
     const std::string from = tokenizer_folder + "/" + name;

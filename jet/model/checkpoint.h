@@ -13,8 +13,9 @@ namespace jet {
 struct Family {
   const char* model_type;
   ModelSpec (*read)(const Json& config, const std::string& where);
-  /// The family's config.json of a spec, or an error that says what the family cannot express; null: not written.
-  Json (*write)(const ModelSpec& spec) = nullptr;
+  /// The family's config.json of a spec. Errors begin with `where` and say which layer the family cannot express, and
+  /// why. Null: not written.
+  Json (*write)(const ModelSpec& spec, const std::string& where) = nullptr;
   /// Norm weights are stored as w and applied as 1 + w (Gemma).
   bool norms_plus_one = false;
 };
@@ -47,6 +48,14 @@ struct Checkpoint {
 /// The spec of `folder`/config.json alone, and of a config.json that was read already (`where` names it in errors).
 ModelSpec read_spec(const std::string& folder);
 ModelSpec read_spec(const Json& config, const std::string& where);
+
+/// The family of a model_type; throws where there is none.
+const Family& family_named(const std::string& type, const std::string& where);
+
+/// Throws where both are one folder.
+void require_other_folder(const std::string& source, const std::string& target);
+/// Copies what a model folder holds beside config.json and weights: tokenizer, generation settings, licence.
+void copy_companions(const std::string& source, const std::string& target);
 
 /// Writes config.json in the layout of `model_type` and model.safetensors (each as a whole or not at all), and copies
 /// tokenizer.json and tokenizer_config.json from `tokenizer_folder`.

@@ -67,6 +67,7 @@ TEST(Families, NameTheWrongNumber) {
       {jet_nemotron, "/efficient_attention_config/jet/expand_v", "1e300", "expand_v"},
       {jet_nemotron, "/efficient_attention_config/jet/expand_v", "-1", "expand_v"},
       {jet_nemotron, "/efficient_attention_config/jet/norm_eps", "\"1e-5 and more\"", "norm_eps"},
+      {jet_nemotron, "/efficient_attention_config/jet/norm_eps", "\"1e300\"", "norm_eps"},
       {jet_nemotron, "/efficient_attention_config/jet/num_heads", "2147483647", "generator"},
       {jet_nemotron, "/efficient_attention_config", "7", "'jet' is missing"},
       {jet_cpp, "/spec", "7", "expected a table"},

@@ -1,10 +1,7 @@
 #include "jet/model/quantize.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <vector>
 
 #include "jet/base/threads.h"
@@ -12,8 +9,6 @@
 #include "jet/tensor/quant.h"
 
 namespace jet {
-
-namespace fs = std::filesystem;
 
 DType stored_type(const std::string& name, const Shape& shape, DType wanted, DType now) {
   if (!is_quantized(wanted)) return wanted;
@@ -25,9 +20,6 @@ DType stored_type(const std::string& name, const Shape& shape, DType wanted, DTy
 }
 
 namespace {
-
-constexpr const char* kCopied[] = {"tokenizer.json",          "tokenizer_config.json", "generation_config.json",
-                                   "special_tokens_map.json", "chat_template.jinja",   "LICENSE"};
 
 /// One parameter on its way: `from` as stored, `to` another type or the same (then it is copied).
 struct Job {
@@ -109,38 +101,6 @@ void convert(const Job& job, const std::string& path, ThreadPool& pool, SafeTens
   if (quantized) file.write(scales.data());
 }
 
-/// A folder that is removed again unless it is renamed to what it was made for.
-class NewFolder {
- public:
-  explicit NewFolder(fs::path target) : target_(std::move(target)), path_(target_) {
-    path_ += ".tmp-" + std::to_string(::getpid());
-    std::error_code ec;
-    fs::create_directories(path_, ec);
-    require(!ec, "{}: cannot make the folder: {}", path_.string(), ec.message());
-  }
-  ~NewFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  NewFolder(const NewFolder&) = delete;
-  NewFolder& operator=(const NewFolder&) = delete;
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-  void commit() {
-    std::error_code ec;
-    fs::rename(path_, target_, ec);
-    require(!ec, "{}: cannot rename {} to it: {}", target_.string(), path_.string(), ec.message());
-  }
-
- private:
-  fs::path target_, path_;
-};
-
-void check_folders(const std::string& source, const std::string& target) {
-  std::error_code ignored;
-  require(!fs::equivalent(source, target, ignored), "{}: is the source itself; name another folder", target);
-  require(!fs::exists(target), "{}: exists; remove it or name another folder", target);
-}
-
 Json config_for(Json config, DType type) {
   if (is_quantized(type)) {
     config["quantization_config"] = {{"quant_method", "jet"}, {"type", name_of(type)}, {"group", kGroupColumns}};
@@ -157,14 +117,12 @@ Json config_for(Json config, DType type) {
 QuantizeReport quantize_model(const std::string& source, const std::string& target, const QuantizeOptions& options) {
   require(options.type == DType::bf16 || is_quantized(options.type), "type {} cannot be made (bf16, int8, int4 can)",
           name_of(options.type));
-  check_folders(source, target);
+  require_other_folder(source, target);
   const Checkpoint c = Checkpoint::open(source);
   QuantizeReport report;
   const std::vector<Job> jobs = jobs_of(c, options.type, report);
 
-  // A name that ends in '/' has an empty last part.
-  const fs::path to = fs::path(target).has_filename() ? fs::path(target) : fs::path(target).parent_path();
-  NewFolder folder(to);
+  AtomicFolder folder(target);
   ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
   SafeTensorsWriter file(folder.file("model.safetensors"), tensors_of(jobs, report), {{"format", "pt"}});
   const int64_t total = parameter_count(c.spec);
@@ -179,10 +137,7 @@ QuantizeReport quantize_model(const std::string& source, const std::string& targ
     if (options.progress) options.progress(done, total);
   }
   file.commit();
-  for (const char* name : kCopied) {
-    const std::string from = source + "/" + name;
-    if (file_exists(from)) write_file(folder.file(name), read_file(from));
-  }
+  copy_companions(source, folder.path());
   write_file(folder.file("config.json"), config_for(c.config, options.type).dump(2) + "\n");
   folder.commit();
   return report;

@@ -293,13 +293,21 @@ SafeTensorsWriter::SafeTensorsWriter(const std::string& path, const std::vector<
   file_.write(length + text);
 }
 
-void SafeTensorsWriter::write(const void* data) {
-  require(written_ < sizes_.size(), "{}: more than the {} tensors announced are written", path_, sizes_.size());
-  file_.write(data, sizes_[written_++]);
+void SafeTensorsWriter::write(const void* data) { write_part(data, complete() ? 0 : sizes_[written_] - part_); }
+
+void SafeTensorsWriter::write_part(const void* data, size_t bytes) {
+  require(!complete(), "{}: more than the {} tensors announced are written", path_, sizes_.size());
+  require(bytes <= sizes_[written_] - part_, "{}: more than the bytes of tensor {} of {} are written", path_,
+          written_ + 1, sizes_.size());
+  file_.write(data, bytes);
+  part_ += bytes;
+  if (part_ < sizes_[written_]) return;
+  part_ = 0;
+  ++written_;
 }
 
 void SafeTensorsWriter::commit() {
-  require(written_ == sizes_.size(), "{}: {} of {} tensors are written", path_, written_, sizes_.size());
+  require(complete(), "{}: {} of {} tensors are written", path_, written_, sizes_.size());
   file_.commit();
 }
 

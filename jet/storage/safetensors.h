@@ -67,13 +67,17 @@ class SafeTensorsWriter {
                     const std::map<std::string, std::string>& metadata = {});
   /// The next tensor's bytes.
   void write(const void* data);
+  /// The next bytes of the tensor that is being written; the next tensor begins where all of its bytes are there.
+  void write_part(const void* data, size_t bytes);
+  bool complete() const { return written_ == sizes_.size(); }
   /// Throws where tensors are missing.
   void commit();
 
  private:
   std::string path_;
   std::vector<uint64_t> sizes_;
-  size_t written_ = 0;
+  size_t written_ = 0;  // tensors
+  uint64_t part_ = 0;   // bytes of the next one
   AtomicFile file_;
 };
 

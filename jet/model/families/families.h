@@ -13,8 +13,9 @@ ModelSpec read_gemma3(const Json& config, const std::string& where);
 ModelSpec read_jet_nemotron(const Json& config, const std::string& where);
 ModelSpec read_jet_cpp(const Json& config, const std::string& where);
 
-Json write_qwen2(const ModelSpec& spec);
-Json write_jet_cpp(const ModelSpec& spec);
+Json write_qwen2(const ModelSpec& spec, const std::string& where);
+Json write_jet_nemotron(const ModelSpec& spec, const std::string& where);
+Json write_jet_cpp(const ModelSpec& spec, const std::string& where);
 
 inline const Family kFamilies[] = {
     {"jet_cpp", read_jet_cpp, write_jet_cpp},
@@ -23,7 +24,7 @@ inline const Family kFamilies[] = {
     {"llama", read_llama},
     {"mistral", read_mistral},
     {"gemma3_text", read_gemma3, nullptr, /*norms_plus_one=*/true},
-    {"jet_nemotron", read_jet_nemotron},
+    {"jet_nemotron", read_jet_nemotron, write_jet_nemotron},
 };
 
 /// What Llama, Qwen, Mistral and Jet-Nemotron share: sizes, norms, head counts, rope (old and new style); every layer

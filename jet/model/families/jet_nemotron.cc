@@ -1,7 +1,12 @@
 // Jet-Nemotron in its official layout: layer_types names attn, swa or jet per layer, efficient_attention_config holds
-// the dimensions. Source: NVlabs/Jet-Nemotron, jetai/modeling/hf. Some numbers there are strings ("1e-5").
+// the dimensions, one "jet" and one "swa" for all layers:
+//   head_dim = hidden_size / num_attention_heads where there is no such key;  biases on q, k and v, none elsewhere
+//   dV = int(jet.head_dim * jet.expand_v);  generator = num_heads * dV / jet.dconv_generator_reduction, rounded down
+// "jet" becomes the arguments of a class: it has all of these keys and no other. Some numbers are strings ("1e-5").
+// Source: NVlabs/Jet-Nemotron, jetai/modeling/hf.
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "jet/model/families/families.h"
 
@@ -35,7 +40,9 @@ JetBlock::Config read_block(const Json& j, const std::string& where) {
   const int reduction = get_or(j, "dconv_generator_reduction", 8, where);
   require(reduction > 0, "{}: dconv_generator_reduction {} is not positive", where, reduction);
   c.generator = size_from(static_cast<double>(int64_t{c.heads} * c.dv / reduction), "the generator's size", where);
-  c.norm_eps = static_cast<float>(number(j, "norm_eps", 1e-5, where));
+  const double eps = number(j, "norm_eps", 1e-5, where);
+  require(std::abs(eps) <= std::numeric_limits<float>::max(), "{}: key 'norm_eps' is out of range: {}", where, eps);
+  c.norm_eps = static_cast<float>(eps);
   return c;
 }
 
@@ -60,6 +67,198 @@ ModelSpec read_jet_nemotron(const Json& config, const std::string& where) {
     }
   }
   return s;
+}
+
+namespace {
+
+/// The shortest decimal that reads back as the same float: 1e-06, where the float itself is 9.99999997e-07.
+double shortest(float x) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, x).ptr;
+  double value = 0;
+  std::from_chars(text, end, value);
+  return value;
+}
+
+/// As released: "1e-5", one digit in the exponent.
+std::string as_text(float x) {
+  std::string text = fmt::format("{}", x);
+  const size_t zero = text.find("e-0");
+  return zero == std::string::npos ? text : text.erase(zero + 2, 1);
+}
+
+/// What is wrong with an attention layer in this layout, or "".
+std::string fault_of(const Attention::Config& a) {
+  if (a.o_bias) return "has a bias on o_proj";
+  if (a.qk_norm) return "has norms on q and k";
+  if (!a.qkv_bias) return "has no biases on q, k and v";
+  if (a.scale > 0 && static_cast<float>(a.scale) != static_cast<float>(1 / std::sqrt(a.head_dim))) {
+    return fmt::format("scales its scores by {}, not by head_dim^-1/2", a.scale);
+  }
+  return "";
+}
+
+std::string dimensions_of(const MixerSpec& m) {
+  if (const auto* j = std::get_if<JetBlock::Config>(&m)) {
+    return fmt::format("JetBlock of {} heads, {} x {}, convolution {}, generator {}, norm_eps {}", j->heads, j->dk,
+                       j->dv, j->conv, j->generator, j->norm_eps);
+  }
+  const auto& a = std::get<Attention::Config>(m);
+  return fmt::format("attention of {} heads ({} for keys and values) of {}, window {}, rope theta {} and factor {}",
+                     a.heads, a.kv_heads, a.head_dim, a.window, a.rope.theta, a.rope.factor);
+}
+
+/// The one form that all layers of a kind must have, and the first layer that has it.
+struct Form {
+  int layer = -1;
+  MixerSpec mixer;
+};
+struct Forms {
+  Form jet, attention, window;
+};
+
+/// Throws unless layer `i` has the form of the earlier ones of its kind.
+void check_form(Form& form, int i, const MixerSpec& mixer, const ModelSpec& s, const std::string& where) {
+  if (form.layer < 0) form = {i, mixer};
+  require(mixer_to_json(mixer) == mixer_to_json(form.mixer),
+          "{}: layer {} is {}, where layer {} is {}; the Jet-Nemotron layout has one form for all layers; "
+          "export with --format hf, which takes any",
+          where, i, dimensions_of(s.layers[i]), form.layer, dimensions_of(s.layers[form.layer]));
+}
+
+Forms forms_of(const ModelSpec& s, const std::string& where) {
+  Forms forms;
+  for (int i = 0; i < s.n_layers(); ++i) {
+    if (std::holds_alternative<JetBlock::Config>(s.layers[i])) {
+      check_form(forms.jet, i, s.layers[i], s, where);
+      continue;
+    }
+    const auto* a = std::get_if<Attention::Config>(&s.layers[i]);
+    require(a != nullptr,
+            "{}: layer {} is {}; the Jet-Nemotron layout has only attention, sliding windows and JetBlock; "
+            "export with --format hf, which takes every block",
+            where, i, mixer_label(s.layers[i]));
+    require(fault_of(*a).empty(),
+            "{}: layer {} ({}) {}, which the Jet-Nemotron layout cannot express; export with --format hf", where, i,
+            mixer_label(s.layers[i]), fault_of(*a));
+    Attention::Config common = *a;  // what full and windowed layers share; without norms, norm_eps is not used
+    common.scale = 0, common.norm_eps = 0;
+    if (a->window > 0) check_form(forms.window, i, common, s, where);
+    common.window = 0;
+    check_form(forms.attention, i, common, s, where);
+  }
+  return forms;
+}
+
+/// dV / dK as a decimal of ten digits, rounded up: its products with dK and heads * dK are cut off to whole numbers.
+Json expand_of(const JetBlock::Config& c, const std::string& where) {
+  if (c.dv % c.dk == 0) return c.dv / c.dk;
+  const double k = static_cast<double>(c.heads) * c.dk, digits = std::ceil(1e10 * c.dv / c.dk);
+  for (const double more : {0, 1}) {  // 8.2 as a double is less than 8.2
+    const double expand = (digits + more) / 1e10;
+    if (static_cast<int64_t>(c.dk * expand) == c.dv && static_cast<int64_t>(k * expand) == int64_t{c.heads} * c.dv) {
+      return expand;
+    }
+  }
+  fail("{}: no expand_v of ten digits makes {} of {}; export with --format hf", where, c.dv, c.dk);
+}
+
+Json block_of(const Form& form, const std::string& where) {
+  const auto& c = std::get<JetBlock::Config>(form.mixer);
+  const int64_t values = int64_t{c.heads} * c.dv;
+  const int64_t reduction = values / 8 == c.generator ? 8 : values / c.generator;
+  require(reduction > 0 && values / reduction == c.generator,
+          "{}: layer {}: a JetBlock's generator of {} is not its {} values divided by a whole number; "
+          "export with --format hf",
+          where, form.layer, c.generator, values);
+  return {{"conv_size", c.conv},
+          {"dconv_generator_reduction", reduction},
+          {"dconv_implementation", "triton"},
+          {"expand_v", expand_of(c, fmt::format("{}: layer {}", where, form.layer))},
+          {"head_dim", c.dk},
+          {"mode", "chunk"},
+          {"norm_eps", as_text(c.norm_eps)},
+          {"num_heads", c.heads}};
+}
+
+Json scaling_of(const Rope& r) {
+  if (r.factor == 1) return nullptr;
+  return {{"rope_type", "llama3"},
+          {"factor", r.factor},
+          {"high_freq_factor", r.high_freq_factor},
+          {"low_freq_factor", r.low_freq_factor},
+          {"original_max_position_embeddings", static_cast<int64_t>(r.original_context)}};
+}
+
+Json ids_to_json(const std::vector<int>& ids) {
+  if (ids.empty()) return nullptr;
+  return ids.size() == 1 ? Json(ids[0]) : Json(ids);
+}
+
+Json layer_types_of(const ModelSpec& s) {
+  Json types = Json::array();
+  for (const auto& layer : s.layers) {
+    const auto* a = std::get_if<Attention::Config>(&layer);
+    types.push_back(!a ? "jet" : a->window > 0 ? "swa" : "attn");
+  }
+  return types;
+}
+
+void check_whole(const ModelSpec& s, const std::string& where) {
+  const char* fault = s.post_norms             ? "norms after the mixer and the MLP"
+                      : s.embed_scale != 1     ? "scaled embeddings"
+                      : s.hidden_act != "silu" ? "an activation other than silu"
+                                               : nullptr;
+  require(!fault, "{}: the model has {}, which the Jet-Nemotron layout cannot express; export with --format hf", where,
+          fault ? fault : "");
+}
+
+}  // namespace
+
+Json write_jet_nemotron(const ModelSpec& s, const std::string& where) {
+  check_whole(s, where);
+  const Forms forms = forms_of(s, where);
+  Json blocks = Json::object();
+  if (forms.jet.layer >= 0) blocks["jet"] = block_of(forms.jet, where);
+  if (forms.window.layer >= 0) {
+    blocks["swa"] = {{"window_size", std::get<Attention::Config>(forms.window.mixer).window}};
+  }
+  Attention::Config a;
+  if (forms.attention.layer >= 0) {
+    a = std::get<Attention::Config>(forms.attention.mixer);
+  } else {  // nothing reads them; the config's class wants them
+    a.heads = a.kv_heads = std::get<JetBlock::Config>(forms.jet.mixer).heads;
+    a.head_dim = s.hidden_size / a.heads;
+  }
+  Json j = {{"architectures", {"JetNemotronForCausalLM"}},
+            {"attention_dropout", 0.0},
+            {"auto_map",
+             {{"AutoConfig", "configuration_jet_nemotron.JetNemotronConfig"},
+              {"AutoModelForCausalLM", "modeling_jet_nemotron.JetNemotronForCausalLM"}}},
+            {"bos_token_id", s.bos_token_id < 0 ? Json() : Json(s.bos_token_id)},
+            {"efficient_attention_config", blocks},
+            {"eos_token_id", ids_to_json(s.eos_token_id)},
+            {"hidden_act", s.hidden_act},
+            {"hidden_size", s.hidden_size},
+            {"initializer_range", 0.02},
+            {"intermediate_size", s.intermediate_size},
+            {"layer_types", layer_types_of(s)},
+            {"max_position_embeddings", s.max_position_embeddings},
+            {"max_window_layers", s.n_layers()},
+            {"model_type", "jet_nemotron"},
+            {"num_attention_heads", a.heads},
+            {"num_hidden_layers", s.n_layers()},
+            {"num_key_value_heads", a.kv_heads},
+            {"rms_norm_eps", shortest(s.rms_norm_eps)},
+            {"rope_scaling", scaling_of(a.rope)},
+            {"rope_theta", a.rope.theta},
+            {"tie_word_embeddings", s.tie_word_embeddings},
+            {"transformers_version", "4.51.3"},
+            {"use_cache", true},
+            {"use_mrope", false},
+            {"vocab_size", s.vocab_size}};
+  if (a.head_dim != s.hidden_size / a.heads) j["head_dim"] = a.head_dim;
+  return j;
 }
 
 }  // namespace jet

@@ -27,12 +27,12 @@ ModelSpec read_qwen2(const Json& config, const std::string& where) {
   return s;
 }
 
-Json write_qwen2(const ModelSpec& s) {
+Json write_qwen2(const ModelSpec& s, const std::string& where) {
   for (const auto& layer : s.layers) {
     const auto* a = std::get_if<Attention::Config>(&layer);
     const bool fits = a && a->qkv_bias && !a->o_bias && !a->qk_norm && a->window == 0 && a->rope.factor == 1;
     require(fits && mixer_to_json(layer) == mixer_to_json(s.layers[0]),
-            "the Qwen2 layout has only full attention with q, k, v biases, alike in all layers; found {}",
+            "{}: the Qwen2 layout has only full attention with q, k, v biases, alike in all layers; found {}", where,
             mixer_label(layer));
   }
   const auto& a = std::get<Attention::Config>(s.layers[0]);

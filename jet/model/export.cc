@@ -1,0 +1,228 @@
+#include "jet/model/export.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "jet/model/families/families.h"
+#include "jet/storage/shards.h"
+#include "jet/tensor/quant.h"
+
+namespace jet {
+
+namespace {
+
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+
+/// q, k and v have biases there; zeros are the same as none.
+ModelSpec with_biases(ModelSpec s) {
+  for (auto& layer : s.layers) {
+    if (auto* a = std::get_if<Attention::Config>(&layer)) a->qkv_bias = true;
+  }
+  return s;
+}
+
+struct Format {
+  const char* name;
+  std::string model_type;
+  ModelSpec (*fitted)(ModelSpec);  // the same model in the form that the layout has
+};
+constexpr const char* kOfficial = "jet_nemotron";
+const Format kFormats[] = {{"hf", "jet_cpp", [](ModelSpec s) { return s; }}, {"jet-nemotron", kOfficial, with_biases}};
+
+const Format& format_named(const std::string& name) {
+  for (const auto& f : kFormats) {
+    if (name == f.name) return f;
+  }
+  fail("format '{}' is unknown (known: {})", name, fmt::join(export_formats(), ", "));
+}
+
+/// The model folder of a run, or the folder itself.
+std::string model_folder(const std::string& folder) {
+  require(is_folder(folder), "{}: no such run or model folder", folder);
+  if (file_exists(folder + "/config.json")) return folder;
+  require(file_exists(folder + "/model/config.json"),
+          "{}: holds neither a model (config.json) nor a finished run's (model/config.json); let the run finish first",
+          folder);
+  return folder + "/model";
+}
+
+/// One tensor on its way. `from` is null where the source has none: zeros.
+struct Piece {
+  std::string name;
+  const StoredTensor* from = nullptr;
+  DType to = DType::f32;
+  Shape shape;
+  bool plus_one = false;  // stored as w, used as 1 + w
+};
+
+/// What a parameter becomes: one piece, or two where it is quantized.
+void add_pieces(const Checkpoint& c, const std::string& name, const Shape& shape, const ExportOptions& o,
+                std::vector<Piece>& pieces) {
+  const DType fallback = o.dtype.value_or(c.tensors.at(kEmbedding).dtype);
+  if (!c.tensors.contains(name)) return pieces.push_back({name, nullptr, fallback, shape});
+  const StoredTensor& t = c.tensors.at(name);
+  if (t.dtype == DType::u8) {
+    require(o.format == "hf" && !o.dtype,
+            "{}: tensor '{}' is quantized; export the model that it was made from, or with --format hf and no --dtype",
+            c.folder, name);
+    const StoredTensor& scales = c.tensors.at(name + ".scales");
+    pieces.push_back({name, &t, t.dtype, t.shape});
+    return pieces.push_back({scales.name, &scales, scales.dtype, scales.shape});
+  }
+  // 1 + w has more digits than bf16 keeps of w.
+  const bool plus_one = c.norms_plus_one && name.ends_with("norm.weight");
+  pieces.push_back({name, &t, o.dtype.value_or(plus_one ? DType::f32 : t.dtype), shape, plus_one});
+}
+
+/// All tensors of the target: packed numbers and their scales first (both take multiples of 32 bytes), then wider types
+/// first, by name within a type, so that every tensor is aligned to its element.
+std::vector<Piece> pieces_of(const Checkpoint& c, const ModelSpec& target, const ExportOptions& o) {
+  struct Nothing {};
+  ModelWeights<Nothing> w;
+  std::vector<Piece> pieces;
+  model_params(target, w,
+               [&](const std::string& name, Nothing&, const ParamSpec& p) { add_pieces(c, name, p.shape, o, pieces); });
+  const auto rank = [](const Piece& p) {
+    const bool packed = p.to == DType::u8 || p.name.ends_with(".scales");
+    return packed ? 0 : 16 - static_cast<int>(size_of(p.to));
+  };
+  std::sort(pieces.begin(), pieces.end(), [&](const Piece& a, const Piece& b) {
+    return std::pair(rank(a), std::string_view(a.name)) < std::pair(rank(b), std::string_view(b.name));
+  });
+  return pieces;
+}
+
+std::vector<TensorToWrite> tensors_of(const std::vector<Piece>& pieces) {
+  std::vector<TensorToWrite> tensors;
+  for (const auto& p : pieces) tensors.push_back({p.name, p.to, p.shape});
+  return tensors;
+}
+
+template <class T>
+std::span<const std::byte> bytes_of(const std::vector<T>& values) {
+  return std::as_bytes(std::span(values));
+}
+
+void write_floats(const std::vector<float>& values, DType to, ShardWriter& file) {
+  if (to == DType::f32) return file.write(bytes_of(values));
+  std::vector<bf16> narrow(values.size());
+  std::transform(values.begin(), values.end(), narrow.begin(), to_bf16);
+  file.write(bytes_of(narrow));
+}
+
+/// Writes one tensor in parts, each of which leaves memory when it is written.
+void write_piece(const Piece& p, const Checkpoint& c, ShardWriter& file) {
+  if (!p.from) return file.write(bytes_of(std::vector<std::byte>(numel(p.shape) * size_of(p.to))));
+  if (p.plus_one) return write_floats(c.floats(p.name), p.to, file);
+  constexpr size_t kPart = 1 << 20;  // numbers
+  const size_t width = size_of(p.from->dtype), n = p.from->bytes.size() / width;
+  for (size_t i = 0; i < n; i += kPart) {
+    const size_t m = std::min(kPart, n - i);
+    const auto part = p.from->bytes.subspan(i * width, m * width);
+    if (p.from->dtype == p.to) {
+      file.write(part);
+    } else {
+      write_floats(to_floats({p.name, p.from->dtype, {static_cast<int64_t>(m)}, part}), p.to, file);
+    }
+    release_pages(part);
+  }
+}
+
+const char* torch_name(DType t) { return t == DType::f32 ? "float32" : t == DType::f16 ? "float16" : "bfloat16"; }
+
+/// The source's own text where it is in the layout already, with another dtype where one is asked for.
+std::string config_text(const Checkpoint& c, const Format& format, const ModelSpec& target, const ExportOptions& o) {
+  if (c.config.at("model_type") == format.model_type) {
+    if (!o.dtype) return read_file(c.folder + "/config.json");
+    Json config = c.config;
+    for (const char* key : {"torch_dtype", "dtype"}) {
+      if (config.contains(key)) config[key] = torch_name(*o.dtype);
+    }
+    return config.dump(2) + "\n";
+  }
+  Json config = family_named(format.model_type, c.folder).write(target, c.folder);
+  if (format.model_type == kOfficial) {
+    config["torch_dtype"] = torch_name(o.dtype.value_or(c.tensors.at(kEmbedding).dtype));
+  }
+  if (c.config.contains("quantization_config")) config["quantization_config"] = c.config.at("quantization_config");
+  return config.dump(2) + "\n";
+}
+
+/// The authors' code beside a model of theirs, which the config names ("auto_map").
+void copy_code(const std::string& source, const std::string& target) {
+  for (const auto& entry : std::filesystem::directory_iterator(source)) {
+    const auto& path = entry.path();
+    if (path.extension() == ".py") write_file(target + "/" + path.filename().string(), read_file(path.string()));
+  }
+}
+
+/// Where the readers of the official layout differ, or want more than is written.
+std::vector<std::string> notes_of(const Format& format, const ModelSpec& target, const std::string& folder) {
+  std::vector<std::string> notes;
+  if (format.model_type != kOfficial) return notes;
+  if (!file_exists(folder + "/modeling_jet_nemotron.py")) {
+    notes.push_back(
+        "transformers wants the authors' code beside config.json (jetai/modeling/hf/*.py of "
+        "NVlabs/Jet-Nemotron), SGLang does not");
+  }
+  const Attention::Config* attention = nullptr;
+  bool has_block = false;
+  for (const auto& layer : target.layers) {
+    if (const auto* a = std::get_if<Attention::Config>(&layer)) attention = a;
+    has_block = has_block || std::holds_alternative<JetBlock::Config>(layer);
+  }
+  if (!has_block) notes.push_back("SGLang wants a JetBlock in one layer at least; here is none");
+  if (!attention) return notes;
+  const int head_dim = target.hidden_size / attention->heads;
+  if (attention->head_dim != head_dim) {
+    notes.push_back(fmt::format("SGLang does not read head_dim ({}) and takes hidden_size / num_attention_heads ({})",
+                                attention->head_dim, head_dim));
+  }
+  if (attention->rope.theta != std::floor(attention->rope.theta)) {
+    notes.push_back(fmt::format("SGLang cuts rope_theta ({}) to a whole number", attention->rope.theta));
+  }
+  return notes;
+}
+
+}  // namespace
+
+std::vector<std::string> export_formats() {
+  std::vector<std::string> names;
+  for (const auto& f : kFormats) names.push_back(f.name);
+  return names;
+}
+
+ExportReport export_model(const std::string& source, const std::string& target, const ExportOptions& options) {
+  const Format& format = format_named(options.format);
+  require(!options.dtype || *options.dtype == DType::f32 || *options.dtype == DType::bf16,
+          "dtype {} cannot be exported (f32, bf16 can)", name_of(*options.dtype));
+  const std::string model = model_folder(source);
+  require_other_folder(model, target);
+  const Checkpoint c = Checkpoint::open(model);
+  const ModelSpec spec = format.fitted(c.spec);
+  const std::vector<Piece> pieces = pieces_of(c, spec, options);
+  const std::string config = config_text(c, format, spec, options);
+
+  AtomicFolder folder(target);
+  ShardWriter file(folder.path(), tensors_of(pieces), options.shard_bytes);
+  ExportReport report{.model_type = format.model_type, .tensors = pieces.size(), .files = file.files()};
+  const int64_t total = parameter_count(spec);
+  int64_t done = 0;
+  for (const Piece& p : pieces) {
+    write_piece(p, c, file);
+    report.bytes += numel(p.shape) * static_cast<int64_t>(size_of(p.to));
+    done += numel(p.shape);
+    if (options.progress) options.progress(std::min(done, total), total);
+  }
+  file.commit();
+  copy_companions(model, folder.path());
+  if (format.model_type == kOfficial && c.config.at("model_type") == kOfficial) copy_code(model, folder.path());
+  write_file(folder.file("config.json"), config);
+  Checkpoint::open(folder.path());  // what this program would not read must not appear
+  report.notes = notes_of(format, spec, folder.path());
+  folder.commit();
+  return report;
+}
+
+}  // namespace jet
