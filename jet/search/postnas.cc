@@ -44,13 +44,25 @@ bool is_stage(const std::string& name) {
     if (name == s.name) return true;
     known += std::string(known.empty() ? "" : ", ") + s.name;
   }
-  fail("--only {}: no such stage (known: {})", name, known);
+  fail("no stage is called '{}' (known: {})", name, known);
+}
+
+void run_stage(Run& run, Supernet& net, const Stage& stage) {
+  const std::string name = stage.name;
+  const bool search = name == "supernet";  // its weights are needed below even where its result is known
+  if (run.ledger.has("seconds/" + name) && !search) return;
+  const auto start = std::chrono::steady_clock::now();
+  const Json result = stage.run(run, net);
+  run.ledger.once(name, [&] { return result; });
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  run.ledger.once("seconds/" + name, [&] { return seconds; });
 }
 
 }  // namespace
 
 void run_postnas(const PostnasOptions& o) {
-  if (!o.only.empty()) is_stage(o.only);
+  for (const auto& name : {o.only, o.until})
+    if (!name.empty()) is_stage(name);
   Run run(o.base, o.recipe, o.out);
   Supernet net(run);
   for (const Stage& stage : kStages) {
@@ -61,14 +73,9 @@ void run_postnas(const PostnasOptions& o) {
         train_supernet(run, net);
       continue;
     }
-    const bool search = name == "supernet";  // its weights are needed below even where its result is known
-    if (run.ledger.has("seconds/" + name) && !search) continue;
-    const auto start = std::chrono::steady_clock::now();
-    const Json result = stage.run(run, net);
-    run.ledger.once(name, [&] { return result; });
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    run.ledger.once("seconds/" + name, [&] { return seconds; });
+    run_stage(run, net, stage);
     write_report(o.out, build_report(run.recipe, run.ledger, o.command));
+    if (name == o.until) break;
   }
   const Json report = build_report(run.recipe, run.ledger, o.command);
   write_report(o.out, report);

@@ -8,6 +8,7 @@ namespace jet {
 struct PostnasOptions {
   std::string base, recipe, out;
   std::string only;     // one stage's name, or empty for all
+  std::string until;    // the last stage to run, or empty
   std::string command;  // as typed, for the report
 };
 

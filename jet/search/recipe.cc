@@ -21,6 +21,11 @@ void check(const Recipe& r, const std::string& where) {
   }
   require(r.validation.seeds >= 1 && r.validation.placements >= 0,
           "{}: validation: seeds must be at least 1, placements not negative", where);
+  const ScoreWeights& w = r.blocks.weights;
+  require(w.accuracy >= 0 && w.speed >= 0 && w.memory >= 0 && w.stability >= 0 &&
+              w.accuracy + w.speed + w.memory + w.stability > 0,
+          "{}: blocks.weights must not be negative, and one of them positive", where);
+  require(r.blocks.seeds >= 1 && r.blocks.leaders >= 1, "{}: blocks: seeds and leaders must be at least 1", where);
   require(!r.blocks.kinds.empty() && !r.blocks.lrs.empty(), "{}: blocks: kinds and lrs must not be empty", where);
   std::vector<std::string> linear = r.blocks.kinds;
   linear.push_back(r.supernet.branch);
@@ -30,7 +35,7 @@ void check(const Recipe& r, const std::string& where) {
     BlockList::for_each([&]<class Block>() {
       if (Block::kind == std::string(Attention::kind)) return;
       known += std::string(known.empty() ? "" : ", ") + Block::kind;
-      found = found || kind == Block::kind;
+      found = found || kind.substr(0, kind.find(':')) == Block::kind;
     });
     require(found, "{}: unknown block '{}' (known: {})", where, kind, known);
   }

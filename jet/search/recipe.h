@@ -101,13 +101,26 @@ struct ValidationConfig {
   }
 };
 
+/// What a block's score weighs (jet/search/block_stage.cc).
+struct ScoreWeights {
+  double accuracy = 1, speed = 0, memory = 0, stability = 0;
+  template <class V>
+  static void fields(ScoreWeights& c, V&& v) {
+    v("accuracy", c.accuracy), v("speed", c.speed), v("memory", c.memory), v("stability", c.stability);
+  }
+};
+
 struct BlocksConfig {
   std::vector<std::string> kinds = {"retnet", "mamba2", "gla", "delta_net", "gated_delta_net", "rwkv7", "jet"};
   std::vector<double> lrs = {1e-3};  // each kind is trained at each; the best by held-out loss counts
+  int leaders = 3, seeds = 1;     // the best `leaders` are trained from this many seeds
+  bool random_start = false;      // the chosen block once more without the attention's weights
+  ScoreWeights weights{};
   BudgetConfig budget{};
   template <class V>
   static void fields(BlocksConfig& c, V&& v) {
-    v("kinds", c.kinds), v("lrs", c.lrs), v("budget", c.budget);
+    v("kinds", c.kinds), v("lrs", c.lrs), v("leaders", c.leaders), v("seeds", c.seeds);
+    v("random_start", c.random_start), v("weights", c.weights), v("budget", c.budget);
   }
 };
 

@@ -2,7 +2,7 @@
 
 #include "jet/base/progress.h"
 #include "jet/eval/speed.h"
-#include "jet/search/student.h"
+#include "jet/search/candidate_rows.h"
 
 namespace jet {
 
@@ -83,81 +83,6 @@ Json train_supernet(Run& run, Supernet& net) {
   // Always asked for: a finished checkpoint loads the branches, which the search needs, and trains nothing.
   const Json result = net.train();
   return run.ledger.once("supernet", [&] { return result; });
-}
-
-namespace {
-
-// A kind at every learning rate of the recipe; the best by held-out loss, the others listed beside it.
-Json best_of_rates(Run& run, const std::string& name, const std::vector<MixerSpec>& layers) {
-  Json best, tried = Json::array();
-  for (double lr : run.recipe.blocks.lrs) {
-    const Json j = train_candidate(run, {.name = fmt::format("{}-lr{:g}", name, lr), .layers = layers, .lr = lr});
-    tried.push_back({{"lr", lr}, {"loss", j.at("loss")}, {"diverged", j.at("diverged")}});
-    const bool better = best.is_null() || (!j.at("diverged").get<bool>() && j.at("loss") < best.at("loss"));
-    if (better) best = j;
-  }
-  best["rates"] = tried;
-  best["name"] = fmt::format("{}-lr{:g}", name, best.at("lr").get<double>());
-  return best;
-}
-
-Json row_of(const Json& candidate) {
-  Json row = {{"accuracy", Json::object()}};
-  for (const auto& [task, score] : candidate.at("tasks").items()) row["accuracy"][task] = score.at("accuracy");
-  for (const char* key : {"loss", "lr", "train_tps", "decode_tps", "prefill_tps", "cache_bytes", "diverged", "spikes",
-                          "rates", "parameters", "name"}) {
-    if (candidate.contains(key)) row[key] = candidate[key];
-  }
-  return row;
-}
-
-// Accuracy averaged over the tasks, ties broken by loss: what candidates of equal size and budget are ranked by.
-double mean_accuracy(const Json& row) {
-  double sum = 0;
-  for (const auto& [task, a] : row.at("accuracy").items()) sum += a.get<double>();
-  return sum / static_cast<double>(std::max<size_t>(1, row.at("accuracy").size()));
-}
-
-bool better_row(const Json& a, const Json& b) {
-  const double x = mean_accuracy(a), y = mean_accuracy(b);
-  return x != y ? x > y : a.at("loss") < b.at("loss");
-}
-
-}  // namespace
-
-Json select_block(Run& run, const Placement& p) {
-  const std::vector<int> all = all_layers(run.base.spec.n_layers());
-  const std::string branch = run.recipe.supernet.branch;
-  const auto with = [&](const std::string& kind) {
-    return [kind](const Attention::Config& a) { return make_mixer(kind, a); };
-  };
-  // The baselines have as many full and windowed layers as the placement.
-  Placement uniform;
-  uniform.full = uniform_layers(all, static_cast<int>(p.full.size()));
-  std::vector<int> rest;
-  for (int i : all)
-    if (uniform.full.count(i) == 0) rest.push_back(i);
-  uniform.swa = uniform_layers(rest, static_cast<int>(p.swa.size()));
-
-  Json out = {{"candidates", Json::array()}};
-  out["all_linear"] = row_of(best_of_rates(run, "baseline-all-linear", placed_layers(run, {}, with(branch))));
-  out["uniform"] = row_of(best_of_rates(run, "baseline-uniform", placed_layers(run, uniform, with(branch))));
-  out["uniform"]["layers"] = to_json(uniform);
-  Json best, best_without_jet;
-  for (const auto& kind : run.recipe.blocks.kinds) {
-    Json row = row_of(best_of_rates(run, "block-" + kind, placed_layers(run, p, with(kind))));
-    row["kind"] = kind;
-    row["score"] = mean_accuracy(row);
-    out["candidates"].push_back(row);
-    if (row.value("diverged", false)) continue;
-    if (best.is_null() || better_row(row, best)) best = row;
-    if (kind != "jet" && (best_without_jet.is_null() || better_row(row, best_without_jet))) best_without_jet = row;
-  }
-  require(!best.is_null(), "block selection: every candidate diverged; lower blocks.lrs");
-  out["best"] = best;
-  out["best_without_jet"] = best_without_jet;
-  out["chosen"] = best.at("kind");
-  return out;
 }
 
 Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {

@@ -132,13 +132,13 @@ struct Trained {
 Trained train_student(Run& run, const Candidate& c) {
   const uint64_t seed = c.seed == 0 ? run.recipe.seed : hash64(fmt::format("seed {}", c.seed), run.recipe.seed);
   const std::string texts = c.seed == 0 ? "candidates" : fmt::format("candidates {}", c.seed), &name = c.name;
-  Trained t{make_student(run.base, c.layers, seed), {}, {}};
+  Trained t{make_student(run.base, c.layers, seed, c.inherit), {}, {}};
   BudgetConfig budget = c.budget ? *c.budget : run.recipe.blocks.budget;
   budget.align.lr = c.lr;
   const auto fresh = new_layers(t.model);
   if (fresh.empty()) return t;
   const auto parameters = scope_parameters(t.model, Scope::new_mixers);
-  fit_outputs(run, t.model, fresh, texts + " fit", budget.align);
+  if (c.inherit) fit_outputs(run, t.model, fresh, texts + " fit", budget.align);
   if (budget.align.tokens > 0) {
     t.align =
         train({name + ": alignment", run.checkpoint(name + "-align"), budget.align, parameters,

@@ -34,6 +34,7 @@ struct Candidate {
   double lr = 0;  // of the alignment
   uint64_t seed = 0;
   const BudgetConfig* budget = nullptr;  // null: the recipe's for blocks
+  bool inherit = true;                   // false: first values of its own, nothing of the attention that it replaces
   bool speed = true;                     // measure the engine with it
 };
 
