@@ -14,6 +14,7 @@ void add_verify_command(CLI::App& app);    // a golden folder against the engine
 void add_eval_command(CLI::App& app);      // accuracy per task, held-out loss per text
 void add_bench_command(CLI::App& app);     // tokens/s, and what fraction of the machine that is
 void add_quantize_command(CLI::App& app);  // a model folder with its matrices in bf16, int8 or int4
+void add_data_command(CLI::App& app);      // text files into folders of tokens, and what is in those
 
 /// What main() returns where nothing was thrown: 0, or 1 where a check did not hold.
 inline int& exit_code() {

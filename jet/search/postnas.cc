@@ -51,6 +51,10 @@ bool is_stage(const std::string& name) {
 void run_postnas(const PostnasOptions& o) {
   if (!o.only.empty()) is_stage(o.only);
   Run run(o.base, o.recipe, o.out);
+  run.require_epochs("supernet", run.recipe.supernet.budget);
+  run.require_epochs("blocks", run.recipe.blocks.budget);
+  run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);
+  run.require_epochs("distill.stage2.train", run.recipe.distill.stage2.train);
   Supernet net(run);
   for (const Stage& stage : kStages) {
     const std::string name = stage.name;
