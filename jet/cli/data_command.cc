@@ -174,10 +174,10 @@ void add_runs(CLI::App* c, int& ngram, int& common) {
 void add_build(CLI::App* data) {
   auto o = std::make_shared<BuildCommand>();
   auto* c = data->add_subcommand("build", "text files into a folder of tokens; killed, it goes on where it was");
-  c->add_option("inputs", o->build.inputs, ".txt or .jsonl, plain, .gz or .zst")->required();
+  c->add_option("inputs", o->build.inputs, ".txt or .jsonl, plain, .gz or .zst; .parquet")->required();
   c->add_option("--tokenizer", o->build.tokenizer, "folder that holds the tokenizer (a model folder)")->required();
   c->add_option("--out", o->build.out, "folder to make")->required();
-  c->add_option("--field", o->build.field, "key of the text in JSONL")->capture_default_str();
+  c->add_option("--field", o->build.field, "key of the text in JSONL, column in Parquet")->capture_default_str();
   c->add_option("--held-out", o->build.held_out_tokens, "tokens to hold out of training")->capture_default_str();
   c->add_option("--shard-tokens", o->build.shard_tokens, "tokens of a shard")->capture_default_str();
   c->add_option("--decontaminate", o->decontaminate, "drop documents that share text with these tasks (*.jsonl)");

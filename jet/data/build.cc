@@ -195,7 +195,7 @@ class Builder {
       (static_cast<int64_t>(i) < journal_.input ? before : total) += manifest().sources[i].bytes;
     total += before;
 
-    DocumentReader reader(path, format);
+    DocumentReader reader(path, format, o_.field);
     RawDocument skipped;
     for (int64_t i = 0; i < journal_.pieces; ++i)
       require(reader.next(skipped), "{}: ends before piece {} of an earlier run; it has changed", path, i);

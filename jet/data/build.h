@@ -24,7 +24,7 @@ namespace jet {
 struct BuildOptions {
   std::vector<std::string> inputs;  // files; documents are numbered in this order
   std::string tokenizer, out;       // folders
-  std::string field = "text";       // of JSONL
+  std::string field = "text";       // key of the text in JSONL, column in Parquet
   int64_t shard_tokens = int64_t{1} << 26, held_out_tokens = 0;
   std::vector<GradedItem> graded;  // documents that share text with these are dropped
   int ngram = 13, common = 10;     // jet/data/overlap.h

@@ -97,10 +97,11 @@ class ZstdStream : public ByteStream {
 
 }  // namespace
 
-std::unique_ptr<ByteStream> open_stream(const std::string& path) {
+std::unique_ptr<ByteStream> open_stream(const std::string& path, const std::string& field) {
   require(std::filesystem::is_regular_file(path), "{}: no such file", path);
   const std::string ending = std::filesystem::path(path).extension();
   if (ending == ".gz") return std::make_unique<GzipStream>(path);
+  if (ending == ".parquet") return open_parquet(path, field);
   if (ending == ".zst") return std::make_unique<ZstdStream>(path);
   return std::make_unique<PlainStream>(path);
 }

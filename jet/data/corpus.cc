@@ -48,7 +48,7 @@ class TextDocuments : public DocumentStore {
 
  private:
   static std::vector<std::vector<int32_t>> encode(const Tokenizer& tokenizer, const SourceConfig& c, ThreadPool& pool) {
-    DocumentReader reader(c.path, TextFormat::text);
+    DocumentReader reader(c.path, TextFormat::text, {});
     std::vector<std::string> texts;
     for (RawDocument d; reader.next(d);) {
       texts.push_back(text_of(d, TextFormat::text, {}, c.path));
@@ -100,6 +100,9 @@ void check(const SourceConfig& c, std::set<std::string>& names) {
   require(!c.name.empty(), "a source without a name (path '{}'); every source needs one", c.path);
   require(names.insert(c.name).second, "source '{}' is named twice", c.name);
   require(file_exists(c.path), "source '{}': {} is missing", c.name, c.path);
+  const bool records = c.path.find(".jsonl") != std::string::npos || c.path.ends_with(".parquet");
+  require(!records || is_folder(c.path),
+          "source '{}': {} is no text; make a folder of tokens of it with jet data build", c.name, c.path);
   require(std::isfinite(c.weight) && c.weight >= 0, "source '{}': weight {} must be 0 or more", c.name, c.weight);
   require(std::isfinite(c.answer_weight) && c.answer_weight >= 0, "source '{}': answer_weight {} must be 0 or more",
           c.name, c.answer_weight);

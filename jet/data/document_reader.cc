@@ -33,12 +33,14 @@ TextFormat format_of(const std::string& path) {
   if (name.extension() == ".gz" || name.extension() == ".zst") name.replace_extension();
   const std::string ending = name.extension();
   if (ending == ".txt") return TextFormat::text;
-  if (ending == ".jsonl") return TextFormat::jsonl;
-  fail("{}: unknown kind of file '{}' (known: .txt, .jsonl, either with .gz or .zst after it)", path, ending);
+  if (ending == ".jsonl" || path.ends_with(".parquet")) return TextFormat::jsonl;
+  fail(
+      "{}: unknown kind of file '{}' (known: .parquet, .txt, .jsonl, the last two with .gz or .zst after them as well)",
+      path, ending);
 }
 
-DocumentReader::DocumentReader(std::string path, TextFormat format)
-    : path_(std::move(path)), format_(format), stream_(open_stream(path_)) {}
+DocumentReader::DocumentReader(std::string path, TextFormat format, const std::string& field)
+    : path_(std::move(path)), format_(format), stream_(open_stream(path_, field)) {}
 
 /// Sets `end` to where the line that holds `from` ends, reading on as needed; false where no line is left.
 bool DocumentReader::find_line(size_t from, size_t& end) {

@@ -2,7 +2,8 @@
 //
 //   NAME.txt    documents separated by a line `<|endoftext|>` (after an optional carriage return)
 //   NAME.jsonl  one JSON object a line; its key `field` is the document
-//   NAME.*.gz, NAME.*.zst  the same, compressed; members and frames may follow one another
+//   NAME.txt.gz, NAME.jsonl.zst ...  either, compressed; members and frames may follow one another
+//   NAME.parquet  one document a row, in the column `field`; rows come as lines of JSONL (jet/data/parquet_stream.cc)
 //
 // A document has no blank lines around it, and one of white space alone is none. A file is read as a stream: memory
 // holds one document and a little more.
@@ -32,7 +33,9 @@ class ByteStream {
   /// Bytes of the file itself that have been taken.
   virtual int64_t position() const = 0;
 };
-std::unique_ptr<ByteStream> open_stream(const std::string& path);
+/// `field`: the column, of Parquet.
+std::unique_ptr<ByteStream> open_stream(const std::string& path, const std::string& field);
+std::unique_ptr<ByteStream> open_parquet(const std::string& path, const std::string& field);
 
 /// A piece of the file that holds one document: its text or, of JSONL, its line, which text_of understands.
 struct RawDocument {
@@ -42,7 +45,7 @@ struct RawDocument {
 
 class DocumentReader {
  public:
-  DocumentReader(std::string path, TextFormat format);
+  DocumentReader(std::string path, TextFormat format, const std::string& field);
   /// False at the end. Pieces that turn out to hold no document count as well: the n-th call gives the same piece in
   /// every run.
   bool next(RawDocument& document);

@@ -32,7 +32,7 @@ class DocumentReaderTest : public testing::Test {
 
   static std::vector<std::string> read(const std::string& path, const std::string& field = "text") {
     const TextFormat format = format_of(path);
-    DocumentReader reader(path, format);
+    DocumentReader reader(path, format, field);
     std::vector<std::string> texts;
     for (RawDocument d; reader.next(d);) {
       const std::string text = text_of(d, format, field, path);
@@ -120,7 +120,7 @@ TEST_F(DocumentReaderTest, AllFormsGiveTheSameDocuments) {
 
 TEST_F(DocumentReaderTest, APieceKnowsItsLine) {
   const std::string path = file("a.txt", "one\n<|endoftext|>\n\ntwo\nthree\n<|endoftext|>\nfour");
-  DocumentReader reader(path, TextFormat::text);
+  DocumentReader reader(path, TextFormat::text, {});
   std::vector<int64_t> lines;
   for (RawDocument d; reader.next(d);) lines.push_back(d.line);
   EXPECT_EQ(lines, (std::vector<int64_t>{1, 3, 7}));

@@ -36,7 +36,7 @@ struct Manifest {
     }
   };
   struct Settings {
-    std::string field = "text";  // of JSONL
+    std::string field = "text";  // of JSONL and Parquet
     int64_t shard_tokens = int64_t{1} << 26, held_out_tokens = 0;
     std::string graded;           // hash of the graded items' texts; "": nothing was dropped for their sake
     int ngram = 13, common = 10;  // jet/data/overlap.h
