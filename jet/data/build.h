@@ -7,8 +7,9 @@
 //
 //   journal.json  {"manifest": as far as it goes, "input": which input comes next, "pieces": how many of it are done}
 //
-// A killed build starts again with the same command and goes on after the last shard that the journal names. Marks and
-// manifest.json come last; the journal goes when they are there.
+// A killed build starts again with the same command and goes on after the last shard that the journal names: it reads
+// past the pieces that are done, which costs little beside tokenising. Marks and manifest.json come last; the journal
+// goes when they are there.
 #pragma once
 
 #include <cstdint>

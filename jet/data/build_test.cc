@@ -316,7 +316,7 @@ TEST_F(BuildTest, EpochsBoundHowOftenASourceIsSeen) {
   c.epochs = 2;
   const auto corpus = Corpus::load(tokenizer(), {c}, 0, 1);
   corpus.require_epochs("stage", 2 * tokens, 512);
-  EXPECT_HAS(error_of([&] { corpus.require_epochs("stage", 2 * tokens + tokens / 10, 512); }), "2.10 times");
+  EXPECT_HAS(error_of([&] { corpus.require_epochs("stage", 2 * tokens + tokens / 10, 512); }), "2.1 times");
   // Beside another source of the same weight each brings half of the documents.
   const SourceConfig other = source("b", file("b.txt", joined(stories(200))));
   const auto both = Corpus::load(tokenizer(), {c, other}, 0, 1);

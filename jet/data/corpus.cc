@@ -72,6 +72,7 @@ std::unique_ptr<DocumentStore> map_tokens(const Tokenizer& tokenizer, const Sour
   require(store->held_out_tokens() >= held_out_tokens,
           "source '{}': {} was built with {} tokens held out where {} are wanted; build it with --held-out {}", c.name,
           c.path, store->held_out_tokens(), held_out_tokens, held_out_tokens);
+  require(store->train_documents() > 0, "source '{}': {} has no document to train on", c.name, c.path);
   return store;
 }
 
@@ -249,7 +250,7 @@ void Corpus::require_epochs(const std::string& what, int64_t tokens, int length)
     const auto there = static_cast<double>(sources_[i].documents->train_tokens());
     const double seen = static_cast<double>(tokens) * drawn[i] / total / there;
     require(c.epochs == 0 || seen <= c.epochs,
-            "{}: {} tokens would show source '{}' ({} tokens, {:.1f} % of what is drawn) {:.2f} times where its epochs "
+            "{}: {} tokens would show source '{}' ({} tokens, {:.1f} % of what is drawn) {:.3g} times where its epochs "
             "allow {}; lower the tokens or its weight, or raise epochs",
             what, tokens, c.name, there, 100 * drawn[i] / total, seen, c.epochs);
   }

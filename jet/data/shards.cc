@@ -35,6 +35,11 @@ Manifest read_manifest(const std::string& folder) {
   return m;
 }
 
+int64_t tokens_of(const TokenStore& store, const std::vector<int64_t>& documents) {
+  return std::accumulate(documents.begin(), documents.end(), int64_t{0},
+                         [&](int64_t sum, int64_t document) { return sum + store.size(document); });
+}
+
 template <class Id>
 void copy_ids(const std::byte* from, std::span<int32_t> out) {
   const Id* ids = reinterpret_cast<const Id*>(from);
@@ -86,12 +91,18 @@ void TokenStore::map_shards() {
   };
   add_up("shards", documents, tokens);
   documents = tokens = 0;
-  for (const auto& s : manifest_.sources) documents += s.documents, tokens += s.tokens;
+  for (const auto& s : manifest_.sources) {
+    require(s.documents >= 0 && s.documents <= manifest_.documents - documents && s.tokens >= 0 &&
+                s.tokens <= manifest_.tokens - tokens,
+            "{}/manifest.json: {} cannot have {} documents and {} tokens; {}", folder_, s.path, s.documents, s.tokens,
+            kAgain);
+    documents += s.documents, tokens += s.tokens;
+  }
   add_up("sources", documents, tokens);
 }
 
 std::vector<int64_t> TokenStore::read_marks(const char* name, const Manifest::Marks& marks) const {
-  if (marks.documents == 0) return {};
+  if (marks.documents == 0 && marks.tokens == 0) return {};
   const std::string path = folder_ + "/" + name;
   const std::string bytes = read_file(path);
   require(hash_text(content_hash(bytes)) == marks.hash && bytes.size() % 8 == 0 &&
@@ -99,9 +110,12 @@ std::vector<int64_t> TokenStore::read_marks(const char* name, const Manifest::Ma
           "{}: not the {} documents that manifest.json has the hash of; {}", path, marks.documents, kAgain);
   std::vector<int64_t> documents(marks.documents);
   std::memcpy(documents.data(), bytes.data(), bytes.size());
-  const bool ascend = std::is_sorted(documents.begin(), documents.end(), std::less_equal<>());
-  require(ascend && documents.front() >= 0 && documents.back() < manifest_.documents,
+  const bool ascend = std::adjacent_find(documents.begin(), documents.end(), std::greater_equal<>()) == documents.end();
+  require(ascend && !documents.empty() && documents.front() >= 0 && documents.back() < manifest_.documents,
           "{}: its documents do not ascend within the {} that there are; {}", path, manifest_.documents, kAgain);
+  const int64_t tokens = tokens_of(*this, documents);
+  require(tokens == marks.tokens, "{}: its documents have {} tokens where manifest.json has {}; {}", path, tokens,
+          marks.tokens, kAgain);
   return documents;
 }
 
@@ -224,9 +238,7 @@ Manifest::Marks write_marks(const TokenStore& store, const std::string& folder, 
                             const std::vector<int64_t>& documents) {
   const std::string_view bytes(reinterpret_cast<const char*>(documents.data()), documents.size() * sizeof(int64_t));
   write_file(folder + "/" + name, bytes);
-  const int64_t tokens = std::accumulate(documents.begin(), documents.end(), int64_t{0},
-                                         [&](int64_t sum, int64_t document) { return sum + store.size(document); });
-  return {static_cast<int64_t>(documents.size()), tokens, hash_text(content_hash(bytes))};
+  return {static_cast<int64_t>(documents.size()), tokens_of(store, documents), hash_text(content_hash(bytes))};
 }
 
 }  // namespace jet
