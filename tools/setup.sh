@@ -21,6 +21,9 @@ libcli11-dev          command line
 libfmt-dev            messages
 libpcre2-dev          regular expressions of tokenizers
 libutf8proc-dev       Unicode of tokenizers
+libxxhash-dev         hashes of contents
+libzstd-dev           compressed training text (.zst)
+zlib1g-dev            compressed training text (.gz)
 '
 log=build/setup.log
 stamp=.venv/.jet-ready

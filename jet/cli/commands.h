@@ -15,6 +15,7 @@ void add_eval_command(CLI::App& app);      // accuracy per task, held-out loss p
 void add_bench_command(CLI::App& app);     // tokens/s, and what fraction of the machine that is
 void add_quantize_command(CLI::App& app);  // a model folder with its matrices in bf16, int8 or int4
 void add_export_command(CLI::App& app);    // a model folder in our own layout or the official one
+void add_data_command(CLI::App& app);      // text files into folders of tokens, and what is in those
 
 /// What main() returns where nothing was thrown: 0, or 1 where a check did not hold.
 inline int& exit_code() {

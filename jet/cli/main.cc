@@ -35,6 +35,7 @@ int run(int argc, char** argv) {
   jet::add_bench_command(app);
   jet::add_quantize_command(app);
   jet::add_export_command(app);
+  jet::add_data_command(app);
   for (const auto& c : jet::kTrainCommands) app.add_subcommand(c.name, c.help);
   const std::string command = argc > 1 ? argv[1] : "-";
   if (command[0] != '-' && app.get_subcommands([&](CLI::App* c) { return c->get_name() == command; }).empty()) {

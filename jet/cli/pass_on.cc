@@ -8,10 +8,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 
 #include "jet/base/error.h"
-#include "jet/base/file.h"
+#include "jet/base/programs.h"
 
 extern char** environ;
 
@@ -24,12 +23,7 @@ bool is_train_command(const std::string& name) {
   return false;
 }
 
-std::string train_program() {
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::string path = (self.parent_path() / "jet-train").string();
-  return !error && access(path.c_str(), X_OK) == 0 ? path : "";
-}
+std::string train_program() { return program_beside("jet-train"); }
 
 namespace {
 

@@ -1,17 +1,23 @@
-// Documents for training. A text file is documents separated by a line `<|endoftext|>`; each is encoded and preceded
-// by that token's id (or the tokenizer's eos).
+// Documents for training. A source is a text file, documents separated by a line `<|endoftext|>`, which is encoded into
+// memory, or a folder of tokens that `jet data build` made, which is mapped (jet/data/shards.h). Each document is
+// preceded by that token's id (or the tokenizer's eos).
 //
-//   source:  | document | document | ... | document |  held out: the last documents, at least so many tokens |
-//   row:     | doc (or its part from a random offset) | doc | ... | doc, cut at `length` |
+//   text:    | document | document | ... | document |  held out: the last documents, at least so many tokens |
+//   folder:  | document | held out | document | ...    held out: those marked when it was built, at least so many
+//   tokens row:     | doc (or its part from a random offset) | doc | ... | doc, cut at `length` |
 //
 // A row is a function of (seed, step, row) alone: training can resume at any step without replaying the ones before.
+// Documents are drawn independently, so some come twice before others come once: `epochs` bounds the mean.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "jet/data/document_store.h"
+#include "jet/text/regex.h"
 #include "jet/text/tokenizer.h"
 
 namespace jet {
@@ -25,6 +31,7 @@ struct SourceConfig {
   /// PCRE2, multiline; group 1 marks answer text. Empty: the source has no answers.
   std::string answers;
   double answer_weight = 1;  // loss weight of the tokens that overlap an answer; 1 for all others
+  double epochs = 0;         // how often one training may see the source in the mean; 0: no bound
   template <class V>
   static void fields(SourceConfig& c, V&& v) {
     v("name", c.name);
@@ -32,6 +39,7 @@ struct SourceConfig {
     v("weight", c.weight);
     v("answers", c.answers);
     v("answer_weight", c.answer_weight);
+    v("epochs", c.epochs);
   }
 };
 
@@ -41,6 +49,7 @@ struct TokenBatch {
   std::vector<float> weights;  // [batch, length], of ids[i] as a target
 };
 
+/// Borrows the tokenizer that it was loaded with.
 class Corpus {
  public:
   static Corpus load(const Tokenizer& tokenizer, const std::vector<SourceConfig>& sources,
@@ -56,20 +65,23 @@ class Corpus {
   int64_t held_out_tokens(const std::string& source) const;
   int64_t train_documents(const std::string& source) const;
 
+  /// Throws where `tokens` tokens in rows of `length` would show a source more often than its `epochs`; `what` asks.
+  void require_epochs(const std::string& what, int64_t tokens, int length) const;
+
  private:
   struct Source {
     SourceConfig config;
-    std::vector<int32_t> ids;
-    std::vector<float> weights;   // as long as ids; empty where all are 1
-    std::vector<int64_t> starts;  // of every document in ids, and the end
-    int64_t train_documents = 0;  // those from here on are held out
+    std::unique_ptr<DocumentStore> documents;
+    std::unique_ptr<Regex> answers;  // null: all weights are 1
   };
-  static Source load_source(const Tokenizer& tokenizer, const SourceConfig& config, int32_t separator,
-                            int64_t held_out_tokens, ThreadPool& pool);
+  static Source load_source(const Tokenizer& tokenizer, const SourceConfig& config, int64_t held_out_tokens,
+                            ThreadPool& pool);
   const Source& source(const std::string& name) const;
   const Source& draw_source(Rng& rng) const;
+  void copy(const Source& s, int64_t document, int64_t from, std::span<int32_t> ids, std::span<float> weights) const;
   void fill_row(Rng& rng, std::span<int32_t> ids, std::span<float> weights) const;
 
+  const Tokenizer* tokenizer_ = nullptr;
   std::vector<Source> sources_;
 };
 

@@ -64,6 +64,10 @@ void run_postnas(const PostnasOptions& o) {
   for (const auto& name : {o.only, o.until})
     if (!name.empty()) is_stage(name);
   Run run(o.base, o.recipe, o.out);
+  run.require_epochs("supernet", run.recipe.supernet.budget);
+  run.require_epochs("blocks", run.recipe.blocks.budget);
+  run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);
+  run.require_epochs("distill.stage2.train", run.recipe.distill.stage2.train);
   Supernet net(run);
   for (const Stage& stage : kStages) {
     const std::string name = stage.name;

@@ -45,6 +45,7 @@ void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe
   Run run(tokenizer_folder, recipe, out);
   TorchModel m = TorchModel::random(spec_of(run.recipe.model, run.tokenizer), run.recipe.seed);
   const TrainConfig& c = run.recipe.pretrain;
+  run.require_epochs("pretrain", c);
   const TrainResult r = train({"pretrain", run.checkpoint("pretrain"), c, m.parameters(), [&](int64_t step) {
                                  const auto b = run.batch("pretrain", step, c);
                                  const Tensor hidden = forward_with(run.ops, m, b.ids, own_mixers(run.ops, m));
@@ -59,6 +60,8 @@ void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe
 void run_distill(const std::string& teacher, const std::string& student_folder, const std::string& recipe,
                  const std::string& out) {
   Run run(teacher, recipe, out);
+  run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);
+  run.require_epochs("distill.stage2.train", run.recipe.distill.stage2.train);
   TorchModel student = TorchModel::load(student_folder);
   require(student.spec.n_layers() == run.base.spec.n_layers() &&
               student.spec.hidden_size == run.base.spec.hidden_size &&

@@ -55,6 +55,15 @@ TorchBatch Run::batch(const std::string& stage, int64_t step, const TrainConfig&
   return to_torch(corpus.train_batch(hash64(stage, recipe.seed), step, c.batch, c.length));
 }
 
+void Run::require_epochs(const std::string& section, const TrainConfig& c) const {
+  corpus.require_epochs(section, c.steps() * c.tokens_per_step(), c.length);
+}
+
+void Run::require_epochs(const std::string& section, const BudgetConfig& c) const {
+  require_epochs(section + ".budget.align", c.align);
+  require_epochs(section + ".budget.distill.train", c.distill.train);
+}
+
 namespace {
 
 // Scores padded batches: hidden states of all rows, the head only where an answer is predicted.

@@ -34,6 +34,9 @@ struct Run {
   TorchOps ops;
 
   TorchBatch batch(const std::string& stage, int64_t step, const TrainConfig& c) const;
+  /// Throws where a training of this recipe section would see a source more often than its `epochs`.
+  void require_epochs(const std::string& section, const TrainConfig& c) const;
+  void require_epochs(const std::string& section, const BudgetConfig& c) const;
   std::string checkpoint(const std::string& name) const {
     return ledger.folder() + "/checkpoints/" + name + ".safetensors";
   }

@@ -152,6 +152,7 @@ int32_t Tokenizer::id_of(std::string_view token) const {
 
 int Tokenizer::vocab_size() const { return static_cast<int>(impl_->file.bytes.size()); }
 bool Tokenizer::is_special(int32_t id) const { return id >= 0 && id < vocab_size() && impl_->file.special[id]; }
+uint64_t Tokenizer::hash() const { return impl_->file.hash; }
 int32_t Tokenizer::bos_id() const { return impl_->file.bos; }
 int32_t Tokenizer::eos_id() const { return impl_->file.eos; }
 

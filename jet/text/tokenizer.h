@@ -32,6 +32,8 @@ class Tokenizer {
   /// The highest id + 1.
   int vocab_size() const;
   bool is_special(int32_t id) const;
+  /// Of tokenizer.json's bytes (jet/base/hash.h): tokens on disk name the tokenizer that made them by it.
+  uint64_t hash() const;
   /// As tokenizer_config.json names them; -1 where it does not.
   int32_t bos_id() const;
   int32_t eos_id() const;

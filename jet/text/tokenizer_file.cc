@@ -9,6 +9,7 @@
 
 #include "jet/base/error.h"
 #include "jet/base/file.h"
+#include "jet/base/hash.h"
 #include "jet/base/json.h"
 #include "jet/text/utf8.h"
 
@@ -46,7 +47,9 @@ class Reader {
  public:
   explicit Reader(const std::string& folder) : path_(folder + "/tokenizer.json") {
     require(file_exists(path_), "{}: is missing; point to a folder with a model and its tokenizer", path_);
-    SortedJson all = parse_sorted_json(read_file(path_), path_);
+    const std::string text = read_file(path_);
+    file_.hash = content_hash(text);
+    SortedJson all = parse_sorted_json(text, path_);
     require(all.is_object() && all.contains("model") && all["model"].is_object(), "{}: key 'model' is missing", path_);
     vocabulary_ = take(all["model"], "vocab");
     merges_ = take(all["model"], "merges");

@@ -25,6 +25,7 @@ struct TokenizerFile {
   std::vector<Regex> splits;           // each isolates its matches within the pieces of the one before
   std::vector<int32_t> before, after;  // what add_special_tokens puts around a text
   int32_t bos = -1, eos = -1;
+  uint64_t hash = 0;  // of tokenizer.json's bytes
 };
 
 /// Throws on whatever is damaged or unknown, naming it.

@@ -22,6 +22,8 @@ std::string repair_utf8(std::string_view text);
 /// Normal form C of valid UTF-8.
 std::string normalize_nfc(std::string_view text);
 
+/// The lower case of one code point, or the code point itself.
+char32_t to_lower(char32_t c);
 /// Unicode White_Space.
 bool is_white_space(char32_t c);
 /// Letters, marks, digits and connectors.

@@ -1,0 +1,229 @@
+// jet data build INPUT...: text into a folder of tokens; jet data info DIR: what is in one; jet data check DIR: whether
+// it is whole, and which graded items share text with it.
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include <fmt/core.h>
+#include <CLI/CLI.hpp>
+
+#include "jet/base/progress.h"
+#include "jet/base/threads.h"
+#include "jet/cli/commands.h"
+#include "jet/data/build.h"
+#include "jet/eval/tasks.h"
+
+namespace jet {
+namespace {
+
+/// One line of progress a stage.
+class Stages {
+ public:
+  void update(const std::string& stage, const char* unit, int64_t done, int64_t total) {
+    if (stage != stage_) {
+      finish();
+      stage_ = stage;
+      line_ = std::make_unique<Progress>(stage, total, unit, done);
+    }
+    line_->update(done);
+  }
+  void finish() {
+    if (line_) line_->finish();
+    line_.reset();
+  }
+
+ private:
+  std::string stage_;
+  std::unique_ptr<Progress> line_;
+};
+
+std::vector<GradedItem> graded_items(const std::string& path, const Tokenizer& tokenizer) {
+  std::vector<GradedItem> items;
+  for (const auto& file : task_files(path)) {
+    const Task task = load_task(file, tokenizer);
+    int64_t number = 0;
+    for (const auto& item : task.items)
+      items.push_back({task.name, ++number, tokenizer.decode(item.prompt) + tokenizer.decode(item.answer)});
+  }
+  return items;
+}
+
+int threads_of(int asked) { return asked > 0 ? asked : default_threads(); }
+
+struct BuildCommand {
+  BuildOptions build;
+  std::string decontaminate;
+  int threads = 0;
+  bool json = false;
+};
+
+void print_manifest(const std::string& folder, const Manifest& m) {
+  const auto count = [](int64_t n) { return format_count(static_cast<double>(n)); };
+  fmt::print("{}: {} documents, {} tokens in {} shards of uint{}\n", folder, m.documents, m.tokens, m.shards.size(),
+             8 * m.token_bytes());
+  fmt::print("{:<10} {:>10} documents {:>10} tokens\n", "train",
+             m.documents - m.held_out.documents - m.dropped.documents,
+             count(m.tokens - m.held_out.tokens - m.dropped.tokens));
+  fmt::print("{:<10} {:>10} documents {:>10} tokens\n", "held out", m.held_out.documents, count(m.held_out.tokens));
+  if (!m.settings.graded.empty())
+    fmt::print("{:<10} {:>10} documents {:>10} tokens, shared text with graded items (hash {})\n", "dropped",
+               m.dropped.documents, count(m.dropped.tokens), m.settings.graded);
+  fmt::print("tokenizer  {} (hash {}), vocabulary {}\n", m.tokenizer.path, m.tokenizer.hash, m.tokenizer.vocab_size);
+  for (const auto& s : m.sources)
+    fmt::print("source     {}: {} bytes, {} documents, {} tokens, hash {}\n", s.path, s.bytes, s.documents, s.tokens,
+               s.hash);
+}
+
+void run_build(BuildCommand& o) {
+  Stages stages;
+  o.build.threads = threads_of(o.threads);
+  if (!o.decontaminate.empty()) o.build.graded = graded_items(o.decontaminate, Tokenizer::load(o.build.tokenizer));
+  o.build.progress = [&](const std::string& stage, const char* unit, int64_t done, int64_t total) {
+    stages.update(stage, unit, done, total);
+  };
+  const Manifest m = build_tokens(o.build);
+  stages.finish();
+  if (o.json) {
+    fmt::print("{}\n", to_json_fields(m).dump(2));
+  } else {
+    print_manifest(o.build.out, m);
+  }
+}
+
+struct CheckCommand {
+  std::string folder, tokenizer, eval;
+  int ngram = 13, common = 10, threads = 0, examples = 1;
+  bool json = false;
+};
+
+struct TaskOverlap {
+  int64_t items = 0, contaminated = 0, half = 0, too_short = 0;  // half: that share half of their runs or more
+  Json examples = Json::array();
+};
+
+std::map<std::string, TaskOverlap> by_task(const TokenStore& store, const std::vector<GradedItem>& items,
+                                           const Overlap& o, int examples) {
+  std::map<std::string, TaskOverlap> tasks;
+  for (const auto& item : items) ++tasks[item.task].items;
+  for (const size_t i : o.too_short) ++tasks[items[i].task].too_short;
+  for (const auto& hit : o.hits) {
+    auto& task = tasks[items[hit.item].task];
+    ++task.contaminated;
+    task.half += 2 * hit.shared >= hit.runs;
+    if (static_cast<int>(task.examples.size()) >= examples) continue;
+    task.examples.push_back({{"item", items[hit.item].number},
+                             {"shared_runs", hit.shared},
+                             {"runs", hit.runs},
+                             {"document", hit.document},
+                             {"source", store.manifest().sources[store.source_of(hit.document)].path},
+                             {"words", hit.words}});
+  }
+  return tasks;
+}
+
+void print_overlap(const CheckCommand& o, const TokenStore& store, const Overlap& overlap,
+                   const std::map<std::string, TaskOverlap>& tasks) {
+  fmt::print("runs of {} words that stand in training documents{}:\n", o.ngram,
+             o.common > 0 ? fmt::format(" (in at most {}: {} runs stand in more)", o.common, overlap.common_runs) : "");
+  for (const auto& [name, t] : tasks) {
+    fmt::print("{:<16} {} of {} items contaminated, {} by half of their runs or more{}\n", name, t.contaminated,
+               t.items, t.half, t.too_short > 0 ? fmt::format(", {} too short to tell", t.too_short) : "");
+    for (const auto& e : t.examples)
+      fmt::print("  item {} shares {} of {} runs; document {} ({}): {}\n", e["item"].get<int64_t>(),
+                 e["shared_runs"].get<int64_t>(), e["runs"].get<int64_t>(), e["document"].get<int64_t>(),
+                 e["source"].get<std::string>(), e["words"].get<std::string>());
+  }
+  fmt::print("{} of {} training documents share such text\n", overlap.documents.size(), store.train_documents());
+}
+
+void run_check(const CheckCommand& o) {
+  const TokenStore store(o.folder);
+  store.verify(threads_of(o.threads));
+  Json report = {{"folder", o.folder}, {"documents", store.documents()}, {"whole", true}};
+  if (!o.json) fmt::print("{}: {} shards are whole\n", o.folder, store.manifest().shards.size());
+  if (!o.eval.empty()) {
+    const Tokenizer tokenizer = Tokenizer::load(o.tokenizer.empty() ? store.manifest().tokenizer.path : o.tokenizer);
+    const auto items = graded_items(o.eval, tokenizer);
+    Stages stages;
+    const auto progress = [&](int64_t done, int64_t total) { stages.update("check", "documents", done, total); };
+    const Overlap overlap = find_overlap(store, tokenizer, items, {o.ngram, o.common, threads_of(o.threads), progress});
+    stages.finish();
+    const auto tasks = by_task(store, items, overlap, o.examples);
+    for (const auto& [name, t] : tasks)
+      report["tasks"][name] = {{"items", t.items},
+                               {"contaminated", t.contaminated},
+                               {"half", t.half},
+                               {"too_short", t.too_short},
+                               {"examples", t.examples}};
+    report["ngram"] = o.ngram, report["common"] = o.common, report["common_runs"] = overlap.common_runs;
+    report["shared_documents"] = overlap.documents.size();
+    if (!o.json) print_overlap(o, store, overlap, tasks);
+  }
+  if (o.json) fmt::print("{}\n", report.dump(2));
+}
+
+void add_runs(CLI::App* c, int& ngram, int& common) {
+  c->add_option("--ngram", ngram, "words of a run that counts as shared")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  c->add_option("--common", common, "runs in more documents than this are turns of phrase; 0: every run counts")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
+void add_build(CLI::App* data) {
+  auto o = std::make_shared<BuildCommand>();
+  auto* c = data->add_subcommand("build", "text files into a folder of tokens; killed, it goes on where it was");
+  c->add_option("inputs", o->build.inputs, ".txt or .jsonl, plain, .gz or .zst; .parquet")->required();
+  c->add_option("--tokenizer", o->build.tokenizer, "folder that holds the tokenizer (a model folder)")->required();
+  c->add_option("--out", o->build.out, "folder to make")->required();
+  c->add_option("--field", o->build.field, "key of the text in JSONL, column in Parquet")->capture_default_str();
+  c->add_option("--held-out", o->build.held_out_tokens, "tokens to hold out of training")->capture_default_str();
+  c->add_option("--shard-tokens", o->build.shard_tokens, "tokens of a shard")->capture_default_str();
+  c->add_option("--decontaminate", o->decontaminate, "drop documents that share text with these tasks (*.jsonl)");
+  add_runs(c, o->build.ngram, o->build.common);
+  c->add_option("--threads", o->threads, "0: all cores");
+  c->add_flag("--json", o->json, "print the manifest");
+  c->callback([o] { run_build(*o); });
+}
+
+void add_check(CLI::App* data) {
+  auto o = std::make_shared<CheckCommand>();
+  auto* c = data->add_subcommand("check", "is a folder of tokens whole, and does it hold text of graded items");
+  c->add_option("folder", o->folder, "folder of tokens")->required();
+  c->add_option("--eval", o->eval, "tasks to look for: a folder of *.jsonl, or one such file");
+  c->add_option("--tokenizer", o->tokenizer, "folder of the tokenizer, where it is no longer where it was");
+  add_runs(c, o->ngram, o->common);
+  c->add_option("--examples", o->examples, "contaminated items to show of each task")->capture_default_str();
+  c->add_option("--threads", o->threads, "0: all cores");
+  c->add_flag("--json", o->json, "print one JSON object");
+  c->callback([o] { run_check(*o); });
+}
+
+void add_info(CLI::App* data) {
+  auto folder = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  auto* c = data->add_subcommand("info", "what is in a folder of tokens");
+  c->add_option("folder", *folder, "folder of tokens")->required();
+  c->add_flag("--json", *json, "print the manifest");
+  c->callback([folder, json] {
+    const TokenStore store(*folder);
+    if (*json) {
+      fmt::print("{}\n", to_json_fields(store.manifest()).dump(2));
+    } else {
+      print_manifest(*folder, store.manifest());
+    }
+  });
+}
+
+}  // namespace
+
+void add_data_command(CLI::App& app) {
+  auto* data = app.add_subcommand("data", "folders of tokens to train on: build, info, check");
+  data->require_subcommand(1);
+  add_build(data);
+  add_info(data);
+  add_check(data);
+}
+
+}  // namespace jet
