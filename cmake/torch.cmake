@@ -11,3 +11,6 @@ find_package(Torch REQUIRED)
 add_library(jet_torch INTERFACE)
 target_include_directories(jet_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 target_link_libraries(jet_torch INTERFACE ${TORCH_LIBRARIES})
+# at::parallel_for lives in a header: without this it runs on one thread.
+target_compile_options(jet_torch INTERFACE -fopenmp)
+target_link_options(jet_torch INTERFACE -fopenmp)
