@@ -101,6 +101,9 @@ void model_params(const ModelSpec& s, ModelWeights<T>& w, Visit&& visit) {
   }
 }
 
+/// Whether model_params() names a parameter of a mixer so.
+inline bool is_mixer_parameter(const std::string& name) { return name.find(".self_attn.") != std::string::npos; }
+
 /// Visits a mixer's state as visit(name, S&, StateSpec).
 template <class S, class Visit>
 void mixer_state(const MixerSpec& m, int hidden, MixerState<S>& state, Visit&& visit) {

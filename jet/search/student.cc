@@ -10,8 +10,6 @@ namespace jet {
 
 using at::Tensor;
 
-bool is_mixer_parameter(const std::string& name) { return name.find(".self_attn.") != std::string::npos; }
-
 void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, const std::string& stream,
                  const TrainConfig& c) {
   const at::NoGradGuard no_grad;
