@@ -12,6 +12,7 @@
 #include "jet/cli/commands.h"
 #include "jet/eval/bench_report.h"
 #include "jet/eval/machine_info.h"
+#include "jet/model/model_cost.h"
 #include "jet/model/shapes.h"
 
 namespace jet {
@@ -46,7 +47,7 @@ std::shared_ptr<Engine> open(BenchOptions& o) {
   require(o.model.empty(), "a model folder and --shape exclude each other");
   o.plan.type = dtype_from_name(o.type.empty() ? "bf16" : o.type, "--type");
   ModelSpec spec = shape_spec(o.shape);
-  const int64_t bytes = predicted_weight_bytes(spec, o.plan.type), available = available_memory();
+  const int64_t bytes = weight_bytes(spec, engine_types(o.plan.type)), available = available_memory();
   require(bytes <= available, "{} in {} needs {:.2f} GB, {:.2f} GB of memory are available; choose a smaller --type",
           o.shape, name_of(o.plan.type), static_cast<double>(bytes) * 1e-9, static_cast<double>(available) * 1e-9);
   // A shape is not bound to the context that its model was trained for.

@@ -72,6 +72,8 @@ TEST_P(EveryModel, EveryParameterIsReadOnce) {
   for (const DType type : {DType::f32, DType::bf16, DType::q8, DType::q4}) {
     const auto engine = Engine::random(spec, 1, type, {.threads = 1});
     const Count c = count_model(spec, {}, engine_types(type)).total();
+    EXPECT_EQ(weight_bytes(spec, engine_types(type)), engine->weight_bytes()) << name_of(type);
+    EXPECT_DOUBLE_EQ(count_model(spec, {}, engine->count_types()).total().weight_bytes, c.weight_bytes);
     // Beside the head, one row of the embedding: of the tied table once more, of its own table instead of all.
     const double table = static_cast<double>(spec.vocab_size) * spec.hidden_size, row = 4.0 * spec.hidden_size;
     const double expected = static_cast<double>(engine->weight_bytes());

@@ -3,7 +3,6 @@
 #include "jet/base/error.h"
 #include "jet/base/threads.h"
 #include "jet/eval/machine_info.h"
-#include "jet/tensor/quant.h"
 
 namespace jet {
 namespace {
@@ -67,10 +66,6 @@ BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<vo
   }
   run.probes.push_back(probe(plan, threads, "end"));
   return run;
-}
-
-int64_t predicted_weight_bytes(const ModelSpec& spec, DType type) {
-  return parameter_count(spec) * matrix_bytes(type, kPanelRows, kGroupColumns) / (kPanelRows * kGroupColumns);
 }
 
 }  // namespace jet

@@ -40,7 +40,4 @@ std::vector<Stage> stages_of(const BenchPlan& plan);
 /// `on_stage` is told of each before it starts.
 BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<void(const Stage&)>& on_stage = {});
 
-/// Bytes of random weights of a type in these shapes, scales included, nearly.
-int64_t predicted_weight_bytes(const ModelSpec& spec, DType type);
-
 }  // namespace jet

@@ -44,14 +44,30 @@ CountTypes plain_types(DType weights, int activation_bytes) {
   return t;
 }
 
-ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountTypes& types, const Trained& trained) {
-  require(pass.sequences > 0 && pass.tokens > 0 && pass.context >= 0 && pass.chunk > 0,
-          "count: {} sequences of {} tokens after {}, in chunks of {}", pass.sequences, pass.tokens, pass.context,
-          pass.chunk);
+namespace {
+
+ModelWeights<CountWeight> count_weights(const ModelSpec& spec, const CountTypes& types, const Trained& trained) {
   ModelWeights<CountWeight> weights;
   model_params(spec, weights, [&](const std::string& name, CountWeight& w, const ParamSpec& p) {
     w = {p.shape, types.weights(name, p.shape), true, trained(name)};
   });
+  return weights;
+}
+
+}  // namespace
+
+int64_t weight_bytes(const ModelSpec& spec, const CountTypes& types) {
+  ModelWeights<CountWeight> weights = count_weights(spec, types, none_trained);
+  double sum = 0;
+  model_params(spec, weights, [&](const std::string&, const CountWeight& w, const ParamSpec&) { sum += w.bytes(); });
+  return static_cast<int64_t>(sum);
+}
+
+ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountTypes& types, const Trained& trained) {
+  require(pass.sequences > 0 && pass.tokens > 0 && pass.context >= 0 && pass.chunk > 0,
+          "count: {} sequences of {} tokens after {}, in chunks of {}", pass.sequences, pass.tokens, pass.context,
+          pass.chunk);
+  const ModelWeights<CountWeight> weights = count_weights(spec, types, trained);
   ModelState<CountState> state;
   model_state(spec, state, [](int, const char*, CountState&, const StateSpec&) {});
 
@@ -67,12 +83,16 @@ ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountT
   return {ops.layers()};
 }
 
-Count count_prompt(const ModelSpec& spec, int64_t context, int64_t tokens, int64_t most, const CountTypes& types) {
-  Count sum;
+ModelCost count_prompt(const ModelSpec& spec, int64_t context, int64_t tokens, int64_t most, const CountTypes& types) {
+  ModelCost sum;
+  sum.layers.resize(spec.layers.size() + 1);
   for (int64_t at = 0; at < tokens; at += most) {
     CountPass pass{.tokens = std::min(most, tokens - at), .context = context + at, .chunk = kEngineChunk};
     pass.logits = at + pass.tokens == tokens ? 1 : 0;
-    sum += count_model(spec, pass, types).total();
+    const ModelCost part = count_model(spec, pass, types);
+    for (size_t i = 0; i < part.layers.size(); ++i) {
+      for (const auto& [kind, c] : part.layers[i]) sum.layers[i][kind] += c;
+    }
   }
   return sum;
 }

@@ -31,10 +31,13 @@ CountTypes engine_types(DType weights, DType kv = DType::bf16, DType state = DTy
 /// Every parameter in one type.
 CountTypes plain_types(DType weights, int activation_bytes);
 
+/// Bytes of all parameters.
+int64_t weight_bytes(const ModelSpec& spec, const CountTypes& types);
+
 ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountTypes& types,
                       const Trained& trained = none_trained);
 /// A prompt in passes of at most `most` tokens, with the logits of the last one.
-Count count_prompt(const ModelSpec& spec, int64_t context, int64_t tokens, int64_t most, const CountTypes& types);
+ModelCost count_prompt(const ModelSpec& spec, int64_t context, int64_t tokens, int64_t most, const CountTypes& types);
 
 /// FLOPs of one token after `context` others, with its logits.
 double token_flops(const ModelSpec& spec, int64_t context);
