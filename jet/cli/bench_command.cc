@@ -113,6 +113,8 @@ void add_bench_command(CLI::App& app) {
   c->add_option("--repeats", o->plan.speed.repeats, "of which the median counts")->capture_default_str();
   c->add_option("--seed", o->plan.speed.seed, "of weights, ids and states")->capture_default_str();
   c->add_option("--threads", o->threads, "0: all cores");
+  c->add_flag("--predict", o->plan.predict,
+              "beside each measurement, what the cost model predicts and how far off it is");
   c->add_option("--json", o->json, "write everything to this file; -: print it instead of the tables");
   c->add_option("--compare", o->compare, "two such files, old and new: print their ratios")->expected(2);
   c->callback([o] { run(*o); });
