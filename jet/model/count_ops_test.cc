@@ -168,7 +168,7 @@ TEST(CountOps, BackwardIsTwiceForwardWhereAllIsTrainedAndOnceThroughFrozenProduc
   for (const MixerSpec& m : every_block()) {
     const ModelSpec spec = model_of({m, m});
     const CountPass pass{.tokens = 32, .logits = 32, .chunk = 32};
-    const auto linear = [&](const Trained& trained, size_t layer) {
+    const auto linear = [&](const IsTrained& trained, size_t layer) {
       Count sum;
       const ModelCost cost = count_model(spec, pass, plain_types(DType::f32, 4), trained);
       for (const auto& [kind, c] : cost.layers[layer]) {
@@ -194,7 +194,7 @@ TEST(CountOps, BackwardIsTwiceForwardWhereAllIsTrainedAndOnceThroughFrozenProduc
 TEST(CountOps, KeepsWhatABackwardPassNeeds) {
   const ModelSpec spec = model_of({Attention::Config{.heads = 4, .kv_heads = 2, .head_dim = 8}});
   const CountPass pass{.sequences = 2, .tokens = 5, .logits = 5};
-  const auto saved = [&](const Trained& trained) {
+  const auto saved = [&](const IsTrained& trained) {
     return count_model(spec, pass, plain_types(DType::f32, 4), trained).total().saved_bytes / (4 * 10);
   };
   EXPECT_EQ(saved(none_trained), 0);

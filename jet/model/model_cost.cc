@@ -46,7 +46,7 @@ CountTypes plain_types(DType weights, int activation_bytes) {
 
 namespace {
 
-ModelWeights<CountWeight> count_weights(const ModelSpec& spec, const CountTypes& types, const Trained& trained) {
+ModelWeights<CountWeight> count_weights(const ModelSpec& spec, const CountTypes& types, const IsTrained& trained) {
   ModelWeights<CountWeight> weights;
   model_params(spec, weights, [&](const std::string& name, CountWeight& w, const ParamSpec& p) {
     w = {p.shape, types.weights(name, p.shape), true, trained(name)};
@@ -63,7 +63,7 @@ int64_t weight_bytes(const ModelSpec& spec, const CountTypes& types) {
   return static_cast<int64_t>(sum);
 }
 
-ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountTypes& types, const Trained& trained) {
+ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountTypes& types, const IsTrained& trained) {
   require(pass.sequences > 0 && pass.tokens > 0 && pass.context >= 0 && pass.chunk > 0,
           "count: {} sequences of {} tokens after {}, in chunks of {}", pass.sequences, pass.tokens, pass.context,
           pass.chunk);

@@ -22,7 +22,7 @@ struct ModelCost {
 };
 
 /// Which parameters are trained, by name.
-using Trained = std::function<bool(const std::string& name)>;
+using IsTrained = std::function<bool(const std::string& name)>;
 inline bool none_trained(const std::string& /*name*/) { return false; }
 inline bool all_trained(const std::string& /*name*/) { return true; }
 
@@ -35,7 +35,7 @@ CountTypes plain_types(DType weights, int activation_bytes);
 int64_t weight_bytes(const ModelSpec& spec, const CountTypes& types);
 
 ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountTypes& types,
-                      const Trained& trained = none_trained);
+                      const IsTrained& trained = none_trained);
 /// A prompt in passes of at most `most` tokens, with the logits of the last one.
 ModelCost count_prompt(const ModelSpec& spec, int64_t context, int64_t tokens, int64_t most, const CountTypes& types);
 

@@ -31,6 +31,17 @@ MixerSpec mixer_from_json(const Json& j, const std::string& where) {
   return m;
 }
 
+MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims) {
+  const int heads = dims.empty() ? a.heads : dims[0];
+  const int dk = dims.empty() ? a.head_dim : dims[1], dv = dims.empty() ? a.head_dim : dims[2];
+  Json j = {{"kind", kind}, {"heads", heads}, {"dk", dk}, {"dv", dv}};
+  if (kind == "gla") j["kv_heads"] = heads;
+  if (kind == "gated_delta_net") j["v_heads"] = heads;
+  if (kind == "mamba2") j["groups"] = heads;  // a B and a C for every head, as attention has
+  if (kind == "jet") j["generator"] = std::max(1, heads * dv / 8);
+  return mixer_from_json(j, "mixer");
+}
+
 Json spec_to_json(const ModelSpec& s) {
   Json j = to_json_fields(s);
   j["layers"] = Json::array();

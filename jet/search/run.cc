@@ -121,17 +121,6 @@ const Attention::Config& attention_of(const ModelSpec& spec, int layer) {
   return *a;
 }
 
-MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims) {
-  const int heads = dims.empty() ? a.heads : dims[0];
-  const int dk = dims.empty() ? a.head_dim : dims[1], dv = dims.empty() ? a.head_dim : dims[2];
-  Json j = {{"kind", kind}, {"heads", heads}, {"dk", dk}, {"dv", dv}};
-  if (kind == "gla") j["kv_heads"] = heads;
-  if (kind == "gated_delta_net") j["v_heads"] = heads;
-  if (kind == "mamba2") j["groups"] = heads;  // a B and a C for every head, as attention has
-  if (kind == "jet") j["generator"] = std::max(1, heads * dv / 8);
-  return mixer_from_json(j, "mixer");
-}
-
 TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed) {
   require(layers.size() == base.spec.layers.size(), "make_student: {} layers for a base of {}", layers.size(),
           base.spec.layers.size());
