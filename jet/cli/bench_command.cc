@@ -12,6 +12,7 @@
 #include "jet/cli/commands.h"
 #include "jet/eval/bench_report.h"
 #include "jet/eval/machine_info.h"
+#include "jet/model/model_cost.h"
 #include "jet/model/shapes.h"
 
 namespace jet {
@@ -46,7 +47,7 @@ std::shared_ptr<Engine> open(BenchOptions& o) {
   require(o.model.empty(), "a model folder and --shape exclude each other");
   o.plan.type = dtype_from_name(o.type.empty() ? "bf16" : o.type, "--type");
   ModelSpec spec = shape_spec(o.shape);
-  const int64_t bytes = predicted_weight_bytes(spec, o.plan.type), available = available_memory();
+  const int64_t bytes = weight_bytes(spec, engine_types(o.plan.type)), available = available_memory();
   require(bytes <= available, "{} in {} needs {:.2f} GB, {:.2f} GB of memory are available; choose a smaller --type",
           o.shape, name_of(o.plan.type), static_cast<double>(bytes) * 1e-9, static_cast<double>(available) * 1e-9);
   // A shape is not bound to the context that its model was trained for.
@@ -112,6 +113,8 @@ void add_bench_command(CLI::App& app) {
   c->add_option("--repeats", o->plan.speed.repeats, "of which the median counts")->capture_default_str();
   c->add_option("--seed", o->plan.speed.seed, "of weights, ids and states")->capture_default_str();
   c->add_option("--threads", o->threads, "0: all cores");
+  c->add_flag("--predict", o->plan.predict,
+              "beside each measurement, what the cost model predicts and how far off it is");
   c->add_option("--json", o->json, "write everything to this file; -: print it instead of the tables");
   c->add_option("--compare", o->compare, "two such files, old and new: print their ratios")->expected(2);
   c->callback([o] { run(*o); });

@@ -13,6 +13,7 @@ void add_logits_command(CLI::App& app);    // a file of ids -> a file of logits
 void add_verify_command(CLI::App& app);    // a golden folder against the engine and the torch path
 void add_eval_command(CLI::App& app);      // accuracy per task, held-out loss per text
 void add_bench_command(CLI::App& app);     // tokens/s, and what fraction of the machine that is
+void add_plan_command(CLI::App& app);      // a training run on GPUs, on paper
 void add_quantize_command(CLI::App& app);  // a model folder with its matrices in bf16, int8 or int4
 void add_export_command(CLI::App& app);    // a model folder in our own layout or the official one
 void add_data_command(CLI::App& app);      // text files into folders of tokens, and what is in those

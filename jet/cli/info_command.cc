@@ -8,8 +8,8 @@
 #include "jet/base/progress.h"
 #include "jet/cli/commands.h"
 #include "jet/eval/machine_info.h"
-#include "jet/eval/speed.h"
 #include "jet/model/checkpoint.h"
+#include "jet/model/model_cost.h"
 #include "jet/model/shapes.h"
 
 namespace jet {
@@ -64,14 +64,13 @@ std::vector<Run> runs_of(const ModelSpec& s) {
   return runs;
 }
 
-double flops(const ModelSpec& s, int64_t context) { return prefill_flops(s, context, 1); }
-
 Json to_json(const ModelSpec& s, int64_t weights, const std::vector<int64_t>& contexts) {
   Json j = spec_to_json(s);
   j["parameters"] = parameter_count(s);
   j["weight_bytes"] = weights;
   for (const int64_t n : contexts) {
-    j["contexts"].push_back({{"context", n}, {"cache_bytes", cache_bytes(s, n)}, {"flops_per_token", flops(s, n)}});
+    j["contexts"].push_back(
+        {{"context", n}, {"cache_bytes", cache_bytes(s, n)}, {"flops_per_token", token_flops(s, n)}});
   }
   return j;
 }
@@ -88,7 +87,8 @@ void print(const ModelSpec& s, int64_t weights, const std::vector<int64_t>& cont
   }
   fmt::print("{:>9}  {:>12}  {:>12}\n", "context", "cache MB", "MFLOP/token");
   for (const int64_t n : contexts) {
-    fmt::print("{:>9}  {:>12.3f}  {:>12.1f}\n", n, static_cast<double>(cache_bytes(s, n)) * 1e-6, flops(s, n) * 1e-6);
+    fmt::print("{:>9}  {:>12.3f}  {:>12.1f}\n", n, static_cast<double>(cache_bytes(s, n)) * 1e-6,
+               token_flops(s, n) * 1e-6);
   }
 }
 

@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   jet::add_verify_command(app);
   jet::add_eval_command(app);
   jet::add_bench_command(app);
+  jet::add_plan_command(app);
   jet::add_quantize_command(app);
   jet::add_export_command(app);
   jet::add_data_command(app);

@@ -83,6 +83,16 @@ std::shared_ptr<Engine> Engine::random(const ModelSpec& spec, uint64_t seed, DTy
 const ModelSpec& Engine::spec() const { return impl_->spec; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::weight_bytes() const { return impl_->loaded.bytes; }
+CountTypes Engine::count_types() const {
+  std::map<std::string, DType> types;
+  ModelWeights<CpuWeight> weights = impl_->loaded.weights;  // handles
+  model_params(impl_->spec, weights,
+               [&](const std::string& name, const CpuWeight& w, const ParamSpec&) { types[name] = w.dtype; });
+  CountTypes t;
+  t.weights = [types = std::move(types)](const std::string& name, const Shape&) { return types.at(name); };
+  t.kv = impl_->options.kv, t.state = impl_->options.state;
+  return t;
+}
 OpMeter& Engine::meter() { return impl_->meter; }
 void Engine::observe(See see) { impl_->see = std::move(see); }
 

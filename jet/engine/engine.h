@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "jet/engine/op_meter.h"
+#include "jet/model/model_cost.h"
 #include "jet/model/spec.h"
 #include "jet/tensor/dtype.h"
 
@@ -105,6 +106,8 @@ class Engine {
   const ModelSpec& spec() const;
   const EngineOptions& options() const;
   int64_t weight_bytes() const;
+  /// How it holds weights, rows and states: what the cost model counts by.
+  CountTypes count_types() const;
   std::unique_ptr<Sequence> create() const;
   /// Bytes of a sequence that has room for so many tokens.
   int64_t sequence_bytes(int64_t tokens) const;

@@ -1,9 +1,10 @@
 #include "jet/eval/bench.h"
 
+#include <optional>
+
 #include "jet/base/error.h"
 #include "jet/base/threads.h"
 #include "jet/eval/machine_info.h"
-#include "jet/tensor/quant.h"
 
 namespace jet {
 namespace {
@@ -56,6 +57,8 @@ std::vector<Stage> stages_of(const BenchPlan& plan) {
 BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<void(const Stage&)>& on_stage) {
   const int threads = engine.options().threads;
   BenchRun run;
+  std::optional<MachineProbe> machine;
+  if (plan.predict) machine.emplace(plan.type, engine.weight_bytes(), engine.options());
   for (const Stage& stage : stages_of(plan)) {
     if (on_stage) on_stage(stage);
     if (const std::string why = obstacle(engine, stage, plan.speed); !why.empty()) {
@@ -63,14 +66,14 @@ BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<vo
       continue;
     }
     run.probes.push_back(probe(plan, threads, stage.label()));
+    const auto predict = [&] { return machine->measure(stage).seconds(count_stage(engine, stage, plan.speed)); };
+    const double before = machine ? predict() : 0;
     run.timings.push_back(measure_stage(engine, stage, plan.speed));
+    // The machine of both moments: it drifts, and the measurement lies between them.
+    if (machine) run.predicted.push_back((before + predict()) / 2);
   }
   run.probes.push_back(probe(plan, threads, "end"));
   return run;
-}
-
-int64_t predicted_weight_bytes(const ModelSpec& spec, DType type) {
-  return parameter_count(spec) * matrix_bytes(type, kPanelRows, kGroupColumns) / (kPanelRows * kGroupColumns);
 }
 
 }  // namespace jet

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "jet/eval/cost.h"
 #include "jet/eval/machine.h"
 #include "jet/eval/speed.h"
 
@@ -20,6 +21,7 @@ struct BenchPlan {
   DType type = DType::bf16;  // of the weights: which products' peak is probed
   int64_t probe_bytes = int64_t{512} << 20;
   int probe_passes = 5;
+  bool predict = false;  // beside every measurement, what the cost model says of it
 };
 
 struct Probe {
@@ -31,6 +33,7 @@ struct BenchRun {
   std::vector<Probe> probes;
   std::vector<Timing> timings;
   std::vector<std::string> left_out;  // "decode x8 @65536: needs ..."
+  std::vector<double> predicted{};    // seconds of each timing's prompt or step, where the plan asks for it
 };
 
 /// Every prompt at every prefill depth, then every batch at every depth; prompts and batches of 0 are none. Throws
@@ -39,8 +42,5 @@ std::vector<Stage> stages_of(const BenchPlan& plan);
 /// Runs the stages; those that the model's positions or the free memory do not allow are left out, with the reason.
 /// `on_stage` is told of each before it starts.
 BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<void(const Stage&)>& on_stage = {});
-
-/// Bytes of random weights of a type in these shapes, scales included, nearly.
-int64_t predicted_weight_bytes(const ModelSpec& spec, DType type);
 
 }  // namespace jet

@@ -70,6 +70,11 @@ Json stage_of(const Timing& t, const Peak& peak) {
   return j;
 }
 
+void add_prediction(Json& stage, const Timing& t, double seconds) {
+  stage["predicted_tps"] = static_cast<double>(t.stage.tokens) * t.stage.batch / seconds;
+  stage["predicted_error"] = seconds / median(t.seconds) - 1;
+}
+
 double number(const Json& j, const char* key) { return get<double>(j, key, "bench report"); }
 std::string text(const Json& j, const char* key) { return get<std::string>(j, key, "bench report"); }
 Json list(const Json& j, const char* key) { return get<Json>(j, key, "bench report"); }
@@ -114,6 +119,17 @@ std::string stages_text(const Json& stages) {
     const double seconds = stage_seconds(s);
     out += fmt::format("{:<22} {:>9.1f} {:>19} {:>10.2f} {} {:>10.2f}\n", text(s, "stage"), number(s, "tps"), spread,
                        seconds * 1e3, rates(s, seconds), number(s, "cache_bytes") * 1e-6);
+  }
+  return out;
+}
+
+std::string predictions_text(const Json& stages) {
+  std::string out;
+  for (const Json& s : stages) {
+    if (!s.contains("predicted_tps")) continue;
+    if (out.empty()) out = fmt::format("\n{:<22} {:>9} {:>10} {:>12}\n", "stage", "tok/s", "predicted", "time off by");
+    out += fmt::format("{:<22} {:>9.1f} {:>10.1f} {:>+11.1f}%\n", text(s, "stage"), number(s, "tps"),
+                       number(s, "predicted_tps"), 100 * number(s, "predicted_error"));
   }
   return out;
 }
@@ -187,13 +203,17 @@ Json bench_report(const std::string& model, const Engine& engine, const BenchPla
     r["probes"].push_back(
         {{"before", p.before}, {"read", p.read.median}, {"fma", p.fma.median}, {"gemm", p.gemm.median}});
   }
-  for (const Timing& t : run.timings) r["stages"].push_back(stage_of(t, peak));
+  for (size_t i = 0; i < run.timings.size(); ++i) {
+    const Timing& t = run.timings[i];
+    r["stages"].push_back(stage_of(t, peak));
+    if (i < run.predicted.size()) add_prediction(r["stages"].back(), t, run.predicted[i]);
+  }
   return r;
 }
 
 std::string bench_text(const Json& report) {
   const Json stages = list(report, "stages");
-  std::string out = head_text(report) + stages_text(stages) + kinds_text(stages);
+  std::string out = head_text(report) + stages_text(stages) + predictions_text(stages) + kinds_text(stages);
   for (const Json& line : list(report, "left_out")) out += "left out: " + line.get<std::string>() + "\n";
   return out;
 }

@@ -7,6 +7,7 @@
 //    "probes": [{"before", "read", "fma", "gemm"}]                  median of each
 //    "stages": [{"stage", "kind", "depth", "batch", "tokens", "seconds": [..], "tps", "tps_low", "tps_high", "bytes",
 //                "flops", "cache_bytes", "held_bytes", "read_share", "gemm_share",
+//                "predicted_tps", "predicted_error": of the time, where predictions were asked for
 //                "kinds": [{"kind", "calls", "seconds", "share", "bytes", "flops", "read_share", "gemm_share"}]}]
 //    "left_out": ["decode x8 @262144: needs ..."]}
 //

@@ -108,12 +108,5 @@ TEST(Bench, ComparisonDividesByTheProbes) {
   EXPECT_THROW(compare_benches(old, Json{{"format", "jet bench 1"}}), Error);
 }
 
-TEST(Bench, WeightsArePredicted) {
-  const ModelSpec s = tiny();
-  EXPECT_EQ(predicted_weight_bytes(s, DType::bf16), 2 * parameter_count(s));
-  EXPECT_EQ(predicted_weight_bytes(s, DType::q8), parameter_count(s) * 17 / 16);
-  EXPECT_EQ(predicted_weight_bytes(s, DType::q4), parameter_count(s) * 9 / 16);
-}
-
 }  // namespace
 }  // namespace jet

@@ -84,17 +84,6 @@ class StageRunner {
   std::vector<std::unique_ptr<Sequence>> sequences_;
 };
 
-/// Elements of the states that do not grow, all layers.
-double fixed_state_elements(const ModelSpec& spec) {
-  struct Nothing {};
-  ModelState<Nothing> state;
-  double n = 0;
-  model_state(spec, state, [&](int, const char*, Nothing&, const StateSpec& p) {
-    if (p.kind == StateSpec::fixed) n += static_cast<double>(numel(p.shape));
-  });
-  return n;
-}
-
 }  // namespace
 
 std::string Stage::label() const {
@@ -141,38 +130,23 @@ std::vector<SpeedPoint> measure(Engine& engine, const std::vector<int64_t>& cont
   return points;
 }
 
-double decode_bytes(const ModelSpec& spec, int64_t weight_bytes, int64_t state_bytes) {
-  auto weights = static_cast<double>(weight_bytes);
-  if (!spec.tie_word_embeddings) {
-    const double embedding = static_cast<double>(spec.vocab_size - 1) * spec.hidden_size;
-    weights *= 1 - embedding / static_cast<double>(parameter_count(spec));
+std::map<std::string, Count> count_stage(const Engine& engine, const Stage& stage, const SpeedOptions& options) {
+  const ModelSpec& spec = engine.spec();
+  const CountTypes types = engine.count_types();
+  if (stage.kind == Stage::prefill) {
+    return count_prompt(spec, stage.depth, stage.tokens, engine.options().prefill_chunk, types).kinds();
   }
-  return weights + static_cast<double>(state_bytes);
+  const int64_t mean_depth = stage.depth + kWarmUp + options.decode / 2;  // of the timed steps
+  return count_model(spec, {.sequences = stage.batch, .context = mean_depth}, types).kinds();
 }
 
 Work work_of(const Engine& engine, const Stage& stage, const SpeedOptions& options) {
-  const ModelSpec& spec = engine.spec();
-  // The mean depth of the timed steps; what a prompt leaves behind.
-  const int64_t deep = stage.depth + (stage.kind == Stage::prefill ? stage.tokens : kWarmUp + options.decode / 2);
-  const int64_t from = stage.kind == Stage::prefill ? stage.depth : deep;
-  return {decode_bytes(spec, engine.weight_bytes(), stage.batch * engine.sequence_bytes(deep)),
-          stage.batch * prefill_flops(spec, from, stage.tokens)};
-}
-
-double prefill_flops(const ModelSpec& spec, int64_t context, int64_t tokens) {
-  const double table = static_cast<double>(spec.vocab_size) * spec.hidden_size;
-  const double weights = static_cast<double>(parameter_count(spec)) - table * (spec.tie_word_embeddings ? 1 : 2);
-  double flops = static_cast<double>(tokens) * (2 * weights + 4 * fixed_state_elements(spec)) + 2 * table;
-  for (const auto& layer : spec.layers) {
-    const auto* attention = std::get_if<Attention::Config>(&layer);
-    if (!attention) continue;
-    double pairs = 0;
-    for (int64_t t = context; t < context + tokens; ++t) {
-      pairs += static_cast<double>(attention->window > 0 ? std::min<int64_t>(attention->window, t + 1) : t + 1);
-    }
-    flops += 4 * pairs * attention->heads * attention->head_dim;
+  Work work;
+  for (const auto& [kind, c] : count_stage(engine, stage, options)) {
+    work.bytes += c.weight_bytes + c.state_read_bytes;
+    work.flops += c.flops;
   }
-  return flops;
+  return work;
 }
 
 }  // namespace jet

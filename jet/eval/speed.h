@@ -2,8 +2,7 @@
 // what fraction of the machine was used (machine.h measures the machine). Depths are filled synthetically.
 //
 //   decode moves   weights once, each sequence's cache once, a step      (bytes/s against memory's)
-//   prefill works  2 FLOP a weight and token, 4 heads * head_dim a visible (query, key) pair, 4 an element of fixed
-//   state
+//   prefill works  as jet/model/count_ops.h counts FLOPs
 #pragma once
 
 #include <cstdint>
@@ -62,10 +61,9 @@ struct SpeedPoint {
 /// Medians of prefill and decode at each context, in ascending order.
 std::vector<SpeedPoint> measure(Engine& engine, const std::vector<int64_t>& contexts, const SpeedOptions& options = {});
 
-/// Bytes one decode step of one sequence must read: each weight once (of an untied embedding one row), its state once.
-double decode_bytes(const ModelSpec& spec, int64_t weight_bytes, int64_t state_bytes);
-/// FLOPs to append `tokens` after `context` others, with the logits of the last one.
-double prefill_flops(const ModelSpec& spec, int64_t context, int64_t tokens);
+/// What the cost model (jet/model/model_cost.h) counts for one prompt or step, by kind of op.
+std::map<std::string, Count> count_stage(const Engine& engine, const Stage& stage, const SpeedOptions& options);
+/// Weights and states read once a pass, and FLOPs.
 Work work_of(const Engine& engine, const Stage& stage, const SpeedOptions& options);
 
 }  // namespace jet

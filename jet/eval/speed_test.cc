@@ -20,27 +20,20 @@ ModelSpec qwen_1_5b() {
   return s;
 }
 
-TEST(Speed, DecodeMovesWeightsAndCacheOnce) {
+TEST(Speed, AKnownModelCostsWhatItShould) {
   ModelSpec s = qwen_1_5b();
-  const int64_t weights = 2 * parameter_count(s);
-  EXPECT_NEAR(static_cast<double>(weights), 3.09e9, 0.005e9);
-  EXPECT_DOUBLE_EQ(decode_bytes(s, weights, 0), static_cast<double>(weights));
-  EXPECT_DOUBLE_EQ(decode_bytes(s, weights, 5000), static_cast<double>(weights) + 5000);
-  EXPECT_EQ(cache_bytes(s, 1000), 1000 * 28672);
+  const CountTypes bf16 = engine_types(DType::bf16);
+  EXPECT_NEAR(static_cast<double>(weight_bytes(s, bf16)), 3.09e9, 0.005e9);
+  const auto step = [&](int64_t context) { return count_model(s, {.context = context}, bf16).total(); };
+  EXPECT_DOUBLE_EQ(step(0).state_read_bytes, 0);
+  EXPECT_DOUBLE_EQ(step(1000).state_read_bytes, 1000 * 28672);
+  EXPECT_NEAR(step(0).weight_bytes, static_cast<double>(weight_bytes(s, bf16)), 4e3);
+  // Two FLOP a weight; four a number of a visible key.
+  EXPECT_NEAR(token_flops(s, 0), 2.0 * static_cast<double>(parameter_count(s)), 2e-3 * token_flops(s, 0));
+  EXPECT_DOUBLE_EQ(token_flops(s, 1000) - token_flops(s, 0), 1000.0 * 28 * 4 * 12 * 128);
+  EXPECT_NEAR(count_prompt(s, 0, 512, 512, bf16).total().flops / 512, 2.67e9, 0.02e9);
   s.tie_word_embeddings = false;  // a second table, of which one row is read
-  EXPECT_NEAR(decode_bytes(s, 2 * parameter_count(s), 0), static_cast<double>(weights), 4e3);
-}
-
-TEST(Speed, PrefillCountsProductsAndVisiblePairs) {
-  ModelSpec s = qwen_1_5b();
-  const double table = 151936.0 * 1536, first = prefill_flops(s, 0, 1);
-  EXPECT_NEAR(first, 2.0 * static_cast<double>(parameter_count(s)) + 28 * 4 * 12 * 128, 1e3);
-  EXPECT_NEAR(prefill_flops(s, 0, 512) / 512, 2.67e9, 0.02e9);
-  EXPECT_DOUBLE_EQ(prefill_flops(s, 1000, 1) - first, 1000.0 * 28 * 4 * 12 * 128);
-  // Two calls do the work of one, but for the extra row of logits.
-  EXPECT_NEAR(prefill_flops(s, 0, 64) + prefill_flops(s, 64, 36), prefill_flops(s, 0, 100) + 2 * table, 1e3);
-  for (auto& l : s.layers) std::get<Attention::Config>(l).window = 10;
-  EXPECT_DOUBLE_EQ(prefill_flops(s, 1000, 1), prefill_flops(s, 9, 1));
+  EXPECT_NEAR(step(0).weight_bytes, 3.09e9, 0.005e9);
 }
 
 ModelSpec tiny_hybrid() {
@@ -93,14 +86,15 @@ TEST(Speed, TimesPromptsAndBatches) {
   EXPECT_EQ(step.cache_bytes, 3 * 2 * 2 * 16 * 32 * 2);
   EXPECT_GE(step.held_bytes, step.cache_bytes);
   const int64_t mean = 32 + 2 + 2;  // two steps to warm up, half of the timed ones
-  EXPECT_DOUBLE_EQ(step.work.bytes, decode_bytes(s, engine->weight_bytes(), 3 * engine->sequence_bytes(mean)));
-  EXPECT_DOUBLE_EQ(step.work.flops, 3 * prefill_flops(s, mean, 1));
+  const Count counted = count_model(s, {.sequences = 3, .context = mean}, engine_types(DType::f32)).total();
+  EXPECT_DOUBLE_EQ(step.work.bytes, counted.weight_bytes + static_cast<double>(3 * engine->sequence_bytes(mean)));
+  EXPECT_DOUBLE_EQ(step.work.flops, counted.flops);
   EXPECT_FALSE(engine->meter().on);
 
   const Stage prompt{Stage::prefill, 8, 16};
   const Timing t = measure_stage(*engine, prompt, o);
   EXPECT_EQ(t.stage.label(), "prefill 16 @8");
-  EXPECT_DOUBLE_EQ(t.work.flops, prefill_flops(s, 8, 16));
+  EXPECT_DOUBLE_EQ(t.work.flops, count_prompt(s, 8, 16, 512, engine_types(DType::f32)).total().flops);
   for (const double seconds : t.seconds) EXPECT_GT(seconds, 0);
   for (const Timing* x : {&step, &t}) {
     for (const auto& [kind, totals] : x->kinds) EXPECT_LE(totals.seconds, x->metered_seconds) << kind;

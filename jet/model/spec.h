@@ -45,6 +45,10 @@ std::string mixer_label(const MixerSpec& m);
 /// Every fault that would make the shapes meaningless: sizes not positive, heads not divisible by kv_heads, ...
 void check_spec(const ModelSpec& s, const std::string& where);
 
+/// A mixer of `kind` in the place of attention `a`: as many heads, dk = dv = head_dim, or the given [heads, dk, dv].
+/// A kind may set options of its block: "gated_delta_net:qk_conv=false,conv=2".
+MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims = {});
+
 template <class T>
 struct LayerWeights {
   MixerWeights<T> mixer;
@@ -100,6 +104,9 @@ void model_params(const ModelSpec& s, ModelWeights<T>& w, Visit&& visit) {
     visit(std::string("lm_head.weight"), w.head, ParamSpec{{s.vocab_size, hidden}, {Init::normal, 0.02}});
   }
 }
+
+/// Whether model_params() names a parameter of a mixer so.
+inline bool is_mixer_parameter(const std::string& name) { return name.find(".self_attn.") != std::string::npos; }
 
 /// Visits a mixer's state as visit(name, S&, StateSpec).
 template <class S, class Visit>

@@ -41,9 +41,12 @@ void add_seeds(Run& run, Json& row, const Layers& layers) {
   for (const auto& [task, a] : row.at("accuracy").items()) tasks[task].push_back(a);
   int spikes = row.at("spikes"), diverged = 0;
   for (int seed = 1; seed < c.seeds; ++seed) {
-    const Json other = row_of(train_candidate(
-        run, {.name = fmt::format("{}-seed{}", row.at("name").get<std::string>(), seed), .layers = layers,
-              .lr = row.at("lr"), .seed = static_cast<uint64_t>(seed), .speed = false}));
+    const Json other =
+        row_of(train_candidate(run, {.name = fmt::format("{}-seed{}", row.at("name").get<std::string>(), seed),
+                                     .layers = layers,
+                                     .lr = row.at("lr"),
+                                     .seed = static_cast<uint64_t>(seed),
+                                     .speed = false}));
     diverged += other.at("diverged").get<bool>();
     spikes += other.at("spikes").get<int>();
     scores.push_back(mean_accuracy(other)), losses.push_back(other.at("loss"));

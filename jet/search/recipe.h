@@ -113,8 +113,8 @@ struct ScoreWeights {
 struct BlocksConfig {
   std::vector<std::string> kinds = {"retnet", "mamba2", "gla", "delta_net", "gated_delta_net", "rwkv7", "jet"};
   std::vector<double> lrs = {1e-3};  // each kind is trained at each; the best by held-out loss counts
-  int leaders = 3, seeds = 1;     // the best `leaders` are trained from this many seeds
-  bool random_start = false;      // the chosen block once more without the attention's weights
+  int leaders = 3, seeds = 1;        // the best `leaders` are trained from this many seeds
+  bool random_start = false;         // the chosen block once more without the attention's weights
   ScoreWeights weights{};
   BudgetConfig budget{};
   template <class V>

@@ -139,41 +139,6 @@ const Attention::Config& attention_of(const ModelSpec& spec, int layer) {
   return *a;
 }
 
-namespace {
-
-// "name:key=value,key=value" -> name, and the options as JSON.
-std::string split_kind(const std::string& kind, Json& options) {
-  const size_t colon = kind.find(':');
-  for (size_t at = colon; at != std::string::npos && at + 1 < kind.size();) {
-    const size_t end = std::min(kind.find(',', at + 1), kind.size()), equal = kind.find('=', at + 1);
-    require(equal < end, "block '{}': expected key=value after the colon", kind);
-    options[kind.substr(at + 1, equal - at - 1)] = parse_json(kind.substr(equal + 1, end - equal - 1), kind);
-    at = end;
-  }
-  return kind.substr(0, colon);
-}
-
-}  // namespace
-
-MixerSpec make_mixer(const std::string& given, const Attention::Config& a, const std::vector<int>& dims) {
-  Json options = Json::object();
-  const std::string kind = split_kind(given, options);
-  const int heads = dims.empty() ? a.heads : dims[0];
-  const int dk = dims.empty() ? a.head_dim : dims[1], dv = dims.empty() ? a.head_dim : dims[2];
-  if (kind == GatedHybrid::kind) {
-    return GatedHybrid::Config{a, std::get<GatedDeltaNet::Config>(make_mixer(GatedDeltaNet::kind, a, dims))};
-  }
-  Json j = {{"kind", kind}, {"heads", heads}, {"dk", dk}, {"dv", dv}};
-  if (kind == "gla") j["kv_heads"] = heads;
-  if (kind == "gated_delta_net") j["v_heads"] = heads;
-  if (kind == "mamba2") j["groups"] = heads;  // a B and a C for every head, as attention has
-  if (kind == "rwkv7") j["v_rank"] = 32;
-  if (kind == "linear_attention") j["rope"] = to_json_fields(a.rope);
-  if (kind == "jet") j["generator"] = std::max(1, heads * dv / 8);
-  j.update(options);
-  return mixer_from_json(j, "block '" + given + "'");
-}
-
 TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed, bool inherit) {
   require(layers.size() == base.spec.layers.size(), "make_student: {} layers for a base of {}", layers.size(),
           base.spec.layers.size());

@@ -54,12 +54,9 @@ struct Run {
 /// The attention of a base's layer, or an error that says which layer has none.
 const Attention::Config& attention_of(const ModelSpec& spec, int layer);
 
-/// A mixer of `kind` in the place of attention `a`: as many heads, dk = dv = head_dim, or the given [heads, dk, dv].
-/// A kind may set options of its block: "gated_delta_net:qk_conv=false,conv=2".
-MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims = {});
-
 /// The base with other mixers: attention layers (full or windowed) keep the base's weights; linear ones start from the
-/// attention that they replace, or, without `inherit`, from random values. Everything is shared with the base until it is trained.
+/// attention that they replace, or, without `inherit`, from random values. Everything is shared with the base until it
+/// is trained.
 TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed,
                         bool inherit = true);
 

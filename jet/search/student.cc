@@ -10,8 +10,6 @@ namespace jet {
 
 using at::Tensor;
 
-bool is_mixer_parameter(const std::string& name) { return name.find(".self_attn.") != std::string::npos; }
-
 namespace {
 
 // The output projection of one mixer becomes the ridge regression of `y` on what the mixer makes of x before it.

@@ -5,8 +5,6 @@
 
 namespace jet {
 
-bool is_mixer_parameter(const std::string& name);
-
 /// Sets the output projection of the student's mixers in `layers` to the ridge regression of the teacher's mixer
 /// outputs on what the mixers feed it: min |Z W^T - Y*|^2 + ridge |W|^2 over one batch of the stream.
 void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, const std::string& stream,

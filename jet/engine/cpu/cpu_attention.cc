@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "jet/engine/cpu/cpu_ops.h"
+#include "jet/model/count_ops.h"
 
 namespace jet {
 
@@ -147,9 +148,8 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
   require(q.stride == out.stride, "attention: queries must be contiguous");
   double pairs = 0, seen = 0;
   for (const Segment& s : segments_) {
-    const auto kept = static_cast<double>(rows(s, keys).kept()), n = static_cast<double>(s.rows);
-    pairs += shape.window > 0 ? n * std::min<double>(shape.window, kept + n / 2) : n * (kept + n / 2);
-    seen += kept + n;
+    pairs += visible_pairs(s.start, s.rows, shape.window);
+    seen += static_cast<double>(rows(s, keys).kept() + s.rows);
   }
   const OpMeter::Scope scope(meter_, shape.window > 0 ? "window attention" : "attention",
                              2 * seen * static_cast<double>(rows(segments_.front(), keys).row_bytes()),

@@ -56,7 +56,8 @@ CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   Tensor out = make(x.rows, Dims::of(d.outer));
   if (x.rows == 0) return out;
   const Matrix matrix{w.dtype, w.data, d.outer, d.inner, w.scales};
-  const OpMeter::Scope scope(meter_, linear_kind(w.dtype), static_cast<double>(matrix_bytes(w.dtype, d.outer, d.inner)),
+  const int64_t bytes = matrix_bytes(w.dtype, d.outer, d.inner) + (bias ? 4 * d.outer : 0);
+  const OpMeter::Scope scope(meter_, linear_kind(w.dtype), static_cast<double>(bytes),
                              2.0 * static_cast<double>(x.rows * d.count()));
   MatmulTask task{.x = x.data, .n = x.rows, .x_stride = x.stride, .w = matrix};
   task.bias = bias ? bias.floats() : nullptr;

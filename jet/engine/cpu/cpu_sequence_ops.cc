@@ -189,7 +189,7 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
   const int64_t n_segments = static_cast<int64_t>(segments_.size());
   const int64_t parts = n_segments * heads >= 2 * pool_.size() ? 1 : (V + 63) / 64, width = parts == 1 ? V : 64;
   const int64_t task_work = std::max<int64_t>(1, total_rows_ * K * width / n_segments);
-  const double products = (r.g ? 1 : 0) + (r.beta || r.a ? 4 : 0) + 4;
+  const double products = (r.g ? 1 : 0) + (r.a ? 8 : r.beta ? 6 : 4);  // as jet/model/count_ops.h counts steps
   const OpMeter::Scope scope(meter_, "recurrence", 8.0 * static_cast<double>(n_segments * heads * K * V),
                              products * static_cast<double>(total_rows_ * heads * K * V));
   parallel(n_segments * heads * parts, std::max<int64_t>(1, (1 << 16) / task_work), [&](int64_t begin, int64_t end) {
