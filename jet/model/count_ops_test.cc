@@ -22,7 +22,11 @@ std::vector<MixerSpec> every_block() {
           DeltaNet::Config{.heads = 2, .dk = 8, .dv = 16, .gate = true},
           GatedDeltaNet::Config{.heads = 2, .v_heads = 4, .dk = 8, .dv = 16},
           Rwkv7::Config{.heads = 2, .dk = 8, .dv = 16},
-          JetBlock::Config{.heads = 2, .dk = 8, .dv = 16, .generator = 4}};
+          JetBlock::Config{.heads = 2, .dk = 8, .dv = 16, .generator = 4},
+          Kda::Config{.heads = 2, .dk = 8, .dv = 16},
+          LinearAttention::Config{.heads = 2, .dk = 8, .dv = 16},  // a learned map is shared by heads: used twice
+          GatedHybrid::Config{.full = {.heads = 4, .kv_heads = 2, .head_dim = 8},
+                              .linear = {.heads = 2, .v_heads = 4, .dk = 8, .dv = 16}}};
 }
 
 struct Matrices {
