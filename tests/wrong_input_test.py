@@ -193,7 +193,7 @@ def main():
             expect("recipe not TOML", run("seed = = 1"), "recipe.toml:1")
             expect("wrong type in recipe", run(smoke.replace("beam = 2", 'beam = "two"')), "beam")
             expect("missing training text", run(smoke.replace("data/train/gsm8k.txt", "data/train/none.txt")), "none.txt")
-            expect("unknown block", run(smoke.replace("[blocks]", '[blocks]\nkinds = ["magic"]')), "magic")
+            expect("unknown block", run(smoke.replace('kinds = [', 'kinds = ["magic", ')), "magic")
             expect("unknown stage", [*run(smoke), "--only", "magic"], "magic")
             expect("missing base", ["postnas", tmp / "nowhere", "--recipe", "recipes/smoke.toml", "--out", tmp / "run2"],
                    "nowhere")
