@@ -92,9 +92,9 @@ struct Rwkv7 {
       return ops.map([](auto now, auto before, auto m) { return now + (before - now) * m; }, x, previous, mu);
     };
     auto r = ops.linear(mix(w.x_r), w.r_proj), k = ops.linear(mix(w.x_k), w.k_proj);
-    auto values = ops.linear(mix(w.x_v), w.v_proj), first = ops.first_of_pass(values);
+    auto value_input = mix(w.x_v), values = ops.linear(value_input, w.v_proj), first = ops.first_of_pass(values);
     if (c.v_rank > 0) {
-      auto share = ops.linear(ops.linear(mix(w.x_v), w.v_0), w.v_2, w.v_bias);
+      auto share = ops.linear(ops.linear(value_input, w.v_0), w.v_2, w.v_bias);
       values =
           ops.map([](auto own, auto other, auto z) { return own + (other - own) * sigmoid(z); }, values, first, share);
     }
