@@ -97,6 +97,14 @@ struct AttentionRole {
   int heads = 0, dim = 0;
 };
 
+/// The roles of a block whose projections are named as attention's: q_proj, k_proj, v_proj, o_proj.
+inline std::vector<AttentionRole> projection_roles(int q_heads, int k_heads, int v_heads, int o_heads, int dk, int dv) {
+  return {{AttentionRole::q, "q_proj.weight", 0, q_heads, dk},
+          {AttentionRole::k, "k_proj.weight", 0, k_heads, dk},
+          {AttentionRole::v, "v_proj.weight", 0, v_heads, dv},
+          {AttentionRole::o, "o_proj.weight", 0, o_heads, dv}};
+}
+
 template <class Ops>
 concept OpSet = requires(Ops& ops, typename Ops::Tensor x, typename Ops::Weight w, typename Ops::State s) {
   { ops.linear(x, w) } -> std::convertible_to<typename Ops::Tensor>;

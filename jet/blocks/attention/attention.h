@@ -64,10 +64,7 @@ struct Attention {
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {
-    return {{AttentionRole::q, "q_proj.weight", 0, c.heads, c.head_dim},
-            {AttentionRole::k, "k_proj.weight", 0, c.kv_heads, c.head_dim},
-            {AttentionRole::v, "v_proj.weight", 0, c.kv_heads, c.head_dim},
-            {AttentionRole::o, "o_proj.weight", 0, c.heads, c.head_dim}};
+    return projection_roles(c.heads, c.kv_heads, c.kv_heads, c.heads, c.head_dim, c.head_dim);
   }
 
   template <OpSet Ops>

@@ -61,10 +61,7 @@ struct DeltaNet {
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {
-    return {{AttentionRole::q, "q_proj.weight", 0, c.heads, c.dk},
-            {AttentionRole::k, "k_proj.weight", 0, c.heads, c.dk},
-            {AttentionRole::v, "v_proj.weight", 0, c.heads, c.dv},
-            {AttentionRole::o, "o_proj.weight", 0, c.heads, c.dv}};
+    return projection_roles(c.heads, c.heads, c.heads, c.heads, c.dk, c.dv);
   }
 
   template <OpSet Ops>

@@ -81,10 +81,7 @@ struct GatedDeltaNet {
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {
-    return {{AttentionRole::q, "q_proj.weight", 0, c.heads, c.dk},
-            {AttentionRole::k, "k_proj.weight", 0, c.heads, c.dk},
-            {AttentionRole::v, "v_proj.weight", 0, c.v_heads, c.dv},
-            {AttentionRole::o, "o_proj.weight", 0, c.v_heads, c.dv}};
+    return projection_roles(c.heads, c.heads, c.v_heads, c.v_heads, c.dk, c.dv);
   }
 
   template <OpSet Ops>
