@@ -9,6 +9,7 @@
 #include "jet/base/error.h"
 #include "jet/base/rng.h"
 #include "jet/data/corpus.h"
+#include "jet/data/test_folder.h"
 
 namespace jet {
 namespace {
@@ -28,20 +29,8 @@ std::map<std::string, std::string> contents(const std::string& folder) {
   return files;
 }
 
-class BuildTest : public testing::Test {
+class BuildTest : public FolderTest {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "jet_build_" + testing::UnitTest::GetInstance()->current_test_info()->name() + "/";
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string file(const std::string& name, std::string_view bytes) const {
-    write_file(folder_ + name, bytes);
-    return folder_ + name;
-  }
-
   /// Stories of random words, none like another.
   static std::vector<std::string> stories(int n, uint64_t seed = 1) {
     std::vector<std::string> texts;
@@ -94,8 +83,6 @@ class BuildTest : public testing::Test {
     } catch (const Error& e) { return e.what(); }
     return "no error";
   }
-
-  std::string folder_;
 };
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)

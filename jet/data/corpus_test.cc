@@ -3,16 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <set>
 
 #include "jet/base/error.h"
 #include "jet/base/file.h"
+#include "jet/data/test_folder.h"
 
 namespace jet {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr int32_t kEnd = 4095;  // <|endoftext|>
 
@@ -21,21 +19,13 @@ const Tokenizer& tokenizer() {
   return t;
 }
 
-class CorpusTest : public testing::Test {
+class CorpusTest : public FolderTest {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "jet_corpus_" + testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   SourceConfig source(const std::string& name, const std::string& text, double weight = 1) const {
     SourceConfig c;
     c.name = name;
-    c.path = folder_ + "/" + name + ".txt";
+    c.path = file(name + ".txt", text);
     c.weight = weight;
-    write_file(c.path, text);
     return c;
   }
 
@@ -52,8 +42,6 @@ class CorpusTest : public testing::Test {
     } catch (const Error& e) { return e.what(); }
     return "no error";
   }
-
-  std::string folder_;
 };
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
@@ -174,7 +162,7 @@ TEST_F(CorpusTest, NamesWhatIsWrong) {
   EXPECT_HAS(error_of({}), "no sources");
   EXPECT_HAS(error_of({good, good}), "named twice");
   auto bad = good;
-  bad.path = folder_ + "/absent.txt";
+  bad.path = folder_ + "absent.txt";
   EXPECT_HAS(error_of({bad}), "absent.txt is missing");
   EXPECT_HAS(error_of({source("empty", "\n<|endoftext|>\n")}), "empty.txt holds no document");
   EXPECT_HAS(error_of({source("z", "x", 0)}), "weights of all sources are zero");

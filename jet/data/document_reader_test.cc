@@ -10,26 +10,15 @@
 #include "jet/base/error.h"
 #include "jet/base/file.h"
 #include "jet/base/json.h"
+#include "jet/data/test_folder.h"
 
 namespace jet {
 namespace {
 
 namespace fs = std::filesystem;
 
-class DocumentReaderTest : public testing::Test {
+class DocumentReaderTest : public FolderTest {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "jet_reader_" + testing::UnitTest::GetInstance()->current_test_info()->name() + "/";
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string file(const std::string& name, std::string_view bytes) const {
-    write_file(folder_ + name, bytes);
-    return folder_ + name;
-  }
-
   static std::vector<std::string> read(const std::string& path, const std::string& field = "text") {
     const TextFormat format = format_of(path);
     DocumentReader reader(path, format, field);
@@ -47,8 +36,6 @@ class DocumentReaderTest : public testing::Test {
     } catch (const Error& e) { return e.what(); }
     return "no error";
   }
-
-  std::string folder_;
 };
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)

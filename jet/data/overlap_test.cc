@@ -2,15 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "jet/base/file.h"
 #include "jet/data/build.h"
+#include "jet/data/test_folder.h"
 
 namespace jet {
 namespace {
-
-namespace fs = std::filesystem;
 
 using Words = std::vector<std::string>;
 
@@ -24,14 +21,8 @@ TEST(Words, AreLowerCaseRunsOfLettersAndDigits) {
   EXPECT_EQ(words_of(" .,"), Words{});
 }
 
-class OverlapTest : public testing::Test {
+class OverlapTest : public FolderTest {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "jet_overlap_" + testing::UnitTest::GetInstance()->current_test_info()->name() + "/";
-    fs::remove_all(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   TokenStore store_of(const Words& texts) const {
     std::string all;
     for (const auto& t : texts) all += t + "\n<|endoftext|>\n";
@@ -47,8 +38,6 @@ class OverlapTest : public testing::Test {
     for (const auto& t : texts) items.push_back({"task", static_cast<int64_t>(items.size()) + 1, t});
     return find_overlap(store, Tokenizer::load("models/base"), items, {13, common, threads, {}});
   }
-
-  std::string folder_;
 };
 
 /// "w1 w2 ... wn".
