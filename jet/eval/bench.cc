@@ -24,11 +24,21 @@ std::string obstacle(const Engine& engine, const Stage& stage, const SpeedOption
                      gigabytes(available));
 }
 
-Probe probe(const BenchPlan& plan, int threads, std::string before) {
-  ThreadPool pool(threads);
-  return {std::move(before), read_bandwidth(pool, plan.probe_bytes, plan.probe_passes),
-          fma_peak(pool, plan.probe_passes), gemm_peak(pool, plan.type, plan.probe_passes)};
-}
+class Prober {
+ public:
+  Prober(const BenchPlan& plan, int threads) : plan_(plan), pool_(threads), read_(pool_, plan.probe_bytes) {}
+
+  Probe probe(std::string before) {
+    return {std::move(before), read_.run(plan_.probe_passes), fma_peak(pool_, plan_.probe_passes),
+            gemm_peak(pool_, plan_.type, plan_.probe_passes)};
+  }
+  Moment look() { return {read_.run(2).median, gemm_peak(pool_, plan_.type, 2).median}; }
+
+ private:
+  const BenchPlan& plan_;
+  ThreadPool pool_;
+  ReadProbe read_;
+};
 
 }  // namespace
 
@@ -55,7 +65,7 @@ std::vector<Stage> stages_of(const BenchPlan& plan) {
 }
 
 BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<void(const Stage&)>& on_stage) {
-  const int threads = engine.options().threads;
+  Prober prober(plan, engine.options().threads);
   BenchRun run;
   std::optional<MachineProbe> machine;
   if (plan.predict) machine.emplace(plan.type, engine.weight_bytes(), engine.options());
@@ -65,14 +75,14 @@ BenchRun run_bench(Engine& engine, const BenchPlan& plan, const std::function<vo
       run.left_out.push_back(stage.label() + ": " + why);
       continue;
     }
-    run.probes.push_back(probe(plan, threads, stage.label()));
+    run.probes.push_back(prober.probe(stage.label()));
     const auto predict = [&] { return machine->measure(stage).seconds(count_stage(engine, stage, plan.speed)); };
     const double before = machine ? predict() : 0;
-    run.timings.push_back(measure_stage(engine, stage, plan.speed));
+    run.timings.push_back(measure_stage(engine, stage, plan.speed, [&] { return prober.look(); }));
     // The machine of both moments: it drifts, and the measurement lies between them.
     if (machine) run.predicted.push_back((before + predict()) / 2);
   }
-  run.probes.push_back(probe(plan, threads, "end"));
+  run.probes.push_back(prober.probe("end"));
   return run;
 }
 

@@ -1,6 +1,6 @@
 // A bench: stages one after another, with probes of the machine before each of them and after the last. The machine's
-// bandwidth moves by tens of per cent within minutes, so percentages are of the best probe of the run, and the spread
-// of the probes goes with them.
+// bandwidth moves by tens of per cent within seconds, so it is looked at between the repeats of a stage as well: a
+// repeat's percentage is of the mean of the two looks beside it, and the spread of all probes goes with the report.
 #pragma once
 
 #include <functional>

@@ -25,16 +25,23 @@ Peak peak_of(const std::vector<Probe>& probes) {
   return p;
 }
 
-/// The numbers that follow from a time, and from the bytes and FLOPs in it.
-void add_rates(Json& j, double seconds, double bytes, double flops, const Peak& peak) {
-  j["bytes"] = bytes;
-  j["flops"] = flops;
-  j["read_share"] = seconds > 0 ? bytes / seconds / peak.read : 0;
-  j["gemm_share"] = seconds > 0 ? flops / seconds / peak.gemm : 0;
+/// What the machine gave beside repeat i (the last: the metered one).
+Moment beside(const Timing& t, size_t i) {
+  const Moment &a = t.moments.at(i), &b = t.moments.at(i + 1);
+  return {(a.read + b.read) / 2, (a.gemm + b.gemm) / 2};
 }
 
-Json kinds_of(const Timing& t, const Peak& peak) {
+/// The numbers that follow from a time, and from the bytes and FLOPs in it.
+void add_rates(Json& j, double seconds, double bytes, double flops, const Moment& machine) {
+  j["bytes"] = bytes;
+  j["flops"] = flops;
+  j["read_share"] = seconds > 0 ? bytes / seconds / machine.read : 0;
+  j["gemm_share"] = seconds > 0 ? flops / seconds / machine.gemm : 0;
+}
+
+Json kinds_of(const Timing& t) {
   Json kinds = Json::array();
+  const Moment machine = beside(t, t.seconds.size());
   const auto passes = static_cast<double>(t.metered_passes);
   double rest = t.metered_seconds;
   const auto add = [&](const std::string& name, double calls, const OpTotals& o) {
@@ -42,7 +49,7 @@ Json kinds_of(const Timing& t, const Peak& peak) {
               {"calls", calls / passes},
               {"seconds", o.seconds / passes},
               {"share", o.seconds / t.metered_seconds}};
-    add_rates(j, o.seconds / passes, o.bytes / passes, o.flops / passes, peak);
+    add_rates(j, o.seconds / passes, o.bytes / passes, o.flops / passes, machine);
     kinds.push_back(std::move(j));
   };
   for (const auto& [name, o] : t.kinds) {
@@ -56,7 +63,7 @@ Json kinds_of(const Timing& t, const Peak& peak) {
   return kinds;
 }
 
-Json stage_of(const Timing& t, const Peak& peak) {
+Json stage_of(const Timing& t) {
   const double tokens = static_cast<double>(t.stage.tokens) * t.stage.batch, seconds = median(t.seconds);
   const auto [fast, slow] = std::minmax_element(t.seconds.begin(), t.seconds.end());
   Json j = {{"stage", t.stage.label()},   {"kind", t.stage.kind == Stage::prefill ? "prefill" : "decode"},
@@ -65,8 +72,19 @@ Json stage_of(const Timing& t, const Peak& peak) {
             {"tps", tokens / seconds},    {"tps_low", tokens / *slow},
             {"tps_high", tokens / *fast}, {"cache_bytes", t.cache_bytes},
             {"held_bytes", t.held_bytes}};
-  add_rates(j, seconds, t.work.bytes, t.work.flops, peak);
-  j["kinds"] = kinds_of(t, peak);
+  std::vector<double> read, gemm;  // shares, a repeat
+  for (size_t i = 0; i < t.seconds.size(); ++i) {
+    const Moment machine = beside(t, i);
+    read.push_back(t.work.bytes / t.seconds[i] / machine.read);
+    gemm.push_back(t.work.flops / t.seconds[i] / machine.gemm);
+  }
+  j.update({{"bytes", t.work.bytes},
+            {"flops", t.work.flops},
+            {"read_share", median(read)},
+            {"gemm_share", median(gemm)},
+            {"read_shares", read},
+            {"gemm_shares", gemm}});
+  j["kinds"] = kinds_of(t);
   return j;
 }
 
@@ -96,9 +114,10 @@ std::string head_text(const Json& r) {
   std::string out = fmt::format("{}; kernels {}\n", text(r, "machine"), text(r, "isa"));
   out += fmt::format("{}, weights {} ({:.2f} M, {:.3f} GB), KV {}, state {}\n", text(r, "model"), text(r, "type"),
                      number(r, "parameters") * 1e-6, number(r, "weight_bytes") * 1e-9, text(r, "kv"), text(r, "state"));
-  out += fmt::format("read {:.1f} GB/s, fp32 FMA {:.0f} GFLOP/s, {} products {:.0f} GFLOP/s: best of all probes\n",
-                     number(peak, "read") * 1e-9, number(peak, "fma") * 1e-9, text(r, "type"),
-                     number(peak, "gemm") * 1e-9);
+  out += fmt::format(
+      "read {:.1f} GB/s, fp32 FMA {:.0f} GFLOP/s, {} products {:.0f} GFLOP/s: best of all probes; shares are of the "
+      "looks beside each repeat\n",
+      number(peak, "read") * 1e-9, number(peak, "fma") * 1e-9, text(r, "type"), number(peak, "gemm") * 1e-9);
   const Json probes = list(r, "probes");
   for (const size_t i : {size_t{0}, probes.size() - 1}) {
     const Json& p = probes[i];
@@ -205,7 +224,7 @@ Json bench_report(const std::string& model, const Engine& engine, const BenchPla
   }
   for (size_t i = 0; i < run.timings.size(); ++i) {
     const Timing& t = run.timings[i];
-    r["stages"].push_back(stage_of(t, peak));
+    r["stages"].push_back(stage_of(t));
     if (i < run.predicted.size()) add_prediction(r["stages"].back(), t, run.predicted[i]);
   }
   return r;

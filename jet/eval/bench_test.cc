@@ -53,7 +53,8 @@ TEST(Bench, ReportHoldsEveryStage) {
   EXPECT_DOUBLE_EQ(s["tps"], 2 / seconds);
   EXPECT_LE(s["tps_low"], s["tps"]);
   EXPECT_GE(s["tps_high"], s["tps"]);
-  EXPECT_DOUBLE_EQ(s["read_share"], s["bytes"].get<double>() / seconds / r["peak"]["read"].get<double>());
+  ASSERT_EQ(run.timings[4].moments.size(), 4u);
+  EXPECT_EQ(s["read_shares"].size(), 2u);
   EXPECT_GE(r["peak"]["read"], r["peak"]["read_low"]);
 
   const std::string text = bench_text(parse_json(r.dump(), "report"));
@@ -67,9 +68,24 @@ BenchRun made_up(double seconds, double read) {
   Timing t{.stage = {Stage::decode, 4096}, .seconds = {seconds, seconds, seconds}};
   t.work = {5e8, 1e9};
   t.metered_seconds = 4 * seconds, t.metered_passes = 4;
+  t.moments.assign(5, {read, 1e12});
   t.kinds["linear"] = {.calls = 40, .seconds = 3.2 * seconds, .bytes = 1.6e9, .flops = 2e9};
   const Rate rate{read, read}, peak{1e12, 1e12};
   return {{{"decode @4096", rate, peak, peak}, {"end", {read / 2, read / 2}, peak, peak}}, {t}, {}};
+}
+
+TEST(Bench, ARepeatIsComparedWithTheMachineBesideIt) {
+  const auto engine = Engine::random(tiny(), 1, DType::f32, {.threads = 1});
+  BenchRun run = made_up(0.01, 1e11);  // 5e8 bytes in 10 ms: 5e10 bytes/s
+  // The neighbours take half the bandwidth from the second repeat on, and all figures halve with it.
+  Timing& t = run.timings[0];
+  for (size_t i = 2; i < t.moments.size(); ++i) t.moments[i].read = 5e10;
+  t.seconds = {0.01, 0.015, 0.02};
+  const Json s = bench_report("tiny", *engine, small_plan(), run)["stages"][0];
+  EXPECT_NEAR(s["read_shares"][0], 0.5, 1e-9);
+  EXPECT_NEAR(s["read_shares"][1], 5e8 / 0.015 / 7.5e10, 1e-9);
+  EXPECT_NEAR(s["read_shares"][2], 0.5, 1e-9);
+  EXPECT_NEAR(s["read_share"], 0.5, 1e-9);
 }
 
 TEST(Bench, KindsAreSharesOfTheMeteredRepeat) {

@@ -178,20 +178,32 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-Rate read_bandwidth(ThreadPool& pool, int64_t bytes, int passes) {
-  const int64_t threads = pool.size(), lines = bytes / kLineBytes / threads / 4 * 4;  // a thread
-  require(lines > 0, "a read of {} bytes by {} threads; give each at least {}", bytes, threads, 4 * kLineBytes);
-  const Kernels k = pick();
-  std::unique_ptr<Line[]> data(new Line[lines * threads]);
-  const auto each = [&](auto&& body) {
-    pool.parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+struct ReadProbe::Memory {
+  int64_t lines = 0;  // a thread
+  std::unique_ptr<Line[]> data;
+
+  void each(ThreadPool& pool, const std::function<void(Line* mine)>& body) const {
+    pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) body(data.get() + t * lines);
     });
-  };
+  }
+};
+
+ReadProbe::ReadProbe(ThreadPool& pool, int64_t bytes) : pool_(pool), memory_(new Memory) {
+  const int64_t threads = pool.size(), lines = bytes / kLineBytes / threads / 4 * 4;
+  require(lines > 0, "a read of {} bytes by {} threads; give each at least {}", bytes, threads, 4 * kLineBytes);
+  *memory_ = {lines, std::unique_ptr<Line[]>(new Line[lines * threads])};
   // Written by the thread that reads it (pages come near it) and not zero (zero pages may all be one).
-  each([&](Line* mine) { std::fill_n(mine, lines, Line{1, 2, 3, 4, 5, 6, 7, 8}); });
-  return measure_rate(passes, static_cast<double>(lines * threads * kLineBytes),
-                      [&] { each([&](Line* mine) { keep(k.sum(mine, lines)); }); });
+  memory_->each(pool, [&](Line* mine) { std::fill_n(mine, lines, Line{1, 2, 3, 4, 5, 6, 7, 8}); });
+}
+
+ReadProbe::~ReadProbe() = default;
+
+Rate ReadProbe::run(int passes) {
+  const Kernels k = pick();
+  const int64_t lines = memory_->lines;
+  return measure_rate(passes, static_cast<double>(lines * pool_.size() * kLineBytes),
+                      [&] { memory_->each(pool_, [&](Line* mine) { keep(k.sum(mine, lines)); }); });
 }
 
 Rate fma_peak(ThreadPool& pool, int passes) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "jet/base/threads.h"
@@ -15,8 +16,19 @@ struct Rate {
   double median = 0, best = 0;
 };
 
-/// Bytes/s at which all threads of the pool together read `bytes` of memory (well beyond the caches) once a pass.
-Rate read_bandwidth(ThreadPool& pool, int64_t bytes = int64_t{512} << 20, int passes = 7);
+/// Bytes/s at which all threads of the pool together read `bytes` of memory (well beyond the caches) once a pass. Keeps
+/// the memory, so that a look between two measurements takes milliseconds; borrows the pool.
+class ReadProbe {
+ public:
+  explicit ReadProbe(ThreadPool& pool, int64_t bytes = int64_t{512} << 20);
+  ~ReadProbe();
+  Rate run(int passes);
+
+ private:
+  struct Memory;
+  ThreadPool& pool_;
+  std::unique_ptr<Memory> memory_;
+};
 
 /// FLOP/s of fp32 fused multiply-add out of registers, all threads together: the widest vectors this processor has,
 /// enough chains in flight to hide the latency, no memory at all. An upper bound of fp32 products; hardware for bf16 or

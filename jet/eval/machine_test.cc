@@ -12,13 +12,13 @@ namespace {
 
 TEST(Machine, Measures) {
   ThreadPool pool(2);
-  const Rate read = read_bandwidth(pool, int64_t{8} << 20, 3), fma = fma_peak(pool, 3);
+  const Rate read = ReadProbe(pool, int64_t{8} << 20).run(3), fma = fma_peak(pool, 3);
   EXPECT_GT(read.median, 1e8);
   EXPECT_GE(read.best, read.median);
   EXPECT_GT(fma.median, 1e8);
   EXPECT_GE(fma.best, fma.median);
   for (const DType type : {DType::bf16, DType::q8}) EXPECT_GT(gemm_peak(pool, type, 1).median, 1e8);
-  EXPECT_THROW(read_bandwidth(pool, 100), Error);
+  EXPECT_THROW(ReadProbe(pool, 100), Error);
   EXPECT_THROW(fma_peak(pool, 0), Error);
   EXPECT_THROW(gemm_peak(pool, DType::q4, 0), Error);
   EXPECT_DOUBLE_EQ(median({3, 1, 2}), 2);

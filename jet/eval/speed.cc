@@ -95,7 +95,8 @@ int64_t positions_of(const Stage& stage, const SpeedOptions& options) {
   return stage.depth + (stage.kind == Stage::prefill ? stage.tokens : kWarmUp + options.decode);
 }
 
-Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& options) {
+Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& options,
+                     const std::function<Moment()>& look) {
   require(stage.tokens > 0 && stage.batch > 0 && options.decode > 0 && options.repeats > 0,
           "{}: tokens {}, batch {}, steps {} and repeats {} must all be positive", stage.label(), stage.tokens,
           stage.batch, options.decode, options.repeats);
@@ -105,13 +106,19 @@ Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& opt
   StageRunner runner(engine, stage, options);
   Timing t{.stage = stage};
   runner.warm_up();
+  const auto note_moment = [&] {
+    if (look) t.moments.push_back(look());
+  };
+  note_moment();
   for (int i = 0; i < options.repeats; ++i) {
     t.seconds.push_back(runner.run(false) / static_cast<double>(runner.passes()));
+    note_moment();
   }
   t.work = work_of(engine, stage, options);
   t.cache_bytes = stage.batch * engine.sequence_bytes(stage.depth);
   t.held_bytes = runner.held_bytes();
   t.metered_seconds = runner.run(true);
+  note_moment();
   t.metered_passes = runner.passes();
   t.kinds = engine.meter().totals;
   return t;

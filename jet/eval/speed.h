@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -34,9 +35,15 @@ struct Work {
   double bytes = 0, flops = 0;
 };
 
+/// What the machine gives at one moment: bytes/s read, FLOP/s of products.
+struct Moment {
+  double read = 0, gemm = 0;
+};
+
 struct Timing {
   Stage stage;
   std::vector<double> seconds{};  // a repeat's prompt, or the mean of its steps
+  std::vector<Moment> moments{};  // before the first repeat, and after each, the metered one included
   Work work{};                    // of one prompt or step, by work_of()
   int64_t cache_bytes = 0;        // all sequences' states at this depth, by the model's shapes
   int64_t held_bytes = 0;         // what they really held, after the timed tokens
@@ -46,8 +53,10 @@ struct Timing {
   std::map<std::string, OpTotals> kinds{};
 };
 
-/// Throws where the options are not positive or the model has too few positions.
-Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& options = {});
+/// `look` is asked for the moments, where it is given. Throws where the options are not positive or the model has too
+/// few positions.
+Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& options = {},
+                     const std::function<Moment()>& look = {});
 /// Positions that a stage needs of the model.
 int64_t positions_of(const Stage& stage, const SpeedOptions& options);
 
