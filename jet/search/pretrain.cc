@@ -46,8 +46,8 @@ void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe
   TorchModel m = TorchModel::random(spec_of(run.recipe.model, run.tokenizer), run.recipe.seed);
   const TrainConfig& c = run.recipe.pretrain;
   run.require_epochs("pretrain", c);
-  const TrainResult r = train({"pretrain", run.checkpoint("pretrain"), c, m.parameters(), [&](int64_t step) {
-                                 const auto b = run.batch("pretrain", step, c);
+  const TrainResult r = train({"pretrain", run.checkpoint("pretrain"), c, m.parameters(), [&](const Part& p) {
+                                 const auto b = run.batch("pretrain", p, c);
                                  const Tensor hidden = forward_with(run.ops, m, b.ids, own_mixers(run.ops, m));
                                  return next_token_loss(run.ops, hidden, head_of(m), b.ids, b.weights);
                                }});

@@ -12,7 +12,7 @@ using at::Tensor;
 TorchBatch to_torch(const TokenBatch& b) {
   const std::vector<int64_t> ids(b.ids.begin(), b.ids.end());
   return {at::tensor(ids, at::kLong).view({b.batch, b.length}),
-          at::tensor(b.weights, at::kFloat).view({b.batch, b.length})};
+          mean_weights(at::tensor(b.weights, at::kFloat).view({b.batch, b.length}))};
 }
 
 namespace {
@@ -51,8 +51,11 @@ Run::Run(std::string folder, const std::string& recipe_path, const std::string& 
   }
 }
 
-TorchBatch Run::batch(const std::string& stage, int64_t step, const TrainConfig& c) const {
-  return to_torch(corpus.train_batch(hash64(stage, recipe.seed), step, c.batch, c.length));
+// The whole batch is drawn for any part of it: its weights sum to one over all parts.
+TorchBatch Run::batch(const std::string& stage, const Part& p, const TrainConfig& c) const {
+  const TorchBatch all = to_torch(corpus.train_batch(hash64(stage, recipe.seed), p.step, c.batch, c.length));
+  return {all.ids.narrow(0, p.from, p.rows), all.weights.narrow(0, p.from, p.rows),
+          static_cast<double>(p.rows) / c.batch};
 }
 
 void Run::require_epochs(const std::string& section, const TrainConfig& c) const {
@@ -119,7 +122,8 @@ Json Run::evaluate(const std::vector<Task>& which, const HiddenFn& hidden, const
   double sum = 0;
   for (const auto& name : corpus.names()) {
     const auto b = to_torch(corpus.held_out(name, recipe.eval.held_out_rows, recipe.eval.held_out_length));
-    const double loss = next_token_loss(ops, hidden(b.ids), head, b.ids, at::ones_like(b.weights)).item<double>();
+    const double loss =
+        next_token_loss(ops, hidden(b.ids), head, b.ids, mean_weights(at::ones_like(b.weights))).item<double>();
     out["losses"][name] = loss;
     sum += loss;
   }

@@ -15,9 +15,11 @@
 
 namespace jet {
 
-/// A batch as tensors: ids [B, T] int64, weights [B, T].
+/// Rows of a batch as tensors: ids [B, T] int64, loss weights [B, T] (`mean_weights` of the whole batch), and the share
+/// of the batch's rows that these are.
 struct TorchBatch {
   at::Tensor ids, weights;
+  double share = 1;
 };
 TorchBatch to_torch(const TokenBatch& b);
 
@@ -33,7 +35,11 @@ struct Run {
   std::vector<Task> search_tasks, tasks;  // small sets for the search, larger ones for reported figures; disjoint
   TorchOps ops;
 
-  TorchBatch batch(const std::string& stage, int64_t step, const TrainConfig& c) const;
+  /// The rows of `part`, or of the whole batch of a step.
+  TorchBatch batch(const std::string& stage, const Part& part, const TrainConfig& c) const;
+  TorchBatch batch(const std::string& stage, int64_t step, const TrainConfig& c) const {
+    return batch(stage, Part{step, 0, c.batch}, c);
+  }
   /// Throws where a training of this recipe section would see a source more often than its `epochs`.
   void require_epochs(const std::string& section, const TrainConfig& c) const;
   void require_epochs(const std::string& section, const BudgetConfig& c) const;

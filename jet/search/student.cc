@@ -52,25 +52,25 @@ void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, 
 }
 
 Tensor align_loss(Run& run, const TorchModel& student, const std::vector<int>& layers, const std::string& stream,
-                  int64_t step, const TrainConfig& c) {
-  const auto b = run.batch(stream, step, c);
+                  const Part& part, const TrainConfig& c) {
+  const auto b = run.batch(stream, part, c);
   const Trace teacher = teach(run.ops, run.base, b.ids);
   const MixerFn mixer = own_mixers(run.ops, student);
   Tensor sum = at::zeros({});
   for (int l : layers) sum = sum + feature_loss(mixer(l, teacher.mixer_in[l]), teacher.mixer_out[l]);
-  return sum / static_cast<double>(layers.size());
+  return sum * (b.share / static_cast<double>(layers.size()));
 }
 
 Tensor distill_loss(Run& run, const DistillConfig& c, const Trace& teacher, const Trace& student,
-                    const std::vector<int>& layers, const Tensor& head, const Tensor& weights) {
+                    const std::vector<int>& layers, const Tensor& head, const TorchBatch& rows) {
   Tensor loss = at::zeros({});
   if (c.kl_weight > 0) {
-    loss = loss + c.kl_weight * kl_loss(run.ops, student.hidden, teacher.hidden, head, head_of(run.base), weights);
+    loss = loss + c.kl_weight * kl_loss(run.ops, student.hidden, teacher.hidden, head, head_of(run.base), rows.weights);
   }
   if (c.feature_weight > 0 && !layers.empty()) {
     Tensor sum = at::zeros({});
     for (int l : layers) sum = sum + feature_loss(student.mixer_out[l], teacher.mixer_out[l]);
-    loss = loss + sum * (c.feature_weight / static_cast<double>(layers.size()));
+    loss = loss + sum * (rows.share * c.feature_weight / static_cast<double>(layers.size()));
   }
   return loss;
 }
@@ -101,14 +101,14 @@ NamedTensors scope_parameters(TorchModel& student, Scope scope) {
 
 namespace {
 
-// One batch of `stream` through teacher and student, end to end.
+// Rows of `stream` through teacher and student, end to end.
 Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<int>& layers, const std::string& stream,
-                       int64_t step, const DistillConfig& c) {
-  const auto b = run.batch(stream, step, c.train);
+                       const Part& part, const DistillConfig& c) {
+  const auto b = run.batch(stream, part, c.train);
   const Trace teacher = teach(run.ops, run.base, b.ids);
   Trace own;
   forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
-  return distill_loss(run, c, teacher, own, layers, head_of(student), b.weights);
+  return distill_loss(run, c, teacher, own, layers, head_of(student), b);
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<in
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope) {
   const auto layers = new_layers(student);
   return train({name, run.checkpoint(name), c.train, scope_parameters(student, scope),
-                [&](int64_t step) { return end_to_end_loss(run, student, layers, name, step, c); }});
+                [&](const Part& p) { return end_to_end_loss(run, student, layers, name, p, c); }});
 }
 
 namespace {
@@ -140,12 +140,12 @@ Trained train_student(Run& run, const Candidate& c) {
   if (budget.align.tokens > 0) {
     t.align =
         train({name + ": alignment", run.checkpoint(name + "-align"), budget.align, parameters,
-               [&](int64_t step) { return align_loss(run, t.model, fresh, texts + " align", step, budget.align); }});
+               [&](const Part& p) { return align_loss(run, t.model, fresh, texts + " align", p, budget.align); }});
   }
   if (budget.distill.train.tokens > 0 && !t.align.diverged) {
     const DistillConfig& d = budget.distill;
     t.distill = train({name + ": distillation", run.checkpoint(name), d.train, parameters,
-                       [&](int64_t step) { return end_to_end_loss(run, t.model, fresh, texts, step, d); }});
+                       [&](const Part& p) { return end_to_end_loss(run, t.model, fresh, texts, p, d); }});
   }
   return t;
 }

@@ -10,13 +10,14 @@ namespace jet {
 void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, const std::string& stream,
                  const TrainConfig& c);
 
-/// Mean feature loss of the student's mixers in `layers`, each fed by the teacher's hidden states of that layer.
+/// The part's share of the mean feature loss of the student's mixers in `layers`, each fed by the teacher's hidden
+/// states of that layer.
 at::Tensor align_loss(Run& run, const TorchModel& student, const std::vector<int>& layers, const std::string& stream,
-                      int64_t step, const TrainConfig& c);
+                      const Part& part, const TrainConfig& c);
 
-/// feature_weight * mean feature loss over `layers` + kl_weight * KL.
+/// feature_weight * mean feature loss over `layers` + kl_weight * KL: the share of the batch's loss that `rows` have.
 at::Tensor distill_loss(Run& run, const DistillConfig& c, const Trace& teacher, const Trace& student,
-                        const std::vector<int>& layers, const at::Tensor& head, const at::Tensor& weights);
+                        const std::vector<int>& layers, const at::Tensor& head, const TorchBatch& rows);
 
 /// What of a student is trained.
 enum class Scope { new_mixers, all_mixers, everything };

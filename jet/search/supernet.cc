@@ -44,10 +44,10 @@ Tensor Supernet::hidden(const Path& path, const Tensor& ids) {
 }
 
 // A random path: the number of full layers is uniform in 0..L/2, so that sparse paths, which are searched, are common.
-Tensor Supernet::path_loss(int64_t step) {
+Tensor Supernet::path_loss(const Part& part) {
   const DistillConfig& c = run_.recipe.supernet.budget.distill;
-  const auto b = run_.batch("supernet paths", step, c.train);
-  Rng rng(run_.recipe.seed, fmt::format("path {}", step));
+  const auto b = run_.batch("supernet paths", part, c.train);
+  Rng rng(run_.recipe.seed, fmt::format("path {}", part.step));
   Path path(layers(), Branch::linear);
   for (auto full = rng.below(layers() / 2 + 1); full > 0; --full) path[rng.below(layers())] = Branch::full;
   const Trace teacher = teach(run_.ops, run_.base, b.ids);
@@ -57,7 +57,7 @@ Tensor Supernet::path_loss(int64_t step) {
   std::vector<int> linear;
   for (int l = 0; l < layers(); ++l)
     if (path[l] == Branch::linear) linear.push_back(l);
-  return distill_loss(run_, c, teacher, student, linear, head_of(run_.base), b.weights);
+  return distill_loss(run_, c, teacher, student, linear, head_of(run_.base), b);
 }
 
 Json Supernet::train() {
@@ -67,13 +67,13 @@ Json Supernet::train() {
   Json out = {{"tokens", 0}, {"curve", Json::array()}};
   fit_outputs(run_, linear_, all, "supernet fit", budget.align);
   if (budget.align.tokens > 0) {
-    const auto r = jet::train(
-        {"supernet: alignment", run_.checkpoint("supernet-align"), budget.align, trained_,
-         [&](int64_t step) { return align_loss(run_, linear_, all, "supernet align", step, budget.align); }});
+    const auto r =
+        jet::train({"supernet: alignment", run_.checkpoint("supernet-align"), budget.align, trained_,
+                    [&](const Part& p) { return align_loss(run_, linear_, all, "supernet align", p, budget.align); }});
     out["align"] = to_json(r);
   }
   const auto r = jet::train({"supernet: random paths", run_.checkpoint("supernet"), budget.distill.train, trained_,
-                             [&](int64_t step) { return path_loss(step); }});
+                             [&](const Part& p) { return path_loss(p); }});
   require(!r.diverged, "supernet: the loss stopped being finite after {} tokens; lower supernet.budget.*.lr", r.tokens);
   out.update(to_json(r));
   out["tokens"] = r.tokens + budget.align.tokens;

@@ -30,7 +30,7 @@ class Supernet {
 
  private:
   at::Tensor hidden(const Path& path, const at::Tensor& ids);
-  at::Tensor path_loss(int64_t step);
+  at::Tensor path_loss(const Part& part);
   Run& run_;
   TorchModel linear_, window_;  // the base with a linear branch, or a sliding window, in every layer
   NamedTensors trained_;

@@ -35,16 +35,18 @@ Trace teach(TorchOps& ops, const TorchModel& teacher, const Tensor& ids) {
   return trace;
 }
 
+Tensor mean_weights(const Tensor& weights) { return weights / weights.narrow(1, 1, weights.size(1) - 1).sum(); }
+
 Tensor feature_loss(const Tensor& y, const Tensor& target) {
-  return (y - target).square().mean() / target.square().mean().clamp_min(1e-12);
+  const auto power = [](const Tensor& x) { return x.square().flatten(1).mean(1); };
+  return (power(y - target) / power(target).clamp_min(1e-12)).mean();
 }
 
 namespace {
 
 // Position t is weighted by the token that it predicts; the last position predicts nothing.
-Tensor weighted_mean(const Tensor& per_position, const Tensor& weights) {
-  const Tensor w = weights.narrow(1, 1, weights.size(1) - 1);
-  return (per_position * w).sum() / w.sum();
+Tensor weighted_sum(const Tensor& per_position, const Tensor& weights) {
+  return (per_position * weights.narrow(1, 1, weights.size(1) - 1)).sum();
 }
 
 Tensor log_probabilities(const TorchOps& ops, const Tensor& hidden, const Tensor& head) {
@@ -61,14 +63,14 @@ Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& teacher_
     target = log_probabilities(ops, teacher_hidden, teacher_head);
   }
   const Tensor log_p = log_probabilities(ops, hidden, head);
-  return weighted_mean((target.exp() * (target - log_p)).sum(-1), weights);
+  return weighted_sum((target.exp() * (target - log_p)).sum(-1), weights);
 }
 
 Tensor next_token_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& ids,
                        const Tensor& weights) {
   const Tensor log_p = log_probabilities(ops, hidden, head);
   const Tensor picked = log_p.gather(-1, ids.narrow(1, 1, ids.size(1) - 1).unsqueeze(-1)).squeeze(-1);
-  return weighted_mean(-picked, weights);
+  return weighted_sum(-picked, weights);
 }
 
 }  // namespace jet

@@ -1,7 +1,8 @@
-// Losses of a student against the frozen model that it comes from.
-//   feature loss of a layer:  mean (y - y*)^2 / mean y*^2            y: the mixer's output, * the teacher's
-//   KL:                       sum_t w_t sum_i p*_i (log p*_i - log p_i) / sum_t w_t     w: the loss weight of token t +
-//   1 cross-entropy:            sum_t w_t (-log p(token t + 1)) / sum_t w_t
+// Losses of a student against the frozen model that it comes from. Each is a sum over rows, so that a batch may be
+// worked through in parts: the weights w of a whole batch sum to one (`mean_weights`).
+//   feature loss of a layer:  mean over rows of mean (y - y*)^2 / mean y*^2     y: the mixer's output, * the teacher's
+//   KL:                       sum_t w_t sum_i p*_i (log p*_i - log p_i)         w: the loss weight of token t + 1
+//   cross-entropy:            sum_t w_t (-log p(token t + 1))
 #pragma once
 
 #include <ATen/ATen.h>
@@ -27,6 +28,9 @@ at::Tensor forward_with(TorchOps& ops, const TorchModel& m, const at::Tensor& id
 /// The model's own mixers, from an empty state, as a MixerFn. `ops` and `m` must outlive it.
 MixerFn own_mixers(TorchOps& ops, const TorchModel& m);
 Trace teach(TorchOps& ops, const TorchModel& teacher, const at::Tensor& ids);
+
+/// Loss weights [B, T] scaled so that those of predicted tokens (all but a row's first) sum to one.
+at::Tensor mean_weights(const at::Tensor& weights);
 
 at::Tensor feature_loss(const at::Tensor& y, const at::Tensor& target);
 

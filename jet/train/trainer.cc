@@ -97,10 +97,17 @@ void record(State& s, double loss, int64_t tokens, bool point) {
 
 // One step; false where loss or gradient is not finite (nothing is changed then).
 bool step_once(const TrainJob& job, State& s, const std::vector<Tensor>& leaves, double& loss_value) {
-  const Tensor loss = job.loss(s.step);
-  loss_value = loss.item<double>();
-  if (!std::isfinite(loss_value)) return false;
-  auto grads = torch::autograd::grad({loss}, leaves, {}, std::nullopt, false, /*allow_unused=*/true);
+  std::vector<Tensor> grads(leaves.size());
+  loss_value = 0;
+  for (const Part& part : parts_of(s.step, job.config.batch, job.config.accumulate)) {
+    const Tensor loss = job.loss(part);
+    loss_value += loss.item<double>();
+    if (!std::isfinite(loss_value)) return false;
+    const auto own = torch::autograd::grad({loss}, leaves, {}, std::nullopt, false, /*allow_unused=*/true);
+    for (size_t i = 0; i < own.size(); ++i) {
+      if (own[i].defined()) grads[i] = grads[i].defined() ? grads[i] + own[i] : own[i];
+    }
+  }
   const at::NoGradGuard no_grad;
   Tensor square = at::zeros({});
   for (size_t i = 0; i < grads.size(); ++i) {
@@ -120,6 +127,16 @@ bool step_once(const TrainJob& job, State& s, const std::vector<Tensor>& leaves,
 }
 
 }  // namespace
+
+std::vector<Part> parts_of(int64_t step, int batch, int n) {
+  require(1 <= n && n <= batch, "a batch of {} rows cannot be cut into {} parts; each needs a row", batch, n);
+  std::vector<Part> parts;
+  for (int i = 0; i < n; ++i) {
+    const auto from = static_cast<int>(int64_t{batch} * i / n), to = static_cast<int>(int64_t{batch} * (i + 1) / n);
+    parts.push_back({step, from, to - from});
+  }
+  return parts;
+}
 
 double TrainConfig::lr_at(int64_t step) const {
   const auto n = static_cast<double>(steps()), t = static_cast<double>(step);

@@ -1,5 +1,8 @@
 // The one training loop: AdamW with warm-up and cosine decay, gradient clipping, checkpoints that any kill survives.
 //
+// A step's loss is a sum over parts of its batch, whole rows each: a part's gradients are added to those of the ones
+// before it, so memory holds the activations of one part (gradient accumulation).
+//
 // A checkpoint holds the parameters, both moments, the step, the curve and the seconds spent; data and randomness are
 // functions of the step, so a resumed run takes the very steps that an undisturbed one takes.
 #pragma once
@@ -16,13 +19,14 @@ namespace jet {
 struct TrainConfig {
   int64_t tokens = 0;
   int batch = 8, length = 256;
+  int accumulate = 1;               // parts that a batch is worked through in
   double lr = 1e-3, min_lr = 0.05;  // min_lr: share of lr at the end
   double warmup = 0.05;             // share of the steps
   double weight_decay = 0, clip = 1, beta1 = 0.9, beta2 = 0.95;
   template <class V>
   static void fields(TrainConfig& c, V&& v) {
-    v("tokens", c.tokens), v("batch", c.batch), v("length", c.length), v("lr", c.lr), v("min_lr", c.min_lr);
-    v("warmup", c.warmup), v("weight_decay", c.weight_decay), v("clip", c.clip);
+    v("tokens", c.tokens), v("batch", c.batch), v("length", c.length), v("accumulate", c.accumulate);
+    v("lr", c.lr), v("min_lr", c.min_lr), v("warmup", c.warmup), v("weight_decay", c.weight_decay), v("clip", c.clip);
     v("beta1", c.beta1), v("beta2", c.beta2);
   }
   int64_t tokens_per_step() const { return int64_t{batch} * length; }
@@ -41,12 +45,21 @@ struct TrainResult {
 };
 Json to_json(const TrainResult& r);
 
+/// The rows [from, from + rows) of a step's batch.
+struct Part {
+  int64_t step = 0;
+  int from = 0, rows = 0;
+};
+/// `batch` rows in `n` parts, as even as whole rows allow; throws where there are fewer rows than parts.
+std::vector<Part> parts_of(int64_t step, int batch, int n);
+
 struct TrainJob {
   std::string name;        // the progress line's stage
   std::string checkpoint;  // file; "" for none
   TrainConfig config;
   NamedTensors parameters;
-  std::function<at::Tensor(int64_t step)> loss;
+  /// The part's share of the step's loss, a scalar: the shares of a batch's parts add up to the loss of the batch.
+  std::function<at::Tensor(const Part&)> loss;
 };
 
 /// Trains to the end, or returns at once what a finished checkpoint holds. Throws where the checkpoint was made with

@@ -1,7 +1,7 @@
 // Learned gates: every layer becomes y = g full(x) + (1 - g) linear(x), g = sigmoid(z), and only the z are trained:
 //   loss = KL to the base + budget_weight ((sum g - k) / L)^2 + sharpen mean 4 g (1 - g),
-// the last weight rising from zero, so that gates end near 0 or 1. Then the k greatest are kept. (Jet-Nemotron's
-// readers' DASH and FlashMorph select in this way.) As a prior, the gates leave the beam only the likeliest 2 k layers.
+// the last weight rising from zero, so that gates end near 0 or 1. Then the k greatest are kept (as in DASH and
+// FlashMorph). As a prior, the gates leave the beam only the likeliest 2 k layers.
 #include <ATen/core/grad_mode.h>
 
 #include "jet/search/selectors/selector.h"
@@ -18,17 +18,19 @@ std::vector<double> learn_gates(SelectionInput& in) {
   const GatesConfig& c = run.recipe.placement.gates;
   const int n = in.layers();
   const Tensor z = at::zeros({n}).requires_grad_(true);
-  const auto loss = [&](int64_t step) {
-    const auto b = run.batch("gates", step, c.train);
+  const auto loss = [&](const Part& part) {
+    const auto b = run.batch("gates", part, c.train);
     const Trace teacher = teach(run.ops, run.base, b.ids);
     const Tensor g = z.sigmoid();
     const Tensor hidden = forward_with(run.ops, run.base, b.ids, [&](int l, const Tensor& h) {
       const Tensor full = in.net.mixer(Branch::full, l, h), linear = in.net.mixer(Branch::linear, l, h);
       return linear + g[l] * (full - linear);
     });
-    const double done = static_cast<double>(step) / static_cast<double>(c.train.steps());
+    const double done = static_cast<double>(part.step) / static_cast<double>(c.train.steps());
+    const Tensor penalty =
+        c.budget_weight * ((g.sum() - in.k) / n).square() + c.sharpen * done * (4 * g * (1 - g)).mean();
     return kl_loss(run.ops, hidden, teacher.hidden, head_of(run.base), head_of(run.base), b.weights) +
-           c.budget_weight * ((g.sum() - in.k) / n).square() + c.sharpen * done * (4 * g * (1 - g)).mean();
+           b.share * penalty;
   };
   const Json gates = run.ledger.once(fmt::format("selector/gates/{}", in.k), [&] {
     const std::string name = fmt::format("gates-{}", in.k);

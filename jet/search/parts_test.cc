@@ -1,0 +1,79 @@
+// A batch worked through in parts gives the losses and gradients of the whole batch: the losses of PostNAS are sums
+// over rows.
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <filesystem>
+
+#include "jet/search/student.h"
+
+namespace jet {
+namespace {
+
+const char* const kRecipe = R"(
+held_out_tokens = 512
+precision = "fp32"
+[[data]]
+name = "skills"
+path = "data/train/skills.txt"
+answers = '(?:\?|=|Answer:) (\S+)$'
+answer_weight = 8
+[eval]
+items = 1
+search_items = 1
+)";
+
+TEST(Parts, LossesOfPartsAddUpToTheBatch) {
+  const std::string folder = testing::TempDir() + "jet_parts";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  write_file(folder + "/recipe.toml", kRecipe);
+  jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
+
+  std::vector<MixerSpec> layers = run.base.spec.layers;
+  const std::vector<int> fresh = {1, 4};
+  for (int l : fresh) layers[l] = make_mixer("gated_delta_net", attention_of(run.base.spec, l));
+  TorchModel student = make_student(run.base, layers, 1);
+  NamedTensors parameters = own_parameters(student, is_mixer_parameter);
+  std::vector<at::Tensor> leaves;
+  for (auto& [name, t] : parameters) leaves.push_back(t.requires_grad_(true));
+
+  DistillConfig c;
+  c.train.batch = 5, c.train.length = 41;
+  const std::function<at::Tensor(const Part&)> losses[] = {
+      [&](const Part& p) { return align_loss(run, student, fresh, "test", p, c.train); },
+      [&](const Part& p) {
+        const auto b = run.batch("test", p, c.train);
+        Trace own;
+        forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
+        return distill_loss(run, c, teach(run.ops, run.base, b.ids), own, fresh, head_of(student), b);
+      }};
+  for (const auto& loss : losses) {
+    const auto grads = [&](const at::Tensor& l) { return torch::autograd::grad({l}, leaves, {}, {}, false, true); };
+    const at::Tensor whole = loss({7, 0, c.train.batch});
+    const auto want = grads(whole);
+    double sum = 0;
+    std::vector<at::Tensor> got(leaves.size());
+    for (const Part& p : parts_of(7, c.train.batch, 3)) {
+      const at::Tensor l = loss(p);
+      sum += l.item<double>();
+      const auto g = grads(l);
+      for (size_t i = 0; i < g.size(); ++i)
+        if (g[i].defined()) got[i] = got[i].defined() ? got[i] + g[i] : g[i];
+    }
+    EXPECT_NEAR(sum, whole.item<double>(), 1e-6 * whole.item<double>());
+    int compared = 0;
+    for (size_t i = 0; i < want.size(); ++i) {
+      ASSERT_EQ(want[i].defined(), got[i].defined()) << parameters[i].first;
+      if (!want[i].defined()) continue;
+      ++compared;
+      const double scale = want[i].norm().item<double>();
+      EXPECT_LT((got[i] - want[i]).norm().item<double>(), 1e-4 * scale + 1e-9) << parameters[i].first;
+    }
+    EXPECT_GT(compared, 10);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace jet
