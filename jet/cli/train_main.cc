@@ -20,8 +20,7 @@ void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   c->add_option("base", o.base, "folder of the pre-trained full-attention model")->required();
   c->add_option("--recipe", o.recipe, "settings (TOML)")->required();
   c->add_option("--out", o.out, "folder of the run: ledger, checkpoints, report, model")->required();
-  c->add_option("--only", o.only,
-                "one stage: base supernet heat_map placement validation blocks dimensions distill final");
+  c->add_option("--only", o.only, fmt::format("one stage: {}", fmt::join(jet::stage_names(), " ")));
   c->add_option("--until", o.until, "the last stage to run");
   c->callback([&o] { jet::run_postnas(o); });
 }

@@ -98,12 +98,8 @@ Json compare_inheritance(Run& run, const Json& best, const Layers& layers) {
 
 Placement uniform_placement(int layers, const Placement& like) {
   Placement p;
-  const std::vector<int> all = all_layers(layers);
-  p.full = uniform_layers(all, static_cast<int>(like.full.size()));
-  std::vector<int> rest;
-  for (int i : all)
-    if (p.full.count(i) == 0) rest.push_back(i);
-  p.swa = uniform_layers(rest, static_cast<int>(like.swa.size()));
+  p.full = uniform_layers(all_layers(layers), static_cast<int>(like.full.size()));
+  p.swa = uniform_layers(other_layers(layers, p.full), static_cast<int>(like.swa.size()));
   return p;
 }
 

@@ -95,6 +95,12 @@ std::vector<int> all_layers(int n) {
   return out;
 }
 
+std::vector<int> other_layers(int n, const LayerSet& taken) {
+  std::vector<int> out = all_layers(n);
+  std::erase_if(out, [&](int i) { return taken.count(i) > 0; });
+  return out;
+}
+
 LayerSet uniform_layers(const std::vector<int>& allowed, int k) {
   LayerSet out;
   const auto n = static_cast<int>(allowed.size());

@@ -14,6 +14,8 @@ namespace jet {
 
 struct Score {
   double accuracy = 0, nll = 0;
+  /// One number for correlations: the loss weighs less than any item.
+  double as_number() const { return accuracy - 1e-6 * nll; }
   bool operator<(const Score& o) const { return accuracy != o.accuracy ? accuracy < o.accuracy : nll > o.nll; }
 };
 
@@ -48,6 +50,8 @@ Exhaustive exhaustive_search(const std::vector<int>& allowed, int k, const Score
 
 /// 0 .. n - 1.
 std::vector<int> all_layers(int n);
+/// 0 .. n - 1 without `taken`.
+std::vector<int> other_layers(int n, const LayerSet& taken);
 /// k of `allowed`, evenly spaced: the middle of each of k equal parts.
 LayerSet uniform_layers(const std::vector<int>& allowed, int k);
 LayerSet random_layers(const std::vector<int>& allowed, int k, uint64_t seed, int draw);

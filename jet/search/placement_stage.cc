@@ -35,28 +35,24 @@ Json heat_map(Run& run, Supernet& net) {
 
 namespace {
 
-// A selector's choice, judged by the common objective; asked once, so that a resumed run need not search again.
+// Layers as a row of the table, judged by the common objective.
+Json scored_row(Run& run, Supernet& net, const std::string& name, const LayerSet& full) {
+  const Score score = objective_score(net, path_of(net.layers(), full), run.recipe.placement.full_objective);
+  return {{"name", name}, {"layers", full}, {"score", score.accuracy}, {"loss", score.nll}};
+}
+
 Json run_selector(Run& run, Supernet& net, const std::string& name) {
   SelectionInput in(run, net, all_layers(net.layers()), run.recipe.placement.full);
   const Selected s = selector_named(name).select(in);
-  const Score score = objective_score(net, path_of(net.layers(), s.layers), run.recipe.placement.full_objective);
-  return {{"name", name},      {"layers", s.layers},          {"score", score.accuracy},
-          {"loss", score.nll}, {"spent", in.spent.to_json()}, {"trace", s.trace},
-          {"note", s.note}};
-}
-
-Json reference_row(Run& run, Supernet& net, const std::string& name, const LayerSet& full) {
-  const Score score = objective_score(net, path_of(net.layers(), full), run.recipe.placement.full_objective);
-  return {{"name", name}, {"layers", full}, {"score", score.accuracy}, {"loss", score.nll}};
+  Json row = scored_row(run, net, name, s.layers);
+  row.update({{"spent", in.spent.to_json()}, {"trace", s.trace}, {"note", s.note}});
+  return row;
 }
 
 // Windows go by their own objective among the layers that are not full.
 Selection place_windows(Run& run, Supernet& net, const LayerSet& full) {
   const PlacementConfig& c = run.recipe.placement;
-  std::vector<int> rest;
-  for (int i = 0; i < net.layers(); ++i)
-    if (full.count(i) == 0) rest.push_back(i);
-  return beam_search(rest, c.swa, {.width = c.beam}, [&](const LayerSet& s) {
+  return beam_search(other_layers(net.layers(), full), c.swa, {.width = c.beam}, [&](const LayerSet& s) {
     return objective_score(net, path_of(net.layers(), full, s), c.swa_objective);
   });
 }
@@ -77,13 +73,12 @@ Json find_placement(Run& run, Supernet& net) {
     progress.update(static_cast<int64_t>(i) + 1);
   }
   const auto all = all_layers(n);
-  out["selectors"].push_back(reference_row(run, net, "all linear", {}));
-  out["selectors"].push_back(reference_row(run, net, "all full", LayerSet(all.begin(), all.end())));
+  out["selectors"].push_back(scored_row(run, net, "all linear", {}));
+  out["selectors"].push_back(scored_row(run, net, "all full", LayerSet(all.begin(), all.end())));
   const Json& chosen = out["selectors"][0];
   const auto full = chosen.at("layers").get<LayerSet>();
   const auto score_of = [](const Json& row) { return Score{row.at("score"), row.at("loss")}; };
-  for (const auto& name : names) {
-    if (name != "exhaustive") continue;
+  if (std::find(names.begin(), names.end(), "exhaustive") != names.end()) {
     const Exhaustive every = exhaustive_search(
         all, c.full, [&](const LayerSet& s) { return objective_score(net, path_of(n, s), c.full_objective); });
     out["exhaustive_count"] = every.all.size();

@@ -1,5 +1,6 @@
 #include "jet/search/postnas.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -22,30 +23,22 @@ Placement placement_of(const Run& run) { return placement_from_json(need(run, "p
 struct Stage {
   const char* name;
   Json (*run)(Run&, Supernet&);
+  bool searches = false;  // reads the supernet's trained branches
 };
 
 // In order; a stage reads what the ones before it left in the ledger.
 const Stage kStages[] = {
     {"base", [](Run& r, Supernet&) { return measure_base(r); }},
     {"supernet", [](Run& r, Supernet& net) { return train_supernet(r, net); }},
-    {"heat_map", [](Run& r, Supernet& net) { return heat_map(r, net); }},
-    {"placement", [](Run& r, Supernet& net) { return find_placement(r, net); }},
-    {"validation", [](Run& r, Supernet& net) { return validate_placements(r, net); }},
+    {"heat_map", [](Run& r, Supernet& net) { return heat_map(r, net); }, true},
+    {"placement", [](Run& r, Supernet& net) { return find_placement(r, net); }, true},
+    {"validation", [](Run& r, Supernet& net) { return validate_placements(r, net); }, true},
     {"blocks", [](Run& r, Supernet&) { return select_block(r, placement_of(r)); }},
     {"dimensions", [](Run& r, Supernet&) { return search_dimensions(r, placement_of(r), need(r, "blocks")); }},
     {"distill",
      [](Run& r, Supernet&) { return distill_stages(r, placement_of(r), need(r, "blocks"), need(r, "dimensions")); }},
     {"final", [](Run& r, Supernet&) { return final_evaluation(r); }},
 };
-
-bool is_stage(const std::string& name) {
-  std::string known;
-  for (const auto& s : kStages) {
-    if (name == s.name) return true;
-    known += std::string(known.empty() ? "" : ", ") + s.name;
-  }
-  fail("no stage is called '{}' (known: {})", name, known);
-}
 
 void run_stage(Run& run, Supernet& net, const Stage& stage) {
   const std::string name = stage.name;
@@ -60,9 +53,20 @@ void run_stage(Run& run, Supernet& net, const Stage& stage) {
 
 }  // namespace
 
+std::vector<std::string> stage_names() {
+  std::vector<std::string> names;
+  for (const Stage& s : kStages) names.emplace_back(s.name);
+  return names;
+}
+
 void run_postnas(const PostnasOptions& o) {
-  for (const auto& name : {o.only, o.until})
-    if (!name.empty()) is_stage(name);
+  const auto known = stage_names();
+  for (const auto& name : {o.only, o.until}) {
+    require(name.empty() || std::find(known.begin(), known.end(), name) != known.end(),
+            "no stage is called '{}' (known: {})", name, fmt::to_string(fmt::join(known, ", ")));
+  }
+  const bool searches = std::any_of(std::begin(kStages), std::end(kStages),
+                                    [&](const Stage& s) { return s.name == o.only && s.searches; });
   Run run(o.base, o.recipe, o.out);
   run.require_epochs("supernet", run.recipe.supernet.budget);
   run.require_epochs("blocks", run.recipe.blocks.budget);
@@ -72,9 +76,7 @@ void run_postnas(const PostnasOptions& o) {
   for (const Stage& stage : kStages) {
     const std::string name = stage.name;
     if (!o.only.empty() && name != o.only) {
-      // The search reads the trained branches, whichever stage is asked for.
-      if (name == "supernet" && (o.only == "heat_map" || o.only == "placement" || o.only == "validation"))
-        train_supernet(run, net);
+      if (name == "supernet" && searches) train_supernet(run, net);
       continue;
     }
     run_stage(run, net, stage);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace jet {
 
@@ -11,6 +12,9 @@ struct PostnasOptions {
   std::string until;    // the last stage to run, or empty
   std::string command;  // as typed, for the report
 };
+
+/// Of all stages, in order: the keys of the ledger and of the report.
+std::vector<std::string> stage_names();
 
 /// All stages, or one; prints the gains table and writes report and model.
 void run_postnas(const PostnasOptions& options);

@@ -89,15 +89,16 @@ struct PlacementConfig {
   }
 };
 
-/// How well the supernet's scores predict: placements distilled alike, several seeds each.
+/// Placements distilled alike, several seeds each: how well the supernet's scores predict, and what the search is worth
+/// at every number of full layers. Neither asked for: the stage is left out.
 struct ValidationConfig {
-  int placements = 0,
-      seeds = 3;  // 0 placements: the stage is left out. The selectors' sets come first, then random ones
+  int placements = 0, seeds = 3;  // the selectors' sets come first, then random ones
+  std::vector<int> curve{};       // numbers of full layers at which the search is compared with even spacing
   double lr = 2e-3;
   BudgetConfig budget{};
   template <class V>
   static void fields(ValidationConfig& c, V&& v) {
-    v("placements", c.placements), v("seeds", c.seeds), v("lr", c.lr), v("budget", c.budget);
+    v("placements", c.placements), v("seeds", c.seeds), v("curve", c.curve), v("lr", c.lr), v("budget", c.budget);
   }
 };
 

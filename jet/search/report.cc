@@ -7,6 +7,7 @@
 
 #include "jet/base/threads.h"
 #include "jet/eval/machine_info.h"
+#include "jet/search/postnas.h"
 #include "jet/search/stages.h"
 
 namespace jet {
@@ -120,7 +121,7 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement, con
     notes.push_back(fmt::format("Ranks among all {} placements, as the supernet scores them: {}.",
                                 placement["exhaustive_count"].get<int>(), ranks));
   }
-  if (!validation.is_null()) notes.push_back(validation_remark(validation));
+  if (!validation.is_null() && validation.contains("rows")) notes.push_back(validation_remark(validation));
   notes.push_back(fmt::format(
       "Dimensions: the most accurate candidate among those within {:.0f} % of the fastest was taken; cache and decode "
       "tokens/s of the steps are those after {} tokens of context.",
@@ -147,13 +148,9 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
             {"versions", {{"jet", JET_VERSION}, {"torch", TORCH_VERSION}, {"compiler", "gcc " __VERSION__}}},
             {"recipe", to_json_fields(recipe)}};
   Json seconds = Json::object();
-  const std::pair<const char*, const char*> sections[] = {
-      {"base", "base"},           {"supernet", "supernet"},     {"heat_map", "heat_map"},
-      {"placement", "placement"}, {"validation", "validation"}, {"blocks", "blocks"},
-      {"distill", "distill"},     {"dimensions", "dimensions"}, {"final", "final"}};
-  for (const auto& [key, stage] : sections) {
-    if (ledger.has(key)) r[key] = ledger.find(key);
-    if (ledger.has(std::string("seconds/") + stage)) seconds[stage] = ledger.find(std::string("seconds/") + stage);
+  for (const auto& stage : stage_names()) {
+    if (ledger.has(stage)) r[stage] = ledger.find(stage);
+    if (ledger.has("seconds/" + stage)) seconds[stage] = ledger.find("seconds/" + stage);
   }
   r["seconds"] = seconds;
   r["gains"] = gains_table(recipe, ledger);

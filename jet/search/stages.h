@@ -23,7 +23,7 @@ Json train_supernet(Run& run, Supernet& net);
 Json heat_map(Run& run, Supernet& net);
 /// {"full", "swa", "beam", "selectors", ...}
 Json find_placement(Run& run, Supernet& net);
-/// Placements distilled alike, over seeds: {"rows", "spearman", ...}, or null where the recipe asks for none.
+/// Placements distilled alike, over seeds: {"rows", "spearman", "curve", ...}, or null where the recipe asks for none.
 Json validate_placements(Run& run, Supernet& net);
 /// {"candidates", "chosen", "baselines": {all_linear, uniform}}
 Json select_block(Run& run, const Placement& p);

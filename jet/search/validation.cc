@@ -1,6 +1,11 @@
-// The stage validation: does a placement that scores well in the supernet distil well? The placements that the
-// selectors chose, and random ones beside them, all get the same training from the same base, over several seeds; the
-// rank correlation of the two scores is the answer.
+// The stage validation. Placements get the same training from the same base, over several seeds, and answer:
+// - Does a placement that scores well in the supernet distil well? Those that the selectors chose, and random ones
+// beside
+//   them: the rank correlation of the two scores.
+// - What is the search worth? At every number of full layers the selector's placement against the evenly spaced one.
+#include <algorithm>
+#include <map>
+
 #include "jet/base/rng.h"
 #include "jet/search/selectors/selector.h"
 #include "jet/search/stages.h"
@@ -39,60 +44,86 @@ std::vector<Row> placements(const Run& run, const Json& placement) {
   return rows;
 }
 
-// An objective's accuracy of a trained candidate, ties broken by the loss of the answers.
-double distilled_score(const Json& candidate, const std::vector<TaskWeight>& objective, double& accuracy) {
-  double nll = 0, total = 0;
-  accuracy = 0;
-  for (const auto& o : objective) {
-    accuracy += o.weight * candidate.at("tasks").at(o.task).at("accuracy").get<double>();
-    nll += o.weight * candidate.at("tasks").at(o.task).at("nll").get<double>();
-    total += o.weight;
+// What some seeds of one placement came to after distillation.
+struct Distilled {
+  std::vector<double> objective, ranked, loss;
+  std::map<std::string, std::vector<double>> tasks;
+};
+
+Distilled distil(Run& run, const LayerSet& full) {
+  const ValidationConfig& c = run.recipe.validation;
+  const std::string branch = run.recipe.supernet.branch;
+  const auto layers = placed_layers(run, {full, {}}, [&](const auto& a) { return make_mixer(branch, a); });
+  Distilled d;
+  for (int seed = 1; seed <= c.seeds; ++seed) {
+    const std::string name = full.empty() ? "none" : fmt::to_string(fmt::join(full, "-"));
+    const Json j = train_candidate(run, {.name = fmt::format("validation-{}-{}", name, seed),
+                                         .layers = layers,
+                                         .lr = c.lr,
+                                         .seed = static_cast<uint64_t>(seed),
+                                         .budget = &c.budget,
+                                         .speed = false});
+    const auto of = [&](const std::string& task) { return j.at("tasks").at(task); };
+    const Score own = objective_score(run.recipe.placement.full_objective, of);
+    d.objective.push_back(own.accuracy), d.ranked.push_back(own.as_number()), d.loss.push_back(j.at("loss"));
+    for (const auto& [task, score] : j.at("tasks").items()) d.tasks[task].push_back(score.at("accuracy"));
   }
-  accuracy /= total;
-  return accuracy - 1e-6 * nll / total;
+  return d;
+}
+
+Json correlate(Run& run, Supernet& net) {
+  Json rows = Json::array();
+  std::vector<double> supernet, distilled, loss;
+  for (const Row& row : placements(run, run.ledger.find("placement"))) {
+    const Score score = objective_score(net, path_of(net.layers(), row.layers), run.recipe.placement.full_objective);
+    const Distilled d = distil(run, row.layers);
+    supernet.push_back(score.as_number());
+    distilled.push_back(spread(d.ranked).mean), loss.push_back(-spread(d.loss).mean);
+    rows.push_back({{"layers", row.layers},
+                    {"chosen_by", row.chosen_by},
+                    {"supernet", score.accuracy},
+                    {"supernet_loss", score.nll},
+                    {"accuracy", spread(d.objective).mean},
+                    {"accuracy_sd", spread(d.objective).sd},
+                    {"accuracies", d.objective},
+                    {"loss", spread(d.loss).mean},
+                    {"loss_sd", spread(d.loss).sd}});
+  }
+  return {{"rows", rows}, {"spearman", spearman(supernet, distilled)}, {"spearman_loss", spearman(supernet, loss)}};
+}
+
+Json point(Run& run, const LayerSet& full) {
+  const Distilled d = distil(run, full);
+  Json tasks = Json::object();
+  for (const auto& [task, a] : d.tasks) tasks[task] = {{"mean", spread(a).mean}, {"sd", spread(a).sd}};
+  return {{"layers", full}, {"tasks", tasks}, {"loss", {{"mean", spread(d.loss).mean}, {"sd", spread(d.loss).sd}}}};
+}
+
+// [{"k", "searched", "uniform"}]
+Json gain_by_count(Run& run, Supernet& net) {
+  const auto all = all_layers(net.layers());
+  Json points = Json::array();
+  for (const int k : run.recipe.validation.curve) {
+    SelectionInput in(run, net, all, k);
+    const bool choice = 0 < k && k < net.layers();
+    const LayerSet searched =
+        choice ? selector_named(run.recipe.placement.selector).select(in).layers : uniform_layers(all, k);
+    points.push_back({{"k", k}, {"searched", point(run, searched)}, {"uniform", point(run, uniform_layers(all, k))}});
+  }
+  return points;
 }
 
 }  // namespace
 
 Json validate_placements(Run& run, Supernet& net) {
   const ValidationConfig& c = run.recipe.validation;
-  if (c.placements == 0) return nullptr;
-  const auto& objective = run.recipe.placement.full_objective;
-  const std::string branch = run.recipe.supernet.branch;
-  Json rows = Json::array();
-  std::vector<double> supernet, distilled, loss;
-  for (const Row& row : placements(run, run.ledger.find("placement"))) {
-    const Score score = objective_score(net, path_of(net.layers(), row.layers), objective);
-    const auto layers = placed_layers(run, {row.layers, {}}, [&](const auto& a) { return make_mixer(branch, a); });
-    std::vector<double> ranked, accuracies, losses;
-    for (int seed = 1; seed <= c.seeds; ++seed) {
-      const Json j = train_candidate(run, {.name = fmt::format("validation-{}-{}", fmt::join(row.layers, "-"), seed),
-                                           .layers = layers,
-                                           .lr = c.lr,
-                                           .seed = static_cast<uint64_t>(seed),
-                                           .budget = &c.budget,
-                                           .speed = false});
-      double accuracy = 0;
-      ranked.push_back(distilled_score(j, objective, accuracy));
-      accuracies.push_back(accuracy), losses.push_back(j.at("loss"));
-    }
-    supernet.push_back(score.accuracy - 1e-6 * score.nll);
-    distilled.push_back(spread(ranked).mean), loss.push_back(-spread(losses).mean);
-    rows.push_back({{"layers", row.layers},
-                    {"chosen_by", row.chosen_by},
-                    {"supernet", score.accuracy},
-                    {"supernet_loss", score.nll},
-                    {"accuracy", spread(accuracies).mean},
-                    {"accuracy_sd", spread(accuracies).sd},
-                    {"accuracies", accuracies},
-                    {"loss", spread(losses).mean},
-                    {"loss_sd", spread(losses).sd}});
-  }
-  return {{"rows", rows},
-          {"seeds", c.seeds},
-          {"objective", objective_text(objective)},
-          {"spearman", spearman(supernet, distilled)},
-          {"spearman_loss", spearman(supernet, loss)}};
+  if (c.placements == 0 && c.curve.empty()) return nullptr;
+  for (const int k : c.curve)
+    require(0 <= k && k <= net.layers(), "validation.curve: {} full layers of {}", k, net.layers());
+  Json out = {{"seeds", c.seeds}, {"objective", objective_text(run.recipe.placement.full_objective)}};
+  if (c.placements > 0) out.update(correlate(run, net));
+  if (!c.curve.empty()) out["curve"] = gain_by_count(run, net);
+  return out;
 }
 
 }  // namespace jet

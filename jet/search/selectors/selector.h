@@ -3,6 +3,7 @@
 // paid for are charged again.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -60,7 +61,10 @@ const Selector& selector_named(const std::string& name);
 Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {});
 /// The k layers with the greatest value; of equals, the first.
 LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& value, int k);
-/// A path's score over weighted tasks: sum of weight * accuracy, and of weight * loss, over the sum of weights.
+/// Weighted tasks as one score: sum of weight * accuracy, and of weight * loss, over the sum of weights. `of`: a task's
+/// {"accuracy", "nll"}.
+Score objective_score(const std::vector<TaskWeight>& objective, const std::function<Json(const std::string& task)>& of);
+/// The same of a path of the supernet.
 Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective);
 /// "recall", or "recall + 0.5 mcq".
 std::string objective_text(const std::vector<TaskWeight>& objective);
