@@ -14,6 +14,7 @@ inline constexpr TrainCommand kTrainCommands[] = {
     {"pretrain", "train a model from nothing (jet-train)"},
     {"postnas", "search for a faster hybrid of a model (jet-train)"},
     {"distill", "train a hybrid towards its base (jet-train)"},
+    {"study", "compare blocks on made-up tasks (jet-train)"},
     {"report", "tables and figures of a run (jet-train)"},
 };
 

@@ -5,6 +5,7 @@
 #include "jet/cli/cases.h"
 #include "jet/search/postnas.h"
 #include "jet/search/report.h"
+#include "jet/search/study.h"
 #include "jet/train/verify.h"
 
 namespace {
@@ -58,6 +59,11 @@ int main(int argc, char** argv) {
   distill->add_option("--recipe", recipe, "settings (TOML)")->required();
   distill->add_option("--out", out, "folder of the run")->required();
   distill->callback([&] { jet::run_distill(model, student, recipe, out); });
+
+  auto* study = app.add_subcommand("study", "train small models of every kind on made-up tasks: lab/README.md");
+  study->add_option("recipe", recipe, "settings (TOML)")->required();
+  study->add_option("--out", out, "folder of the run: ledger, study.json, study.svg")->required();
+  study->callback([&] { jet::run_study(recipe, out); });
 
   auto* report = app.add_subcommand("report", "write RUN/report.html again from RUN/report.json");
   report->add_option("run", run_folder, "folder of a run")->required();

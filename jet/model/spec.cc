@@ -56,6 +56,7 @@ MixerSpec make_mixer(const std::string& given, const Attention::Config& a, const
     return GatedHybrid::Config{a, std::get<GatedDeltaNet::Config>(make_mixer(GatedDeltaNet::kind, a, dims))};
   }
   Json j = {{"kind", kind}, {"heads", heads}, {"dk", dk}, {"dv", dv}};
+  if (kind == Attention::kind) j = {{"kind", kind}}, j.update(to_json_fields(a));
   if (kind == "gla") j["kv_heads"] = heads;
   if (kind == "gated_delta_net") j["v_heads"] = heads;
   if (kind == "mamba2") j["groups"] = heads;  // a B and a C for every head, as attention has

@@ -63,14 +63,18 @@ void check(const Recipe& r, const std::string& where) {
 
 }  // namespace
 
-Recipe read_recipe(const std::string& path) {
+Json read_toml(const std::string& path) {
   toml::table table;
   try {
     table = toml::parse(read_file(path), path);
   } catch (const toml::parse_error& e) { fail("{}:{}: {}", path, e.source().begin.line, e.description()); }
   std::stringstream text;
   text << toml::json_formatter{table};
-  const auto recipe = from_json_fields<Recipe>(parse_json(text.str(), path), path);
+  return parse_json(text.str(), path);
+}
+
+Recipe read_recipe(const std::string& path) {
+  const auto recipe = from_json_fields<Recipe>(read_toml(path), path);
   check(recipe, path);
   return recipe;
 }

@@ -190,6 +190,8 @@ struct Recipe {
   }
 };
 
+/// The file's tables as JSON; throws with file and line where it is no TOML.
+Json read_toml(const std::string& path);
 /// Throws with file, line and key on anything that is not understood.
 Recipe read_recipe(const std::string& path);
 
