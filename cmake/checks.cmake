@@ -21,4 +21,7 @@ if(JET_TORCH)
   add_test(NAME postnas COMMAND Python3::Interpreter tests/postnas_test.py ${CMAKE_BINARY_DIR}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(postnas PROPERTIES TIMEOUT 1500)
+  add_test(NAME many_processes COMMAND Python3::Interpreter tests/many_processes_test.py ${CMAKE_BINARY_DIR}
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(many_processes PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: " TIMEOUT 900)
 endif()

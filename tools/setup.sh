@@ -24,6 +24,8 @@ libutf8proc-dev       Unicode of tokenizers
 libxxhash-dev         hashes of contents
 libzstd-dev           compressed training text (.zst)
 zlib1g-dev            compressed training text (.gz)
+libopenmpi-dev        training in many processes
+openmpi-bin           mpirun, which starts them
 '
 log=build/setup.log
 stamp=.venv/.jet-ready

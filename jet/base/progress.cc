@@ -26,7 +26,7 @@ Progress::Progress(std::string stage, int64_t total, const char* unit, int64_t d
       printed_(start_ - std::chrono::hours(1)), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
-  if (!finished_ && terminal_) std::fputc('\n', stderr);
+  if (!finished_ && terminal_ && !quiet) std::fputc('\n', stderr);
 }
 
 double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
@@ -48,6 +48,7 @@ void Progress::finish(const std::string& note) {
 }
 
 void Progress::print(bool last) {
+  if (quiet) return;
   const double t = seconds(), rate = t > 0 ? static_cast<double>(done_ - first_) / t : 0;
   const std::string when =
       last ? "in " + format_duration(t)

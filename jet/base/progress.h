@@ -10,6 +10,9 @@ namespace jet {
 
 class Progress {
  public:
+  /// Set in a process whose lines another one prints already.
+  static inline bool quiet = false;
+
   /// `total` and `done` are in units (tokens, items); `done` > 0 when work is resumed.
   Progress(std::string stage, int64_t total, const char* unit = "tokens", int64_t done = 0);
   ~Progress();

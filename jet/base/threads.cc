@@ -1,5 +1,7 @@
 #include "jet/base/threads.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -121,6 +123,8 @@ int default_threads() {
     require(n >= 1, "JET_THREADS={}: expected a number of threads, 1 or more", text);
     return n;
   }
+  cpu_set_t cores;  // mpirun and srun bind a process to some; hardware_concurrency() counts all
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 

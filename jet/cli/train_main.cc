@@ -1,12 +1,19 @@
-// jet-train: the commands that need libtorch. `jet` runs it for them.
+// jet-train: the commands that need libtorch. `jet` runs it for them, mpirun or srun as many times as told.
+#include <torch/version.h>
+
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <thread>
+
+#include "jet/base/progress.h"
 
 #include "jet/cli/cases.h"
 #include "jet/search/postnas.h"
 #include "jet/search/report.h"
 #include "jet/search/study.h"
 #include "jet/train/verify.h"
+#include "jet/train/world.h"
 
 namespace {
 
@@ -16,6 +23,24 @@ std::string typed(int argc, char** argv) {
   return line;
 }
 
+// Joins the other processes of the run; the first one alone tells what they do.
+void join() {
+  jet::join_world();
+  if (jet::world().first()) return;
+  jet::Progress::quiet = true;
+  jet::require(std::freopen("/dev/null", "w", stdout) != nullptr, "/dev/null: cannot be opened");
+}
+
+// One line, once: what fails in all processes alike is told by the first, which ends the others while they wait.
+int complain(const std::string& message) {
+  jet::World& world = jet::world();
+  if (!world.first()) std::this_thread::sleep_for(std::chrono::seconds(1));
+  const std::string who = world.alone() ? "" : fmt::format("process {} of {}: ", world.rank(), world.size());
+  fmt::print(stderr, "jet: {}{}\n", who, message);
+  if (!world.alone()) world.abort(2);
+  return 2;
+}
+
 void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   auto* c = app.add_subcommand("postnas", "search a hybrid of BASE and distil it: all stages, resumable");
   c->add_option("base", o.base, "folder of the pre-trained full-attention model")->required();
@@ -23,7 +48,12 @@ void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   c->add_option("--out", o.out, "folder of the run: ledger, checkpoints, report, model")->required();
   c->add_option("--only", o.only, fmt::format("one stage: {}", fmt::join(jet::stage_names(), " ")));
   c->add_option("--until", o.until, "the last stage to run");
-  c->callback([&o] { jet::run_postnas(o); });
+  c->add_flag("--trials", o.trials,
+              "share candidates out with other processes started on the same --out (docs/many_processes.md)");
+  c->callback([&o] {
+    if (!o.trials) join();
+    jet::run_postnas(o);
+  });
 }
 
 void add_verify(CLI::App& app, int& code) {
@@ -40,6 +70,9 @@ void add_verify(CLI::App& app, int& code) {
 int main(int argc, char** argv) {
   CLI::App app{"jet-train: training and search (started by `jet`)", "jet"};
   app.require_subcommand(1);
+  app.set_version_flag("--version",
+                       fmt::format("jet {}, libtorch {}, {}", JET_VERSION, TORCH_VERSION, jet::mpi_version()),
+                       "versions, and the MPI that joins many processes");
   jet::PostnasOptions postnas;
   postnas.command = typed(argc, argv);
   add_postnas(app, postnas);
@@ -51,14 +84,20 @@ int main(int argc, char** argv) {
   pretrain->add_option("tokenizer", model, "folder that holds the tokenizer (a model folder)")->required();
   pretrain->add_option("--recipe", recipe, "settings (TOML)")->required();
   pretrain->add_option("--out", out, "folder of the run")->required();
-  pretrain->callback([&] { jet::run_pretrain(model, recipe, out); });
+  pretrain->callback([&] {
+    join();
+    jet::run_pretrain(model, recipe, out);
+  });
 
   auto* distill = app.add_subcommand("distill", "both distillation stages for a hybrid that exists");
   distill->add_option("teacher", model, "folder of the full-attention model")->required();
   distill->add_option("--student", student, "folder of the hybrid")->required();
   distill->add_option("--recipe", recipe, "settings (TOML)")->required();
   distill->add_option("--out", out, "folder of the run")->required();
-  distill->callback([&] { jet::run_distill(model, student, recipe, out); });
+  distill->callback([&] {
+    join();
+    jet::run_distill(model, student, recipe, out);
+  });
 
   auto* study = app.add_subcommand("study", "train small models of every kind on made-up tasks: lab/README.md");
   study->add_option("recipe", recipe, "settings (TOML)")->required();
@@ -75,11 +114,11 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    jet::leave_world();
     return code;
   } catch (const CLI::Success& e) { return app.exit(e); } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "jet: {}\n", e.what());
-  } catch (const jet::Error& e) { fmt::print(stderr, "jet: {}\n", e.what()); } catch (const c10::Error& e) {
-    fmt::print(stderr, "jet: libtorch: {}\n", e.what_without_backtrace());
-  } catch (const std::exception& e) { fmt::print(stderr, "jet: {}\n", e.what()); }
-  return 2;
+    return complain(e.what());
+  } catch (const c10::Error& e) {
+    return complain(std::string("libtorch: ") + e.what_without_backtrace());
+  } catch (const std::exception& e) { return complain(e.what()); }
 }

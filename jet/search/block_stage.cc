@@ -18,12 +18,19 @@ namespace {
 
 using Layers = std::vector<MixerSpec>;
 
+std::vector<Candidate> at_rates(const Run& run, const std::string& name, const Layers& layers) {
+  std::vector<Candidate> all;
+  for (double lr : run.recipe.blocks.lrs)
+    all.push_back({.name = fmt::format("{}-lr{:g}", name, lr), .layers = layers, .lr = lr});
+  return all;
+}
+
 // A kind at every learning rate of the recipe; the best by held-out loss, the others listed beside it.
 Json best_of_rates(Run& run, const std::string& name, const Layers& layers) {
   Json best, tried = Json::array();
-  for (double lr : run.recipe.blocks.lrs) {
-    const Json j = train_candidate(run, {.name = fmt::format("{}-lr{:g}", name, lr), .layers = layers, .lr = lr});
-    tried.push_back({{"lr", lr}, {"loss", j.at("loss")}, {"diverged", j.at("diverged")}});
+  for (const Candidate& c : at_rates(run, name, layers)) {
+    const Json j = train_candidate(run, c);
+    tried.push_back({{"lr", c.lr}, {"loss", j.at("loss")}, {"diverged", j.at("diverged")}});
     const bool better = best.is_null() || (!j.at("diverged").get<bool>() && j.at("loss") < best.at("loss"));
     if (better) best = j;
   }
@@ -33,20 +40,25 @@ Json best_of_rates(Run& run, const std::string& name, const Layers& layers) {
   return row;
 }
 
+std::vector<Candidate> at_seeds(const Run& run, const Json& row, const Layers& layers) {
+  std::vector<Candidate> all;
+  for (int seed = 1; seed < run.recipe.blocks.seeds; ++seed)
+    all.push_back({.name = fmt::format("{}-seed{}", row.at("name").get<std::string>(), seed),
+                   .layers = layers,
+                   .lr = row.at("lr"),
+                   .seed = static_cast<uint64_t>(seed),
+                   .speed = false});
+  return all;
+}
+
 // Trains a row's block again from other seeds: its figures become means, "spread" the standard deviation of accuracy.
 void add_seeds(Run& run, Json& row, const Layers& layers) {
-  const BlocksConfig& c = run.recipe.blocks;
   std::vector<double> scores{mean_accuracy(row)}, losses{row.at("loss")};
   std::map<std::string, std::vector<double>> tasks;
   for (const auto& [task, a] : row.at("accuracy").items()) tasks[task].push_back(a);
   int spikes = row.at("spikes"), diverged = 0;
-  for (int seed = 1; seed < c.seeds; ++seed) {
-    const Json other =
-        row_of(train_candidate(run, {.name = fmt::format("{}-seed{}", row.at("name").get<std::string>(), seed),
-                                     .layers = layers,
-                                     .lr = row.at("lr"),
-                                     .seed = static_cast<uint64_t>(seed),
-                                     .speed = false}));
+  for (const Candidate& c : at_seeds(run, row, layers)) {
+    const Json other = row_of(train_candidate(run, c));
     diverged += other.at("diverged").get<bool>();
     spikes += other.at("spikes").get<int>();
     scores.push_back(mean_accuracy(other)), losses.push_back(other.at("loss"));
@@ -54,7 +66,8 @@ void add_seeds(Run& run, Json& row, const Layers& layers) {
   }
   for (const auto& [task, a] : tasks) row["accuracy"][task] = spread(a).mean;
   row["loss"] = spread(losses).mean, row["loss_spread"] = spread(losses).sd;
-  row["seeds"] = c.seeds, row["spread"] = spread(scores).sd, row["spikes"] = spikes, row["seeds_diverged"] = diverged;
+  row["seeds"] = run.recipe.blocks.seeds, row["seeds_diverged"] = diverged;
+  row["spread"] = spread(scores).sd, row["spikes"] = spikes;
 }
 
 double stability(const Run& run, const Json& row) {
@@ -113,6 +126,14 @@ Json select_block(Run& run, const Placement& p) {
   // The baselines have as many full and windowed layers as the placement.
   const std::string branch = run.recipe.supernet.branch;
   const Placement uniform = uniform_placement(run.base.spec.n_layers(), p);
+  std::vector<std::pair<std::string, Layers>> first = {{"baseline-all-linear", layers_of(branch, {})},
+                                                       {"baseline-uniform", layers_of(branch, uniform)}};
+  for (const auto& kind : c.kinds) first.emplace_back("block-" + kind, layers_of(kind, p));
+  std::vector<Candidate> trials;
+  for (const auto& [name, layers] : first)
+    for (auto& t : at_rates(run, name, layers)) trials.push_back(t);
+  train_candidates(run, trials);
+
   Json out = {{"candidates", Json::array()}};
   out["all_linear"] = best_of_rates(run, "baseline-all-linear", layers_of(branch, {}));
   out["uniform"] = best_of_rates(run, "baseline-uniform", layers_of(branch, uniform));
@@ -127,10 +148,12 @@ Json select_block(Run& run, const Placement& p) {
   std::vector<size_t> order(rows.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return better_row(rows[a], rows[b]); });
-  for (size_t i = 0; c.seeds > 1 && i < std::min<size_t>(order.size(), c.leaders); ++i) {
-    Json& row = rows[order[i]];
-    add_seeds(run, row, layers_of(row.at("kind"), p));
-  }
+  order.resize(std::min<size_t>(order.size(), c.seeds > 1 ? c.leaders : 0));
+  trials.clear();
+  for (const size_t i : order)
+    for (auto& t : at_seeds(run, rows[i], layers_of(rows[i].at("kind"), p))) trials.push_back(t);
+  train_candidates(run, trials);
+  for (const size_t i : order) add_seeds(run, rows[i], layers_of(rows[i].at("kind"), p));
   score_rows(run, rows);
 
   Json best, best_without_jet;

@@ -6,6 +6,7 @@
 
 #include "jet/search/report.h"
 #include "jet/search/stages.h"
+#include "jet/train/world.h"
 
 namespace jet {
 
@@ -67,7 +68,7 @@ void run_postnas(const PostnasOptions& o) {
   }
   const bool searches = std::any_of(std::begin(kStages), std::end(kStages),
                                     [&](const Stage& s) { return s.name == o.only && s.searches; });
-  Run run(o.base, o.recipe, o.out);
+  Run run(o.base, o.recipe, o.out, o.trials);
   run.require_epochs("supernet", run.recipe.supernet.budget);
   run.require_epochs("blocks", run.recipe.blocks.budget);
   run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);
@@ -80,9 +81,10 @@ void run_postnas(const PostnasOptions& o) {
       continue;
     }
     run_stage(run, net, stage);
-    write_report(o.out, build_report(run.recipe, run.ledger, o.command));
+    if (world().first()) write_report(o.out, build_report(run.recipe, run.ledger, o.command));
     if (name == o.until) break;
   }
+  if (!world().first()) return;
   const Json report = build_report(run.recipe, run.ledger, o.command);
   write_report(o.out, report);
   std::printf("%s\n", gains_text(report).c_str());

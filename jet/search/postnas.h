@@ -10,6 +10,7 @@ struct PostnasOptions {
   std::string base, recipe, out;
   std::string only;     // one stage's name, or empty for all
   std::string until;    // the last stage to run, or empty
+  bool trials = false;  // share candidates out with other processes that work in `out`
   std::string command;  // as typed, for the report
 };
 

@@ -2,6 +2,7 @@
 
 #include "jet/search/postnas.h"
 #include "jet/search/student.h"
+#include "jet/train/world.h"
 
 namespace jet {
 
@@ -52,7 +53,7 @@ void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe
                                  return next_token_loss(run.ops, hidden, head_of(m), b.ids, b.weights);
                                }});
   require(!r.diverged, "pretrain: the loss stopped being finite after {} tokens; lower pretrain.lr", r.tokens);
-  m.save(out + "/model", tokenizer_folder, DType::bf16, "qwen2");
+  if (world().first()) m.save(out + "/model", tokenizer_folder, DType::bf16, "qwen2");
   print_evaluation(run.evaluate(run.tasks, m));
   std::printf("model: %s/model\n", out.c_str());
 }
@@ -69,7 +70,7 @@ void run_distill(const std::string& teacher, const std::string& student_folder, 
           "{}: layers, hidden or vocabulary size differ from those of {}", student_folder, teacher);
   distill(run, student, "distill-stage1", run.recipe.distill.stage1, Scope::all_mixers);
   distill(run, student, "distill-stage2", run.recipe.distill.stage2, Scope::everything);
-  student.save(out + "/model", teacher, DType::bf16);
+  if (world().first()) student.save(out + "/model", teacher, DType::bf16);
   print_evaluation(run.evaluate(run.tasks, student));
   std::printf("model: %s/model\n", out.c_str());
 }

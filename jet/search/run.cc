@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "jet/base/threads.h"
+#include "jet/train/world.h"
 
 namespace jet {
 
@@ -37,9 +38,9 @@ int set_threads(const Recipe& r) {
 
 }  // namespace
 
-Run::Run(std::string folder, const std::string& recipe_path, const std::string& out)
-    : base_folder(std::move(folder)), recipe(read_recipe(recipe_path)), ledger(out, identity(base_folder, recipe)),
-      tokenizer(Tokenizer::load(base_folder)),
+Run::Run(std::string folder, const std::string& recipe_path, const std::string& out, bool trials)
+    : base_folder(std::move(folder)), recipe(read_recipe(recipe_path)),
+      ledger(out, identity(base_folder, recipe), trials), tokenizer(Tokenizer::load(base_folder)),
       corpus(Corpus::load(tokenizer, recipe.data, recipe.held_out_tokens, set_threads(recipe))),
       base(TorchModel::load(base_folder)) {
   ops.compute = precision_of(recipe);
@@ -132,8 +133,10 @@ Json Run::evaluate(const std::vector<Task>& which, const HiddenFn& hidden, const
 }
 
 Json Run::evaluate(const std::vector<Task>& which, const TorchModel& m) {
-  return evaluate(
-      which, [&](const Tensor& ids) { return forward_with(ops, m, ids, own_mixers(ops, m)); }, head_of(m));
+  return world().from_first([&] {
+    return evaluate(
+        which, [&](const Tensor& ids) { return forward_with(ops, m, ids, own_mixers(ops, m)); }, head_of(m));
+  });
 }
 
 const Attention::Config& attention_of(const ModelSpec& spec, int layer) {

@@ -24,7 +24,8 @@ struct TorchBatch {
 TorchBatch to_torch(const TokenBatch& b);
 
 struct Run {
-  Run(std::string base_folder, const std::string& recipe_path, const std::string& out);
+  /// `trials`: other processes work in `out` too, each on candidates of its own (Ledger, shared).
+  Run(std::string base_folder, const std::string& recipe_path, const std::string& out, bool trials = false);
 
   std::string base_folder;
   Recipe recipe;
@@ -54,6 +55,7 @@ struct Run {
   using HiddenFn = std::function<at::Tensor(const at::Tensor& ids)>;
   TaskScore score(const Task& task, const HiddenFn& hidden, const at::Tensor& head) const;
   Json evaluate(const std::vector<Task>& which, const HiddenFn& hidden, const at::Tensor& head) const;
+  /// Of a model's own forward pass; by the first process, for all of its world.
   Json evaluate(const std::vector<Task>& which, const TorchModel& m);
 };
 

@@ -3,6 +3,7 @@
 #include "jet/base/progress.h"
 #include "jet/eval/speed.h"
 #include "jet/search/candidate_rows.h"
+#include "jet/train/world.h"
 
 namespace jet {
 
@@ -69,7 +70,7 @@ Json speed_by_context(Run& run, const std::string& folder) {
 }  // namespace
 
 Json measure_base(Run& run) {
-  return run.ledger.once("base", [&] {
+  return run.ledger.once_by_first("base", [&] {
     Progress progress("base: skills and loss", 1, "model");
     Json out = engine_evaluation(run, run.base_folder);
     out["parameters"] = parameter_count(run.base.spec);
@@ -81,6 +82,7 @@ Json measure_base(Run& run) {
 
 Json train_supernet(Run& run, Supernet& net) {
   // Always asked for: a finished checkpoint loads the branches, which the search needs, and trains nothing.
+  const auto claim = run.ledger.claim("supernet training");
   const Json result = net.train();
   return run.ledger.once("supernet", [&] { return result; });
 }
@@ -91,14 +93,23 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
   Json out = {{"candidates", Json::array()}, {"context", run.recipe.dimensions.context}};
   double fastest = 0;
   const auto& a = attention_of(run.base.spec, 0);
+  const auto own = [&](const std::vector<int>& d) { return d == std::vector<int>{a.heads, a.head_dim, a.head_dim}; };
+  const auto candidate = [&](const std::vector<int>& d) {
+    return Candidate{.name = fmt::format("dims-{}-{}x{}x{}", kind, d[0], d[1], d[2]),
+                     .layers = placed_layers(run, p, [&](const auto& c) { return make_mixer(kind, c, d); }),
+                     .lr = lr};
+  };
+  std::vector<Candidate> others;
+  for (const auto& d : run.recipe.dimensions.candidates)
+    if (!own(d)) others.push_back(candidate(d));
+  train_candidates(run, others);
   for (const auto& d : run.recipe.dimensions.candidates) {
-    const auto layers = placed_layers(run, p, [&](const Attention::Config& own) { return make_mixer(kind, own, d); });
-    std::string name = fmt::format("dims-{}-{}x{}x{}", kind, d[0], d[1], d[2]);
     Json row = blocks.at("best");  // the block's own dimensions are trained already
-    if (d == std::vector<int>{a.heads, a.head_dim, a.head_dim}) {
-      name = row.at("name");
-    } else {
-      row = row_of(train_candidate(run, {.name = name, .layers = layers, .lr = lr}));
+    std::string name = row.at("name");
+    if (!own(d)) {
+      const Candidate c = candidate(d);
+      row = row_of(train_candidate(run, c));
+      name = c.name;
     }
     row.update({{"heads", d[0]}, {"dk", d[1]}, {"dv", d[2]}, {"name", name}, {"score", mean_accuracy(row)}});
     fastest = std::max(fastest, row.at("decode_tps").get<double>());
@@ -136,13 +147,13 @@ Json distill_stages(Run& run, const Placement& p, const Json& blocks, const Json
     };
     stage("stage1", "distill-stage1", run.recipe.distill.stage1, Scope::all_mixers);
     stage("stage2", "distill-stage2", run.recipe.distill.stage2, Scope::everything);
-    student.save(run.ledger.folder() + "/model", run.base_folder, DType::bf16);
+    if (world().first()) student.save(run.ledger.folder() + "/model", run.base_folder, DType::bf16);
     return out;
   });
 }
 
 Json final_evaluation(Run& run) {
-  return run.ledger.once("final", [&] {
+  return run.ledger.once_by_first("final", [&] {
     Progress progress("final evaluation", 1, "model");
     const std::string folder = run.ledger.folder() + "/model";
     Json out = engine_evaluation(run, folder);

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "jet/eval/speed.h"
+#include "jet/train/world.h"
 
 namespace jet {
 
@@ -151,7 +152,7 @@ Trained train_student(Run& run, const Candidate& c) {
 }
 
 // Decode tokens/s of the engine with this model, at the context where dimensions are compared.
-Json measure_speed(Run& run, const TorchModel& m) {
+Json measure_speed(const Run& run, const TorchModel& m) {
   const std::string folder = run.ledger.folder() + "/speed-probe";
   m.save(folder, run.base_folder, DType::bf16);
   const auto engine = Engine::load(folder, {.threads = run.recipe.threads});
@@ -167,26 +168,40 @@ Json measure_speed(Run& run, const TorchModel& m) {
           {"cache_bytes", points[0].cache_bytes}};
 }
 
+Json result_of(Run& run, const Candidate& c) {
+  const Trained t = train_student(run, c);
+  Json out = run.evaluate(run.tasks, t.model);
+  out["lr"] = c.lr;
+  out["diverged"] = t.align.diverged || t.distill.diverged;
+  out["spikes"] = t.align.spikes + t.distill.spikes;
+  out["align"] = to_json(t.align);
+  out["distill"] = to_json(t.distill);
+  const double seconds = t.align.seconds + t.distill.seconds;
+  out["train_tps"] = seconds > 0 ? static_cast<double>(t.align.tokens + t.distill.tokens) / seconds : 0.0;
+  out["parameters"] = parameter_count(t.model.spec);
+  Json labels = Json::array();
+  for (const auto& m : c.layers) labels.push_back(mixer_label(m));
+  out["layers"] = labels;
+  return out;
+}
+
 }  // namespace
 
 Json train_candidate(Run& run, const Candidate& c) {
-  return run.ledger.once("candidate/" + c.name, [&] {
-    const Trained t = train_student(run, c);
-    Json out = run.evaluate(run.tasks, t.model);
-    if (c.speed) out.update(measure_speed(run, t.model));
-    out["lr"] = c.lr;
-    out["diverged"] = t.align.diverged || t.distill.diverged;
-    out["spikes"] = t.align.spikes + t.distill.spikes;
-    out["align"] = to_json(t.align);
-    out["distill"] = to_json(t.distill);
-    const double seconds = t.align.seconds + t.distill.seconds;
-    out["train_tps"] = seconds > 0 ? static_cast<double>(t.align.tokens + t.distill.tokens) / seconds : 0.0;
-    out["parameters"] = parameter_count(t.model.spec);
-    Json labels = Json::array();
-    for (const auto& m : c.layers) labels.push_back(mixer_label(m));
-    out["layers"] = labels;
-    return out;
-  });
+  Json out = run.ledger.once("candidate/" + c.name, [&] { return result_of(run, c); });
+  if (c.speed) {
+    out.update(run.ledger.once("speed/" + c.name, [&] {
+      const TorchModel m = load_candidate(run, c);
+      return world().from_first([&] { return measure_speed(run, m); });
+    }));
+  }
+  return out;
+}
+
+void train_candidates(Run& run, const std::vector<Candidate>& candidates) {
+  const auto key = [](const Candidate& c) { return "candidate/" + c.name; };
+  for (const auto& c : candidates) run.ledger.once_if_free(key(c), [&] { return result_of(run, c); });
+  for (const auto& c : candidates) run.ledger.once(key(c), [&] { return result_of(run, c); });
 }
 
 TorchModel load_candidate(Run& run, const Candidate& c) { return train_student(run, c).model; }

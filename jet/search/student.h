@@ -41,6 +41,9 @@ struct Candidate {
 /// {"tasks", "loss", "train", "decode_tps", "cache_bytes", ...}; the student itself can be had again with
 /// load_candidate.
 Json train_candidate(Run& run, const Candidate& c);
+/// Trains all of them; where processes share the run, each takes those that no other one is at. Returns when every
+/// candidate is done, by whomever.
+void train_candidates(Run& run, const std::vector<Candidate>& candidates);
 TorchModel load_candidate(Run& run, const Candidate& c);
 
 }  // namespace jet

@@ -82,7 +82,7 @@ Json Supernet::train() {
 }
 
 Json Supernet::score(const Path& path, const std::string& task) {
-  return run_.ledger.once("supernet/" + to_string(path) + "/" + task, [&] {
+  return run_.ledger.once_by_first("supernet/" + to_string(path) + "/" + task, [&] {
     for (const auto& t : run_.search_tasks) {
       if (t.name != task) continue;
       return run_
@@ -101,7 +101,7 @@ constexpr int64_t kProbes = 4;
 int64_t Supernet::probe_tokens() const { return kProbes * run_.recipe.supernet.budget.distill.train.tokens_per_step(); }
 
 double Supernet::kl(const Path& path) {
-  const Json sum = run_.ledger.once("supernet/" + to_string(path) + "/kl", [&] {
+  const Json sum = run_.ledger.once_by_first("supernet/" + to_string(path) + "/kl", [&] {
     const at::NoGradGuard no_grad;
     double kl = 0;
     for (int64_t i = 0; i < kProbes; ++i) {

@@ -50,19 +50,33 @@ struct Distilled {
   std::map<std::string, std::vector<double>> tasks;
 };
 
-Distilled distil(Run& run, const LayerSet& full) {
+std::vector<Candidate> seeds_of(const Run& run, const LayerSet& full) {
   const ValidationConfig& c = run.recipe.validation;
-  const std::string branch = run.recipe.supernet.branch;
-  const auto layers = placed_layers(run, {full, {}}, [&](const auto& a) { return make_mixer(branch, a); });
+  const auto layers =
+      placed_layers(run, {full, {}}, [&](const auto& a) { return make_mixer(run.recipe.supernet.branch, a); });
+  const std::string name = full.empty() ? "none" : fmt::to_string(fmt::join(full, "-"));
+  std::vector<Candidate> all;
+  for (int seed = 1; seed <= c.seeds; ++seed)
+    all.push_back({.name = fmt::format("validation-{}-{}", name, seed),
+                   .layers = layers,
+                   .lr = c.lr,
+                   .seed = static_cast<uint64_t>(seed),
+                   .budget = &c.budget,
+                   .speed = false});
+  return all;
+}
+
+void distil_all(Run& run, const std::vector<LayerSet>& sets) {
+  std::vector<Candidate> trials;
+  for (const auto& full : sets)
+    for (auto& c : seeds_of(run, full)) trials.push_back(c);
+  train_candidates(run, trials);
+}
+
+Distilled distil(Run& run, const LayerSet& full) {
   Distilled d;
-  for (int seed = 1; seed <= c.seeds; ++seed) {
-    const std::string name = full.empty() ? "none" : fmt::to_string(fmt::join(full, "-"));
-    const Json j = train_candidate(run, {.name = fmt::format("validation-{}-{}", name, seed),
-                                         .layers = layers,
-                                         .lr = c.lr,
-                                         .seed = static_cast<uint64_t>(seed),
-                                         .budget = &c.budget,
-                                         .speed = false});
+  for (const Candidate& c : seeds_of(run, full)) {
+    const Json j = train_candidate(run, c);
     const auto of = [&](const std::string& task) { return j.at("tasks").at(task); };
     const Score own = objective_score(run.recipe.placement.full_objective, of);
     d.objective.push_back(own.accuracy), d.ranked.push_back(own.as_number()), d.loss.push_back(j.at("loss"));
@@ -74,7 +88,11 @@ Distilled distil(Run& run, const LayerSet& full) {
 Json correlate(Run& run, Supernet& net) {
   Json rows = Json::array();
   std::vector<double> supernet, distilled, loss;
-  for (const Row& row : placements(run, run.ledger.find("placement"))) {
+  const auto all = placements(run, run.ledger.find("placement"));
+  std::vector<LayerSet> sets;
+  for (const Row& row : all) sets.push_back(row.layers);
+  distil_all(run, sets);
+  for (const Row& row : all) {
     const Score score = objective_score(net, path_of(net.layers(), row.layers), run.recipe.placement.full_objective);
     const Distilled d = distil(run, row.layers);
     supernet.push_back(score.as_number());
@@ -103,12 +121,19 @@ Json point(Run& run, const LayerSet& full) {
 Json gain_by_count(Run& run, Supernet& net) {
   const auto all = all_layers(net.layers());
   Json points = Json::array();
+  std::vector<LayerSet> sets;  // searched and uniform, turn about
   for (const int k : run.recipe.validation.curve) {
     SelectionInput in(run, net, all, k);
     const bool choice = 0 < k && k < net.layers();
     const LayerSet searched =
         choice ? selector_named(run.recipe.placement.selector).select(in).layers : uniform_layers(all, k);
-    points.push_back({{"k", k}, {"searched", point(run, searched)}, {"uniform", point(run, uniform_layers(all, k))}});
+    sets.push_back(searched), sets.push_back(uniform_layers(all, k));
+  }
+  distil_all(run, sets);
+  for (size_t i = 0; i < sets.size(); i += 2) {
+    points.push_back({{"k", run.recipe.validation.curve[i / 2]},
+                      {"searched", point(run, sets[i])},
+                      {"uniform", point(run, sets[i + 1])}});
   }
   return points;
 }

@@ -1,13 +1,15 @@
 #include "jet/train/trainer.h"
 
 #include <ATen/core/grad_mode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <numbers>
+#include <optional>
 
 #include "jet/base/progress.h"
+#include "jet/train/gradients.h"
 
 namespace jet {
 
@@ -15,15 +17,26 @@ using at::Tensor;
 
 namespace {
 
-constexpr double kSaveEverySeconds = 15;
 using Clock = std::chrono::steady_clock;
+
+// How long a kill may set a training back.
+double seconds_between_checkpoints() {
+  const char* text = std::getenv("JET_SAVE_SECONDS");
+  if (!text) return 15;
+  char* end = nullptr;
+  const double seconds = std::strtod(text, &end);
+  require(end != text && *end == 0 && seconds >= 0, "JET_SAVE_SECONDS={}: expected seconds, 0 or more", text);
+  return seconds;
+}
 
 struct State {
   int64_t step = 0;
   TrainResult result;
   double running = 0, since_sum = 0;  // running mean of the loss; sum since the last point of the curve
   int64_t since_count = 0;
-  std::vector<Tensor> m, v, steps;
+  std::vector<int> owners;    // the process that keeps a parameter's moments
+  std::vector<Tensor> m, v;   // undefined where another process keeps them
+  std::vector<Tensor> steps;  // of the parameters that this one keeps
 
   Json to_json() const {
     return {{"step", step},
@@ -42,13 +55,35 @@ struct State {
   }
 };
 
+// Those of this process; in the first one also room for the others'.
 NamedTensors moments(const TrainJob& job, const State& s) {
   NamedTensors all;
   for (size_t i = 0; i < job.parameters.size(); ++i) {
-    all.emplace_back("m." + job.parameters[i].first, s.m[i]);
-    all.emplace_back("v." + job.parameters[i].first, s.v[i]);
+    for (const auto& [prefix, own] : {std::pair{"m.", s.m[i]}, std::pair{"v.", s.v[i]}}) {
+      if (!own.defined() && !world().first()) continue;
+      all.emplace_back(prefix + job.parameters[i].first,
+                       own.defined() ? own : at::empty_like(job.parameters[i].second));
+    }
   }
   return all;
+}
+
+// Brings the moments of other processes to the first one, or back.
+void move_moments(const State& s, const NamedTensors& all, bool to_first) {
+  size_t next = 0;
+  for (size_t i = 0; i < s.owners.size(); ++i) {
+    const int owner = s.owners[i];
+    if (!world().first() && owner != world().rank()) continue;
+    for (int k = 0; k < 2; ++k, ++next) {
+      if (owner != 0) world().move(values_of(all[next].second), to_first ? owner : 0, to_first ? 0 : owner);
+    }
+  }
+}
+
+void share_parameters(const TrainJob& job, const std::vector<int>& from) {
+  if (world().alone()) return;
+  for (size_t i = 0; i < from.size(); ++i) world().start_broadcast(values_of(job.parameters[i].second), from[i]);
+  world().wait();
 }
 
 // A finished checkpoint keeps the parameters alone.
@@ -56,17 +91,20 @@ void save(const TrainJob& job, const State& s, bool finished) {
   if (job.checkpoint.empty()) return;
   NamedTensors all = job.parameters;
   if (!finished) {
-    for (auto& t : moments(job, s)) all.push_back(t);
+    const NamedTensors own = moments(job, s);
+    move_moments(s, own, /*to_first=*/true);
+    all.insert(all.end(), own.begin(), own.end());
   }
+  if (!world().first()) return;
   save_tensors(job.checkpoint, all, DType::f32,
                {{"config", to_json_fields(job.config).dump()},
                 {"state", s.to_json().dump()},
                 {"finished", finished ? "1" : "0"}});
 }
 
-// True where a finished checkpoint was found.
-bool resume(const TrainJob& job, State& s) {
-  if (job.checkpoint.empty() || !file_exists(job.checkpoint)) return false;
+// {"state", "finished"} of the checkpoint, or null where there is none.
+Json checkpoint_state(const TrainJob& job) {
+  if (job.checkpoint.empty() || !file_exists(job.checkpoint)) return nullptr;
   const SafeTensors file = SafeTensors::open(job.checkpoint);
   const auto& meta = file.metadata();
   const auto value = [&](const char* key) {
@@ -76,10 +114,22 @@ bool resume(const TrainJob& job, State& s) {
   require(value("config") == to_json_fields(job.config).dump(),
           "{}: made with another training config ({}); remove it or choose another --out", job.checkpoint,
           value("config"));
-  s.from_json(parse_json(value("state"), job.checkpoint));
-  load_tensors(job.checkpoint, job.parameters);
-  const bool finished = value("finished") == "1";
-  if (!finished) load_tensors(job.checkpoint, moments(job, s));
+  return {{"state", parse_json(value("state"), job.checkpoint)}, {"finished", value("finished") == "1"}};
+}
+
+// Begins with what the first process has, from the checkpoint or not. True where a finished checkpoint was found.
+bool resume(const TrainJob& job, State& s) {
+  const Json found = world().from_first([&] { return checkpoint_state(job); });
+  if (!found.is_null() && world().first()) load_tensors(job.checkpoint, job.parameters);
+  share_parameters(job, std::vector<int>(job.parameters.size(), 0));
+  if (found.is_null()) return false;
+  s.from_json(found["state"]);
+  const bool finished = found["finished"];
+  if (!finished) {
+    const NamedTensors all = moments(job, s);
+    if (world().first()) load_tensors(job.checkpoint, all);
+    move_moments(s, all, /*to_first=*/false);
+  }
   for (auto& t : s.steps) t.fill_(static_cast<double>(s.step));
   return finished;
 }
@@ -95,34 +145,49 @@ void record(State& s, double loss, int64_t tokens, bool point) {
   s.since_count = 0;
 }
 
+// The rows of this process, in parts no larger than those that one process would work through.
+std::vector<Part> own_parts(int64_t step, const TrainConfig& c) {
+  const int n = world().size();
+  if (n == 1) return parts_of(step, c.batch, c.accumulate);
+  const Part mine = parts_of(step, c.batch, n)[world().rank()];
+  auto parts = parts_of(step, mine.rows, std::min(mine.rows, (c.accumulate + n - 1) / n));
+  for (Part& p : parts) p.from += mine.from;
+  return parts;
+}
+
 // One step; false where loss or gradient is not finite (nothing is changed then).
-bool step_once(const TrainJob& job, State& s, const std::vector<Tensor>& leaves, double& loss_value) {
-  std::vector<Tensor> grads(leaves.size());
-  loss_value = 0;
-  for (const Part& part : parts_of(s.step, job.config.batch, job.config.accumulate)) {
-    const Tensor loss = job.loss(part);
-    loss_value += loss.item<double>();
-    if (!std::isfinite(loss_value)) return false;
-    const auto own = torch::autograd::grad({loss}, leaves, {}, std::nullopt, false, /*allow_unused=*/true);
-    for (size_t i = 0; i < own.size(); ++i) {
-      if (own[i].defined()) grads[i] = grads[i].defined() ? grads[i] + own[i] : own[i];
-    }
+bool step_once(const TrainJob& job, State& s, Gradients& gradients, double& loss_value) {
+  double own_loss = 0;
+  const auto parts = own_parts(s.step, job.config);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Tensor loss = job.loss(parts[i]);
+    own_loss += loss.item<double>();
+    gradients.add(loss, i + 1 == parts.size());
   }
   const at::NoGradGuard no_grad;
+  const std::vector<Tensor> all = gradients.take();
+  std::vector<Tensor> leaves, grads, m, v;  // of the parameters that this process updates
   Tensor square = at::zeros({});
-  for (size_t i = 0; i < grads.size(); ++i) {
-    if (!grads[i].defined()) grads[i] = at::zeros_like(leaves[i]);
-    square += grads[i].square().sum();
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (!s.m[i].defined()) continue;
+    leaves.push_back(job.parameters[i].second), grads.push_back(all[i]), m.push_back(s.m[i]), v.push_back(s.v[i]);
+    square += all[i].square().sum();
   }
-  const double norm = std::sqrt(square.item<double>());
-  if (!std::isfinite(norm)) return false;
+  double sums[] = {own_loss, square.item<double>()};
+  world().sum(sums);
+  loss_value = sums[0];
+  const double norm = std::sqrt(sums[1]);
+  if (!std::isfinite(loss_value) || !std::isfinite(norm)) return false;
   if (norm > job.config.clip) {
     for (auto& g : grads) g.mul_(job.config.clip / norm);
   }
   const TrainConfig& c = job.config;
   for (auto& t : s.steps) t.add_(1);
-  at::_fused_adamw_(leaves, grads, s.m, s.v, {}, s.steps, c.lr_at(s.step), c.beta1, c.beta2, c.weight_decay, 1e-8,
-                    false, false);
+  if (!leaves.empty()) {
+    at::_fused_adamw_(leaves, grads, m, v, {}, s.steps, c.lr_at(s.step), c.beta1, c.beta2, c.weight_decay, 1e-8, false,
+                      false);
+  }
+  share_parameters(job, s.owners);
   return true;
 }
 
@@ -153,22 +218,28 @@ Json to_json(const TrainResult& r) {
 
 TrainResult train(const TrainJob& job) {
   const int64_t per_step = job.config.tokens_per_step(), total = job.config.steps();
+  require(job.config.batch >= world().size(), "{}: a batch of {} rows for {} processes; each needs a row", job.name,
+          job.config.batch, world().size());
   State s;
   std::vector<Tensor> leaves;
-  for (const auto& [name, t] : job.parameters) {
-    leaves.push_back(t);
-    s.m.push_back(at::zeros_like(t));
-    s.v.push_back(at::zeros_like(t));
-    s.steps.push_back(at::zeros({}, at::kFloat));
+  for (const auto& [name, t] : job.parameters) leaves.push_back(t);
+  s.owners = owners_of(leaves, world().size());
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    const bool own = s.owners[i] == world().rank();
+    s.m.push_back(own ? at::zeros_like(leaves[i]) : Tensor());
+    s.v.push_back(own ? at::zeros_like(leaves[i]) : Tensor());
+    if (own) s.steps.push_back(at::zeros({}, at::kFloat));
   }
   if (!resume(job, s)) {
     for (auto& t : leaves) t.requires_grad_(true);
+    std::optional<Gradients> gradients(std::in_place, world(), leaves);
     Progress progress(job.name, total * per_step, "tokens", s.step * per_step);
     auto saved = Clock::now(), last = saved;
+    const double save_every = seconds_between_checkpoints();
     const int64_t every = std::max<int64_t>(1, total / 100);
     while (s.step < total && !s.result.diverged) {
       double loss = 0;
-      if (!step_once(job, s, leaves, loss)) {
+      if (!step_once(job, s, *gradients, loss)) {
         s.result.diverged = true;
         break;
       }
@@ -178,11 +249,13 @@ TrainResult train(const TrainJob& job) {
       s.result.seconds += std::chrono::duration<double>(now - last).count();
       last = now;
       progress.update(s.step * per_step, fmt::format("loss {:.4f}", s.running));
-      if (std::chrono::duration<double>(now - saved).count() > kSaveEverySeconds && s.step < total) {
+      const bool due = std::chrono::duration<double>(now - saved).count() > save_every;
+      if (s.step < total && world().first_says(due)) {
         save(job, s, false);
         saved = last = Clock::now();
       }
     }
+    gradients.reset();
     for (auto& t : leaves) t.requires_grad_(false);
     save(job, s, true);
     progress.finish(s.result.diverged ? "diverged" : fmt::format("loss {:.4f}", s.result.last_loss()));

@@ -3,8 +3,13 @@
 // A step's loss is a sum over parts of its batch, whole rows each: a part's gradients are added to those of the ones
 // before it, so memory holds the activations of one part (gradient accumulation).
 //
+// With many processes (world.h) each takes some rows of every batch, gradients are added up (gradients.h), and each
+// keeps the moments of some parameters, updates those and hands them to the others. The first one's parameters count at
+// the start, it alone reads and writes the checkpoint, which is whole: any number of processes can go on with it.
+//
 // A checkpoint holds the parameters, both moments, the step, the curve and the seconds spent; data and randomness are
-// functions of the step, so a resumed run takes the very steps that an undisturbed one takes.
+// functions of the step, so a resumed run takes the very steps that an undisturbed one takes. It is written every 15
+// seconds, or JET_SAVE_SECONDS.
 #pragma once
 
 #include <functional>

@@ -55,7 +55,8 @@ Json attention_importance(Run& run, int64_t batches, const TrainConfig& c) {
 Selected select_importance(SelectionInput& in) {
   constexpr int64_t kBatches = 4;
   const TrainConfig& c = in.run.recipe.supernet.budget.distill.train;
-  const Json sum = in.run.ledger.once("selector/importance", [&] { return attention_importance(in.run, kBatches, c); });
+  const Json sum =
+      in.run.ledger.once_by_first("selector/importance", [&] { return attention_importance(in.run, kBatches, c); });
   in.spent.train_tokens += kBatches * c.tokens_per_step();
   return {top_layers(in.allowed, sum.get<std::vector<double>>(), in.k), sum, "sum |A| |dL/dA| of the base"};
 }

@@ -1,0 +1,65 @@
+// The processes that one run is spread over, one rank each. mpirun or srun starts them and MPI joins them; a process
+// that was started alone, or built without MPI, is a world of its own, where every call below returns at once.
+//
+// A call is made by all processes of the world, in the same order (`move`: by the two that it names). Buffers of
+// started calls must live until wait() returns.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "jet/base/json.h"
+
+namespace jet {
+
+class World {
+ public:
+  World() = default;
+  virtual ~World() = default;
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  virtual int rank() const { return 0; }
+  virtual int size() const { return 1; }
+  bool first() const { return rank() == 0; }
+  bool alone() const { return size() == 1; }
+
+  /// Starts adding up x over the processes, in place.
+  virtual void start_sum(std::span<float> /*x*/) {}
+  /// Starts copying x of process `from` to all others.
+  virtual void start_broadcast(std::span<float> /*x*/, int /*from*/) {}
+  /// Moves on what was started: MPI works inside its own calls only, so whoever computes meanwhile calls this at times.
+  virtual void poll() {}
+  /// Returns when all that was started is done.
+  virtual void wait() {}
+
+  /// x added up over the processes, in place: the same bits on all of them.
+  virtual void sum(std::span<double> /*x*/) {}
+  /// Copies x of process `from` to process `to`.
+  virtual void move(std::span<float> /*x*/, int /*from*/, int /*to*/) {}
+  /// The first process's text, to all. Those that wait for it sleep, so that its threads may have every core.
+  virtual void broadcast(std::string& /*text*/) {}
+
+  /// Ends all processes of the world with this exit code.
+  [[noreturn]] virtual void abort(int code);
+
+  /// What f() gives in the first process; the others do not run it. f must not call the world.
+  Json from_first(const std::function<Json()>& f);
+  /// What the first process answers.
+  bool first_says(bool yes);
+};
+
+/// The world of this process: itself alone, until join_world().
+World& world();
+
+/// Joins the processes that mpirun or srun started together with this one, if any. Throws where there are others but
+/// this program was built without MPI, or MPI does not see them.
+void join_world();
+/// Ends MPI, where join_world() started it: the last call of a process that went well.
+void leave_world();
+
+/// "Open MPI v4.1.4", or "no MPI".
+std::string mpi_version();
+
+}  // namespace jet
