@@ -44,7 +44,7 @@ heads = 2
 kv_heads = 1
 mlp = 512
 [pretrain]
-tokens = 12288
+tokens = 8192
 batch = 8
 length = 64
 accumulate = 4
@@ -52,8 +52,8 @@ lr = 2e-3
 """
 DISTILL = """
 [distill]
-stage1 = {train = {tokens = 3072, batch = 6, length = 64, lr = 5e-4}}
-stage2 = {train = {tokens = 3072, batch = 6, length = 64, lr = 2e-4}}
+stage1 = {train = {tokens = 1536, batch = 6, length = 64, lr = 5e-4}}
+stage2 = {train = {tokens = 1536, batch = 6, length = 64, lr = 2e-4}}
 """
 TRIALS = """
 [placement]
@@ -68,7 +68,7 @@ lrs = [1e-3]
 seeds = 2
 leaders = 1
 weights = {accuracy = 1, speed = 0}
-budget = {align = {tokens = 2048, batch = 2, length = 64}, distill = {train = {tokens = 2048, batch = 2, length = 64}}}
+budget = {align = {tokens = 1024, batch = 2, length = 64}, distill = {train = {tokens = 1024, batch = 2, length = 64}}}
 [dimensions]
 context = 32
 [distill]
@@ -140,7 +140,7 @@ def pretrain_killed(processes, out, recipe):
     os.kill(ranks_of(p)[-1] if processes > 1 else p.pid, signal.SIGKILL)
     assert p.wait(timeout=60) != 0
     step = json.loads(tensors(file)[1]["state"])["step"]
-    assert 0 < step < 24, f"stopped at step {step}"
+    assert 0 < step < 16, f"stopped at step {step}"
     return step
 
 
@@ -235,6 +235,11 @@ def errors(folder):
     r = subprocess.run(command(3, "pretrain", "models/base", "--recipe", recipe, "--out", folder / "few"), env=ENV,
                        capture_output=True, text=True, timeout=60)
     assert r.returncode == 2 and r.stderr.count("a batch of 2 rows for 3 processes") == 1, r.stderr
+    rest = ["--recipe", recipe, "--out", folder / "few"]
+    r = subprocess.run(MPIRUN + ["-n", "1", *command(1, "pretrain", "models/base", *rest), ":", "-n", "1",
+                                 *command(1, "pretrain", "models/none", *rest)],
+                       env=ENV, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2 and r.stderr.count("jet: process 1 of 2: ") == 1, r.stderr
 
 
 def main():

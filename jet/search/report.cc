@@ -9,6 +9,7 @@
 #include "jet/eval/machine_info.h"
 #include "jet/search/postnas.h"
 #include "jet/search/stages.h"
+#include "jet/train/world.h"
 
 namespace jet {
 
@@ -141,9 +142,10 @@ std::string replace_once(std::string text, const std::string& from, const std::s
 }  // namespace
 
 Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& command) {
+  const std::string processes = world().alone() ? "" : fmt::format(", {} processes", world().size());
   Json r = {{"title", recipe.title},
             {"command", command},
-            {"machine", machine_name(recipe.threads > 0 ? recipe.threads : default_threads())},
+            {"machine", machine_name(recipe.threads > 0 ? recipe.threads : default_threads()) + processes},
             {"seeds", {{"run", recipe.seed}}},
             {"versions", {{"jet", JET_VERSION}, {"torch", TORCH_VERSION}, {"compiler", "gcc " __VERSION__}}},
             {"recipe", to_json_fields(recipe)}};
