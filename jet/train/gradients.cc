@@ -1,6 +1,8 @@
 #include "jet/train/gradients.h"
 
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 #include <numeric>
@@ -15,23 +17,33 @@ constexpr int64_t kBucket = 1 << 20;  // values: 4 MB
 
 }  // namespace
 
+// Called when the backward pass has added a leaf's gradient, once a pass.
+struct Gradients::Hook : torch::autograd::PostAccumulateGradHook {
+  Hook(Gradients& gradients, size_t bucket_of_leaf) : owner(gradients), bucket(bucket_of_leaf) {}
+  void operator()(const Tensor& /*leaf*/) override { owner.arrived(bucket); }
+  Gradients& owner;
+  size_t bucket;
+};
+
 Gradients::Gradients(World& world, std::vector<Tensor> leaves)
     : world_(world), leaves_(std::move(leaves)), sums_(leaves_.size()) {
   if (!world_.alone()) make_buckets();
 }
 
 Gradients::~Gradients() {
-  for (size_t i = 0; i < hooks_.size(); ++i) leaves_[i].remove_hook(hooks_[i]);
+  if (world_.alone()) return;
+  for (Tensor& leaf : leaves_) {
+    leaf.mutable_grad() = Tensor();
+    torch::autograd::impl::set_post_acc_grad_hooks(leaf, nullptr);
+  }
 }
 
 void Gradients::make_buckets() {
-  bucket_of_.resize(leaves_.size());
   std::vector<int64_t> sizes;
   for (size_t i = leaves_.size(); i-- > 0;) {
     const bool full = sizes.empty() || sizes.back() + leaves_[i].numel() > kBucket;
     if (full) buckets_.emplace_back(), sizes.push_back(0);
     buckets_.back().leaves.push_back(i);
-    bucket_of_[i] = buckets_.size() - 1;
     sizes.back() += leaves_[i].numel();
   }
   for (size_t b = 0; b < buckets_.size(); ++b) {
@@ -40,18 +52,15 @@ void Gradients::make_buckets() {
     for (const size_t i : buckets_[b].leaves) {
       sums_[i] = buckets_[b].buffer.narrow(0, at, leaves_[i].numel()).view(leaves_[i].sizes());
       at += leaves_[i].numel();
+      torch::autograd::impl::set_post_acc_grad_hooks(leaves_[i], std::make_unique<Hook>(*this, b));
     }
-  }
-  for (size_t i = 0; i < leaves_.size(); ++i) {
-    hooks_.push_back(leaves_[i].register_hook([this, i](const Tensor& gradient) { arrived(i, gradient); }));
   }
 }
 
-// Called within the backward pass, once a leaf that the loss depends on.
-void Gradients::arrived(size_t leaf, const Tensor& gradient) {
-  sums_[leaf].add_(gradient);
+void Gradients::arrived(size_t bucket) {
   if (!last_) return;
-  --buckets_[bucket_of_[leaf]].missing;
+  require(buckets_[bucket].missing > 0, "gradients: a parameter's gradient came in more than one piece");
+  --buckets_[bucket].missing;
   send_full_buckets();
   world_.poll();
 }
@@ -63,20 +72,26 @@ void Gradients::send_full_buckets() {
 }
 
 void Gradients::add(const Tensor& loss, bool last) {
+  if (world_.alone()) {
+    const auto own = torch::autograd::grad({loss}, leaves_, {}, std::nullopt, false, /*allow_unused=*/true);
+    for (size_t i = 0; i < own.size(); ++i) {
+      if (own[i].defined()) sums_[i] = sums_[i].defined() ? sums_[i] + own[i] : own[i];
+    }
+    return;
+  }
   for (Bucket& b : buckets_) {
     b.missing = b.leaves.size();
     if (fresh_) b.buffer.zero_();
   }
   fresh_ = false, last_ = last;
-  const auto own = torch::autograd::grad({loss}, leaves_, {}, std::nullopt, false, /*allow_unused=*/true);
-  if (world_.alone()) {
-    for (size_t i = 0; i < own.size(); ++i) {
-      if (own[i].defined()) sums_[i] = sums_[i].defined() ? sums_[i] + own[i] : own[i];
-    }
-  } else if (last) {
-    for (Bucket& b : buckets_) b.missing = 0;  // what has not arrived is not used by this loss
-    send_full_buckets();
+  for (size_t i = 0; i < leaves_.size(); ++i) leaves_[i].mutable_grad() = sums_[i];
+  torch::autograd::backward({loss}, {}, std::nullopt, false, leaves_);
+  for (size_t i = 0; i < leaves_.size(); ++i) {
+    require(leaves_[i].grad().is_same(sums_[i]), "gradients: the backward pass made a tensor of its own");
   }
+  if (!last) return;
+  for (Bucket& b : buckets_) b.missing = 0;  // what has not arrived is not used by this loss
+  send_full_buckets();
 }
 
 std::vector<Tensor> Gradients::take() {

@@ -3,9 +3,10 @@
 //   parameters   p0 p1 p2 p3 p4 p5       gradients arrive from the last to the first, as a backward pass makes them
 //   buckets      [p5 p4] [p3 p2 p1] [p0]       some MB each, one buffer a bucket
 //
-// A bucket is sent off to be added up when the last part's last gradient of it has arrived, while the backward pass
-// goes on with the layers below. Buckets leave in their order, the same on every process. In a world of one, gradients
-// stay the tensors that the backward pass made.
+// With many processes the backward pass adds its gradients into the buckets itself, so they are held once. A bucket is
+// sent off to be added up when the last part's last gradient of it has arrived, while the pass goes on with the layers
+// below. Buckets leave in their order, the same on every process. In a world of one, gradients stay the tensors that
+// the backward pass made.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -36,15 +37,14 @@ class Gradients {
     size_t missing = 0;  // leaves whose gradient of the last part has not arrived
     std::vector<size_t> leaves;
   };
+  struct Hook;
   void make_buckets();
-  void arrived(size_t leaf, const at::Tensor& gradient);
+  void arrived(size_t bucket);
   void send_full_buckets();
 
   World& world_;
   std::vector<at::Tensor> leaves_, sums_;  // with many processes sums_ are views into the buckets' buffers
   std::vector<Bucket> buckets_;
-  std::vector<size_t> bucket_of_;
-  std::vector<unsigned> hooks_;
   size_t sent_ = 0;
   bool fresh_ = true, last_ = false;  // no part was added since take(); the part being added is the last
 };
