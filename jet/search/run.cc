@@ -112,6 +112,13 @@ int64_t Run::search_tokens(const std::string& task) const {
   return tokens;
 }
 
+int64_t Run::search_items(const std::string& task) const {
+  int64_t items = 0;
+  for (const auto& t : search_tasks)
+    if (t.name == task) items += static_cast<int64_t>(t.items.size());
+  return items;
+}
+
 TaskScore Run::score(const Task& task, const HiddenFn& hidden, const Tensor& head) const {
   return score_task(task, [&](const std::vector<Query>& q) { return score_queries(ops, q, hidden, head); });
 }

@@ -50,6 +50,7 @@ struct Run {
 
   /// Tokens of the search items of `task`.
   int64_t search_tokens(const std::string& task) const;
+  int64_t search_items(const std::string& task) const;
 
   /// {"tasks": {name: score}, "loss": mean held-out nats, "losses": {source: nats}} of a forward pass ids -> hidden.
   using HiddenFn = std::function<at::Tensor(const at::Tensor& ids)>;

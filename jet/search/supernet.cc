@@ -34,6 +34,15 @@ Supernet::Supernet(Run& run) : run_(run) {
   trained_ = own_parameters(linear_, is_mixer_parameter);
 }
 
+ModelSpec Supernet::spec(const Path& path) const {
+  ModelSpec s = run_.base.spec;
+  for (int l = 0; l < layers(); ++l) {
+    if (path[l] == Branch::linear) s.layers[l] = linear_.spec.layers[l];
+    if (path[l] == Branch::swa) s.layers[l] = window_.spec.layers[l];
+  }
+  return s;
+}
+
 Tensor Supernet::mixer(Branch branch, int layer, const Tensor& h) {
   const TorchModel& m = branch == Branch::linear ? linear_ : branch == Branch::swa ? window_ : run_.base;
   return own_mixers(run_.ops, m)(layer, h);

@@ -20,6 +20,8 @@ class Supernet {
   /// A path's score on one of the run's search tasks: {"accuracy", "nll", ...}; remembered in the ledger.
   Json score(const Path& path, const std::string& task);
   int layers() const { return run_.base.spec.n_layers(); }
+  /// The model that a path is.
+  ModelSpec spec(const Path& path) const;
 
   /// KL of a path to the base, mean over fixed batches of the texts; remembered in the ledger.
   double kl(const Path& path);

@@ -42,7 +42,10 @@ std::vector<double> learn_gates(SelectionInput& in) {
     for (int l = 0; l < n; ++l) out[l] = g[l].item<double>();
     return Json(out);
   });
-  in.spent.train_tokens += c.train.steps() * c.train.tokens_per_step();
+  // Both branches of every layer run, as two paths would; what they share is counted twice.
+  const LayerSet all(in.allowed.begin(), in.allowed.end());
+  in.charge_training(c.train.steps() * c.train.tokens_per_step(), c.train.length, {path_of(n, all), path_of(n, {})},
+                     true);
   return gates.get<std::vector<double>>();
 }
 

@@ -1,27 +1,56 @@
 #include <algorithm>
 #include <numeric>
 
+#include "jet/model/model_cost.h"
 #include "jet/search/selectors/selector.h"
 
 namespace jet {
 
 Json Spent::to_json() const {
-  return {{"evaluations", evaluations}, {"forward_tokens", forward_tokens}, {"train_tokens", train_tokens}};
+  return {{"evaluations", evaluations},
+          {"forward_tokens", forward_tokens},
+          {"train_tokens", train_tokens},
+          {"flops", flops}};
 }
+
+namespace {
+
+// FLOPs a token of rows of `length`, of which `logits` positions go through the head.
+double flops_per_token(const ModelSpec& spec, int64_t length, int64_t logits) {
+  const CountPass row{.tokens = length, .logits = logits, .chunk = kTrainChunk};
+  return count_model(spec, row, plain_types(DType::f32, 4)).total().flops / static_cast<double>(length);
+}
+
+}  // namespace
 
 SelectionInput::SelectionInput(Run& r, Supernet& n, std::vector<int> layers, int count)
     : run(r), net(n), allowed(std::move(layers)), k(count) {}
 
 Score SelectionInput::score(const LayerSet& full) {
   ++spent.evaluations;
-  for (const auto& o : config().full_objective) spent.forward_tokens += run.search_tokens(o.task);
-  return objective_score(net, path_of(layers(), full), config().full_objective);
+  const Path path = path_of(layers(), full);
+  for (const auto& o : config().full_objective) {
+    const int64_t tokens = run.search_tokens(o.task), length = std::max<int64_t>(1, tokens / run.search_items(o.task));
+    spent.forward_tokens += tokens;
+    spent.flops += static_cast<double>(tokens) * flops_per_token(net.spec(path), length, 1);
+  }
+  return objective_score(net, path, config().full_objective);
 }
 
 double SelectionInput::kl(const Path& path) {
   ++spent.evaluations;
-  spent.forward_tokens += net.probe_tokens();
+  const int64_t tokens = net.probe_tokens(), length = run.recipe.supernet.budget.distill.train.length;
+  spent.forward_tokens += tokens;
+  spent.flops += static_cast<double>(tokens) *
+                 (flops_per_token(net.spec(path), length, length) + flops_per_token(run.base.spec, length, length));
   return net.kl(path);
+}
+
+void SelectionInput::charge_training(int64_t tokens, int length, const std::vector<Path>& paths, bool taught) {
+  spent.train_tokens += tokens;
+  double each = taught ? flops_per_token(run.base.spec, length, length) : 0;
+  for (const Path& p : paths) each += 2 * flops_per_token(net.spec(p), length, length);
+  spent.flops += static_cast<double>(tokens) * each;
 }
 
 Path path_of(int layers, const LayerSet& full, const LayerSet& swa) {

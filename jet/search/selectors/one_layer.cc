@@ -57,7 +57,8 @@ Selected select_importance(SelectionInput& in) {
   const TrainConfig& c = in.run.recipe.supernet.budget.distill.train;
   const Json sum =
       in.run.ledger.once_by_first("selector/importance", [&] { return attention_importance(in.run, kBatches, c); });
-  in.spent.train_tokens += kBatches * c.tokens_per_step();
+  const LayerSet all(in.allowed.begin(), in.allowed.end());
+  in.charge_training(kBatches * c.tokens_per_step(), c.length, {path_of(in.layers(), all)}, false);
   return {top_layers(in.allowed, sum.get<std::vector<double>>(), in.k), sum, "sum |A| |dL/dA| of the base"};
 }
 

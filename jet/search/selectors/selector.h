@@ -17,6 +17,7 @@ struct Spent {
   int evaluations = 0;
   int64_t forward_tokens = 0;  // through one path
   int64_t train_tokens = 0;    // forward and backward
+  double flops = 0;            // of both, as the cost model counts them; the base's where it teaches included
   Json to_json() const;
 };
 
@@ -32,6 +33,9 @@ class SelectionInput {
   ScoreLayers scorer() {
     return [this](const LayerSet& s) { return score(s); };
   }
+  /// Charges `tokens`, in rows of `length`, forward and backward through `paths`, and forward through a teacher. No
+  /// weight is trained: a backward pass that only carries gradients through costs what the forward pass did.
+  void charge_training(int64_t tokens, int length, const std::vector<Path>& paths, bool taught);
   const PlacementConfig& config() const { return run.recipe.placement; }
   int layers() const { return run.base.spec.n_layers(); }
 
