@@ -45,7 +45,16 @@ void check(const Recipe& r, const std::string& where) {
     require(int64_t{c[0]} * c[1] * c[2] == int64_t{first[0]} * first[1] * first[2],
             "{}: dimensions: [{}] has another state size than [{}]", where, fmt::join(c, ", "), fmt::join(first, ", "));
   }
+  const DimensionsConfig& d = r.dimensions;
+  const auto positive = [](const std::vector<int>& v) {
+    return std::all_of(v.begin(), v.end(), [](int x) { return x > 0; });
+  };
+  require(positive(d.conv) && positive(d.windows) && d.most > 0 && d.batch > 0 && d.context >= 0,
+          "{}: dimensions: conv, windows, most and batch must be positive, context not negative", where);
   const auto check_train = [&](const char* key, const TrainConfig& c) {
+    require(1 <= c.accumulate && c.accumulate <= std::max(1, c.batch),
+            "{}: {}: accumulate {} must be within 1 and batch ({}): each part takes whole rows", where, key,
+            c.accumulate, c.batch);
     require(c.batch > 0 && c.length > 1 && c.tokens >= 0 && c.lr > 0 && c.warmup >= 0 && c.warmup < 1,
             "{}: {}: batch, length and lr must be positive, tokens not negative, warmup in [0, 1)", where, key);
   };

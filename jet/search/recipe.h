@@ -126,12 +126,17 @@ struct BlocksConfig {
 };
 
 struct DimensionsConfig {
-  std::vector<std::vector<int>> candidates;  // [heads, dk, dv], all with the same product
-  double speed_tolerance = 0.25;             // a candidate slower than the fastest by more than this share is out
-  int context = 1024;                        // where decode tokens/s are measured
+  // Tried in all combinations: [heads, dk, dv], all with the same product; widths of the block's short convolution;
+  // sliding windows. None: as they are.
+  std::vector<std::vector<int>> candidates;
+  std::vector<int> conv{}, windows{};
+  int most = 8;                   // trained and measured; the cost model leaves those that it predicts to be fastest
+  double speed_tolerance = 0.25;  // a candidate slower than the fastest by more than this share is out
+  int context = 1024, batch = 1;  // where decode tokens/s are measured
   template <class V>
   static void fields(DimensionsConfig& c, V&& v) {
-    v("candidates", c.candidates), v("speed_tolerance", c.speed_tolerance), v("context", c.context);
+    v("candidates", c.candidates), v("conv", c.conv), v("windows", c.windows), v("most", c.most);
+    v("speed_tolerance", c.speed_tolerance), v("context", c.context), v("batch", c.batch);
   }
 };
 

@@ -63,9 +63,11 @@ Json gains_table(const Recipe& recipe, const Ledger& ledger) {
   }
   if (!dims.is_null()) {
     const Json& c = dims["chosen"];
-    rows.push_back(gain("+ dimensions", c,
-                        fmt::format("{}: {} heads, {} x {}", c.at("kind").get<std::string>(), c.at("heads").get<int>(),
-                                    c.at("dk").get<int>(), c.at("dv").get<int>())));
+    std::string note = fmt::format("{}: {} heads, {} x {}", c.at("kind").get<std::string>(), c.at("heads").get<int>(),
+                                   c.at("dk").get<int>(), c.at("dv").get<int>());
+    if (!recipe.dimensions.conv.empty() && c.contains("conv")) note += fmt::format(", conv {}", c["conv"].get<int>());
+    if (!recipe.dimensions.windows.empty()) note += fmt::format(", window {}", c.at("window").get<int>());
+    rows.push_back(gain("+ dimensions", c, note));
   }
   if (!distill.is_null()) {
     rows.push_back(gain("+ stage 1", distill["stage1"]["result"], "MLPs frozen"));
@@ -89,7 +91,8 @@ std::string validation_remark(const Json& v) {
       v.value("spearman_loss", NAN));
 }
 
-Json remarks(const Recipe& recipe, const Json& gains, const Json& placement, const Json& validation) {
+Json remarks(const Recipe& recipe, const Json& gains, const Json& placement, const Json& validation,
+             const Json& dimensions) {
   Json notes = Json::array();
   notes.push_back(
       fmt::format("One seed ({}) and {} items a task: differences under about {:.0f} points of accuracy are "
@@ -127,6 +130,11 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement, con
       "Dimensions: the most accurate candidate among those within {:.0f} % of the fastest was taken; cache and decode "
       "tokens/s of the steps are those after {} tokens of context.",
       100 * recipe.dimensions.speed_tolerance, recipe.dimensions.context));
+  if (!dimensions.is_null() && dimensions.value("worst_error", 0.0) > 0) {
+    const double off = dimensions["worst_error"];
+    notes.push_back(fmt::format("The cost model's predictions of decode speed were at most {:.0f} % off{}.", 100 * off,
+                                off > 0.15 ? ": more than the 15 % that pruning by it should stand on" : ""));
+  }
   notes.push_back(
       "Speeds are medians on a shared machine and move by tens of per cent between runs; compare them within "
       "this table only.");
@@ -156,7 +164,8 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
   }
   r["seconds"] = seconds;
   r["gains"] = gains_table(recipe, ledger);
-  r["notes"] = remarks(recipe, r["gains"], ledger.find("placement"), ledger.find("validation"));
+  r["notes"] =
+      remarks(recipe, r["gains"], ledger.find("placement"), ledger.find("validation"), ledger.find("dimensions"));
   if (const Json final = ledger.find("final"), base = ledger.find("base"); !final.is_null() && !base.is_null()) {
     r["layers"] = final["layers"];
     r["speed"] = {

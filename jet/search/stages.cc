@@ -14,14 +14,14 @@ Placement placement_from_json(const Json& j) {
 }
 
 std::vector<MixerSpec> placed_layers(const Run& run, const Placement& p,
-                                     const std::function<MixerSpec(const Attention::Config&)>& linear) {
+                                     const std::function<MixerSpec(const Attention::Config&)>& linear, int window) {
   std::vector<MixerSpec> layers;
   for (int i = 0; i < run.base.spec.n_layers(); ++i) {
     Attention::Config a = attention_of(run.base.spec, i);
     if (p.full.count(i) > 0) {
       layers.emplace_back(a);
     } else if (p.swa.count(i) > 0) {
-      a.window = run.recipe.placement.window;
+      a.window = window > 0 ? window : run.recipe.placement.window;
       layers.emplace_back(a);
     } else {
       layers.push_back(linear(a));
@@ -87,54 +87,9 @@ Json train_supernet(Run& run, Supernet& net) {
   return run.ledger.once("supernet", [&] { return result; });
 }
 
-Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
-  const std::string kind = blocks.at("chosen");
-  const double lr = blocks.at("best").at("lr");
-  Json out = {{"candidates", Json::array()}, {"context", run.recipe.dimensions.context}};
-  double fastest = 0;
-  const auto& a = attention_of(run.base.spec, 0);
-  const auto own = [&](const std::vector<int>& d) { return d == std::vector<int>{a.heads, a.head_dim, a.head_dim}; };
-  const auto candidate = [&](const std::vector<int>& d) {
-    return Candidate{.name = fmt::format("dims-{}-{}x{}x{}", kind, d[0], d[1], d[2]),
-                     .layers = placed_layers(run, p, [&](const auto& c) { return make_mixer(kind, c, d); }),
-                     .lr = lr};
-  };
-  std::vector<Candidate> others;
-  for (const auto& d : run.recipe.dimensions.candidates)
-    if (!own(d)) others.push_back(candidate(d));
-  train_candidates(run, others);
-  for (const auto& d : run.recipe.dimensions.candidates) {
-    Json row = blocks.at("best");  // the block's own dimensions are trained already
-    std::string name = row.at("name");
-    if (!own(d)) {
-      const Candidate c = candidate(d);
-      row = row_of(train_candidate(run, c));
-      name = c.name;
-    }
-    row.update({{"heads", d[0]}, {"dk", d[1]}, {"dv", d[2]}, {"name", name}, {"score", mean_accuracy(row)}});
-    fastest = std::max(fastest, row.at("decode_tps").get<double>());
-    out["candidates"].push_back(row);
-  }
-  Json best;
-  for (auto& row : out["candidates"]) {
-    row["fast_enough"] = row.at("decode_tps").get<double>() >= (1 - run.recipe.dimensions.speed_tolerance) * fastest;
-    if (!row["fast_enough"].get<bool>() || row.value("diverged", false)) continue;
-    if (best.is_null() || better_row(row, best)) best = row;
-  }
-  if (best.is_null()) {  // no candidates in the recipe: the block's own dimensions stand
-    best = blocks.at("best");
-    best.update({{"heads", a.heads}, {"dk", a.head_dim}, {"dv", a.head_dim}});
-  }
-  best["kind"] = kind;
-  out["chosen"] = best;
-  return out;
-}
-
 Json distill_stages(Run& run, const Placement& p, const Json& blocks, const Json& dimensions) {
   const Json& chosen = dimensions.at("chosen");
-  const std::vector<int> dims = {chosen.at("heads"), chosen.at("dk"), chosen.at("dv")};
-  const std::string kind = blocks.at("chosen");
-  const auto layers = placed_layers(run, p, [&](const Attention::Config& a) { return make_mixer(kind, a, dims); });
+  const auto layers = with_dimensions(run, p, blocks.at("chosen"), chosen);
   return run.ledger.once("distill", [&] {
     TorchModel student = load_candidate(run, {.name = chosen.at("name"), .layers = layers, .lr = chosen.at("lr")});
     Json out;
@@ -152,6 +107,36 @@ Json distill_stages(Run& run, const Placement& p, const Json& blocks, const Json
   });
 }
 
+namespace {
+
+// What each kind of mixer does in the trained model: its figures with the outputs of all mixers of a kind at zero.
+Json ablations(Run& run, const TorchModel& m) {
+  const auto is_full = [](const MixerSpec& s) {
+    const auto* a = std::get_if<Attention::Config>(&s);
+    return a && a->window == 0;
+  };
+  const auto is_attention = [](const MixerSpec& s) { return std::holds_alternative<Attention::Config>(s); };
+  const std::pair<const char*, std::function<bool(const MixerSpec&)>> kinds[] = {
+      {"full attention off", is_full},
+      {"SWA off", [&](const MixerSpec& s) { return is_attention(s) && !is_full(s); }},
+      {"linear off", [&](const MixerSpec& s) { return !is_attention(s); }}};
+  const MixerFn own = own_mixers(run.ops, m);
+  Json rows = Json::array();
+  for (const auto& [name, off] : kinds) {
+    if (std::none_of(m.spec.layers.begin(), m.spec.layers.end(), off)) continue;
+    const MixerFn rest = [&](int l, const at::Tensor& h) {
+      return off(m.spec.layers[l]) ? at::zeros_like(h) : own(l, h);
+    };
+    Json row = row_of(run.evaluate(
+        run.tasks, [&](const at::Tensor& ids) { return forward_with(run.ops, m, ids, rest); }, head_of(m)));
+    row["name"] = name;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
 Json final_evaluation(Run& run) {
   return run.ledger.once_by_first("final", [&] {
     Progress progress("final evaluation", 1, "model");
@@ -163,6 +148,7 @@ Json final_evaluation(Run& run) {
     Json labels = Json::array();
     for (const auto& m : spec.layers) labels.push_back(mixer_label(m));
     out["layers"] = labels;
+    out["ablations"] = ablations(run, TorchModel::load(folder));
     progress.finish();
     return out;
   });

@@ -14,9 +14,9 @@ struct Placement {
 };
 Json to_json(const Placement& p);
 Placement placement_from_json(const Json& j);
-/// The layers of a placement, with `linear(attention)` in all others.
+/// The layers of a placement, with `linear(attention)` in all others; `window` 0: the recipe's.
 std::vector<MixerSpec> placed_layers(const Run& run, const Placement& p,
-                                     const std::function<MixerSpec(const Attention::Config&)>& linear);
+                                     const std::function<MixerSpec(const Attention::Config&)>& linear, int window = 0);
 
 Json measure_base(Run& run);
 Json train_supernet(Run& run, Supernet& net);
@@ -27,8 +27,10 @@ Json find_placement(Run& run, Supernet& net);
 Json validate_placements(Run& run, Supernet& net);
 /// {"candidates", "chosen", "baselines": {all_linear, uniform}}
 Json select_block(Run& run, const Placement& p);
-/// {"candidates", "chosen": {kind, heads, dk, dv, lr}}
+/// {"candidates", "pruned", "chosen": {kind, heads, dk, dv, conv, window, lr}}
 Json search_dimensions(Run& run, const Placement& p, const Json& blocks);
+/// A placement's layers with a block in dimensions that the search chose.
+std::vector<MixerSpec> with_dimensions(const Run& run, const Placement& p, const std::string& kind, const Json& chosen);
 /// Both stages; writes `folder`/model. {"stage1", "stage2"}
 Json distill_stages(Run& run, const Placement& p, const Json& blocks, const Json& dimensions);
 /// Engine figures of base and hybrid: generated tasks, tokens/s and cache by context.

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "jet/eval/machine.h"
 #include "jet/eval/speed.h"
 #include "jet/train/world.h"
 
@@ -151,7 +152,7 @@ Trained train_student(Run& run, const Candidate& c) {
   return t;
 }
 
-// Decode tokens/s of the engine with this model, at the context where dimensions are compared.
+// Tokens/s of the engine with this model, at the context and batch where dimensions are compared.
 Json measure_speed(const Run& run, const TorchModel& m) {
   const std::string folder = run.ledger.folder() + "/speed-probe";
   m.save(folder, run.base_folder, DType::bf16);
@@ -160,12 +161,14 @@ Json measure_speed(const Run& run, const TorchModel& m) {
   o.prefill = run.recipe.speed.prefill;
   o.decode = run.recipe.speed.decode;
   o.repeats = run.recipe.speed.repeats;
-  const auto points = measure(*engine, {run.recipe.dimensions.context}, o);
+  const int64_t context = run.recipe.dimensions.context;
+  const int batch = run.recipe.dimensions.batch;
+  const Timing prompt = measure_stage(*engine, {Stage::prefill, context, o.prefill}, o);
+  const Timing step = measure_stage(*engine, {Stage::decode, context, 1, batch}, o);
   std::filesystem::remove_all(folder);
-  require(!points.empty(), "speed: context {} was not reached", run.recipe.dimensions.context);
-  return {{"decode_tps", points[0].decode_tps},
-          {"prefill_tps", points[0].prefill_tps},
-          {"cache_bytes", points[0].cache_bytes}};
+  return {{"decode_tps", batch / median(step.seconds)},
+          {"prefill_tps", o.prefill / median(prompt.seconds)},
+          {"cache_bytes", engine->sequence_bytes(context)}};
 }
 
 Json result_of(Run& run, const Candidate& c) {
