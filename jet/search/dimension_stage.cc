@@ -117,9 +117,9 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
     Json row = blocks.at("best");
     std::string name = row.at("name");
     if (!trained(d)) {
-      const Candidate c = candidate(d);
-      row = row_of(train_candidate(run, c));
-      name = c.name;
+      const Candidate trial = candidate(d);
+      row = row_of(train_candidate(run, trial));
+      name = trial.name;
     }
     row.update(d);
     row.update({{"name", name}, {"score", mean_accuracy(row)}});
