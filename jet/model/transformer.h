@@ -25,29 +25,41 @@ struct SeeNothing {
   void operator()(const char*, int, const T&) const {}
 };
 
+/// How a layer is run: once, at once. A trainer may run it again later (activation checkpointing).
+struct RunLayer {
+  template <class Layer, class T>
+  T operator()(const Layer& layer, T x) const {
+    return layer(std::move(x));
+  }
+};
+
 /// ids -> the final norm's output [.., hidden]. mixer(layer, h) is the layer's mixer: the model's own, or, in a
-/// supernet, whichever branch the path takes.
-template <OpSet Ops, class Ids, class Mixer, class See = SeeNothing>
+/// supernet, whichever branch the path takes. around(layer, x) returns layer(x); a copy of `layer` may run again while
+/// ops, s, w and what the mixer refers to live.
+template <OpSet Ops, class Ids, class Mixer, class See = SeeNothing, class Around = RunLayer>
 TensorOf<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
-                             Mixer&& mixer, See&& see = {}) {
+                             const Mixer& mixer, See&& see = {}, Around&& around = {}) {
   const auto add = [](auto a, auto b) { return a + b; };
   const float eps = s.rms_norm_eps;
   auto x = ops.embed(ids, w.embed);
   if (s.embed_scale != 1) x = ops.map([f = s.embed_scale](auto t) { return t * f; }, x);
   see("hidden.embed", -1, x);
   for (int i = 0; i < s.n_layers(); ++i) {
-    const auto& l = w.layers[i];
-    auto y = mixer(i, ops.rms_norm(x, l.input_norm, eps));
-    if (s.post_norms) y = ops.rms_norm(y, l.post_mixer_norm, eps);
-    x = ops.map(add, x, y);
+    const auto layer = [&ops, &s, &w, mixer, add, eps, i](TensorOf<Ops> in) {
+      const auto& l = w.layers[i];
+      auto y = mixer(i, ops.rms_norm(in, l.input_norm, eps));
+      if (s.post_norms) y = ops.rms_norm(y, l.post_mixer_norm, eps);
+      in = ops.map(add, in, y);
 
-    auto h = ops.rms_norm(x, l.mlp_norm, eps);
-    auto gate = ops.linear(h, l.gate), up = ops.linear(h, l.up);
-    auto a = s.hidden_act == "silu" ? ops.map([](auto g, auto u) { return silu(g) * u; }, gate, up)
-                                    : ops.map([](auto g, auto u) { return gelu_tanh(g) * u; }, gate, up);
-    y = ops.linear(a, l.down);
-    if (s.post_norms) y = ops.rms_norm(y, l.post_mlp_norm, eps);
-    x = ops.map(add, x, y);
+      auto h = ops.rms_norm(in, l.mlp_norm, eps);
+      auto gate = ops.linear(h, l.gate), up = ops.linear(h, l.up);
+      auto a = s.hidden_act == "silu" ? ops.map([](auto g, auto u) { return silu(g) * u; }, gate, up)
+                                      : ops.map([](auto g, auto u) { return gelu_tanh(g) * u; }, gate, up);
+      y = ops.linear(a, l.down);
+      if (s.post_norms) y = ops.rms_norm(y, l.post_mlp_norm, eps);
+      return ops.map(add, in, y);
+    };
+    x = around(layer, std::move(x));
     see("hidden.layer", i, x);
   }
   x = ops.rms_norm(x, w.norm, eps);

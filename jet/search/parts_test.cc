@@ -46,7 +46,7 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
         const auto b = run.batch("test", p, c.train);
         Trace own;
         forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
-        return distill_loss(run, c, teach(run.ops, run.base, b.ids), own, fresh, head_of(student), b);
+        return distill_loss(run.ops, c, teach(run.ops, run.base, b.ids), own, fresh, b);
       }};
   for (const auto& loss : losses) {
     const auto grads = [&](const at::Tensor& l) { return torch::autograd::grad({l}, leaves, {}, {}, false, true); };

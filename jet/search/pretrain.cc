@@ -63,7 +63,7 @@ void run_distill(const std::string& teacher, const std::string& student_folder, 
   Run run(teacher, recipe, out);
   run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);
   run.require_epochs("distill.stage2.train", run.recipe.distill.stage2.train);
-  TorchModel student = TorchModel::load(student_folder);
+  TorchModel student = run.load_model(student_folder);
   require(student.spec.n_layers() == run.base.spec.n_layers() &&
               student.spec.hidden_size == run.base.spec.hidden_size &&
               student.spec.vocab_size == run.base.spec.vocab_size,

@@ -10,6 +10,8 @@ namespace {
 void check(const Recipe& r, const std::string& where) {
   require(r.precision == "auto" || r.precision == "fp32" || r.precision == "bf16",
           "{}: precision '{}' is unknown (known: auto, fp32, bf16)", where, r.precision);
+  require(r.frozen == "fp32" || r.frozen == "mapped", "{}: frozen '{}' is unknown (known: fp32, mapped)", where,
+          r.frozen);
   require(!r.data.empty(), "{}: no [[data]] source", where);
   require(r.threads >= 0, "{}: threads is {}, expected 0 (all) or more", where, r.threads);
   require(r.placement.full >= 0 && r.placement.swa >= 0 && r.placement.beam >= 1,
@@ -58,6 +60,14 @@ void check(const Recipe& r, const std::string& where) {
     require(c.batch > 0 && c.length > 1 && c.tokens >= 0 && c.lr > 0 && c.warmup >= 0 && c.warmup < 1,
             "{}: {}: batch, length and lr must be positive, tokens not negative, warmup in [0, 1)", where, key);
   };
+  for (const auto& [key, c] :
+       {std::pair{"supernet.budget.distill", &r.supernet.budget.distill},
+        std::pair{"validation.budget.distill", &r.validation.budget.distill},
+        std::pair{"blocks.budget.distill", &r.blocks.budget.distill}, std::pair{"distill.stage2", &r.distill.stage2}}) {
+    require(!c->local, "{}: {}: only distill.stage1 can be local; a budget's `align` is that already", where, key);
+  }
+  require(!r.distill.stage1.local || r.distill.stage1.feature_weight > 0,
+          "{}: distill.stage1: local training is by the feature loss; its weight must be positive", where);
   check_train("supernet.budget.align", r.supernet.budget.align);
   check_train("supernet.budget.distill.train", r.supernet.budget.distill.train);
   check_train("placement.gates.train", r.placement.gates.train);

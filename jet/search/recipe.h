@@ -13,9 +13,10 @@ namespace jet {
 struct DistillConfig {
   TrainConfig train{};
   double feature_weight = 1, kl_weight = 1;
+  bool local = false;  // feature loss alone, each layer fed by the teacher's hidden states; for mixers, not for all
   template <class V>
   static void fields(DistillConfig& c, V&& v) {
-    v("train", c.train), v("feature_weight", c.feature_weight), v("kl_weight", c.kl_weight);
+    v("train", c.train), v("feature_weight", c.feature_weight), v("kl_weight", c.kl_weight), v("local", c.local);
   }
 };
 
@@ -173,7 +174,9 @@ struct Recipe {
   uint64_t seed = 1;
   int threads = 0;                 // 0: all
   std::string precision = "auto";  // of matrix products in training: fp32, bf16, auto (bf16 where the CPU has it)
-  int64_t held_out_tokens = 8192;  // per source
+  std::string frozen = "fp32";     // weights that are not trained: fp32 in memory, or mapped from the file as they lie
+  bool checkpoint_activations = false;  // keep the layers' inputs alone and run each again in the backward pass
+  int64_t held_out_tokens = 8192;       // per source
   std::vector<SourceConfig> data;
   EvalConfig eval{};
   SupernetConfig supernet{};
@@ -188,6 +191,7 @@ struct Recipe {
   template <class V>
   static void fields(Recipe& r, V&& v) {
     v("title", r.title), v("seed", r.seed), v("threads", r.threads), v("precision", r.precision);
+    v("frozen", r.frozen), v("checkpoint_activations", r.checkpoint_activations);
     v("held_out_tokens", r.held_out_tokens), v("data", r.data), v("eval", r.eval), v("supernet", r.supernet);
     v("placement", r.placement), v("validation", r.validation), v("blocks", r.blocks), v("dimensions", r.dimensions),
         v("distill", r.distill);

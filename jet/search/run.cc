@@ -42,14 +42,19 @@ Run::Run(std::string folder, const std::string& recipe_path, const std::string& 
     : base_folder(std::move(folder)), recipe(read_recipe(recipe_path)),
       ledger(out, identity(base_folder, recipe), trials), tokenizer(Tokenizer::load(base_folder)),
       corpus(Corpus::load(tokenizer, recipe.data, recipe.held_out_tokens, set_threads(recipe))),
-      base(TorchModel::load(base_folder)) {
+      base(load_model(base_folder)) {
   ops.compute = precision_of(recipe);
+  ops.recompute = recipe.checkpoint_activations;
   for (const auto& file : task_files(recipe.eval.tasks)) {
     tasks.push_back(load_task(file, tokenizer, recipe.eval.items));
     search_tasks.push_back(load_task(file, tokenizer, recipe.eval.search_items, recipe.eval.items));
     require(!search_tasks.back().items.empty(), "{}: eval.items + eval.search_items asks for more items than there are",
             file);
   }
+}
+
+TorchModel Run::load_model(const std::string& folder) const {
+  return recipe.frozen == "mapped" ? TorchModel::map(folder) : TorchModel::load(folder);
 }
 
 // The whole batch is drawn for any part of it: its weights sum to one over all parts.
@@ -172,7 +177,7 @@ NamedTensors own_parameters(TorchModel& m, const std::function<bool(const std::s
   NamedTensors own;
   model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec&) {
     if (!wanted(name)) return;
-    t = t.detach().clone();
+    t = t.detach().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
     own.emplace_back(name, t);
   });
   return own;

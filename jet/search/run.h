@@ -36,6 +36,8 @@ struct Run {
   std::vector<Task> search_tasks, tasks;  // small sets for the search, larger ones for reported figures; disjoint
   TorchOps ops;
 
+  /// A model as the recipe wants frozen weights: fp32 in memory, or mapped.
+  TorchModel load_model(const std::string& folder) const;
   /// The rows of `part`, or of the whole batch of a step.
   TorchBatch batch(const std::string& stage, const Part& part, const TrainConfig& c) const;
   TorchBatch batch(const std::string& stage, int64_t step, const TrainConfig& c) const {

@@ -57,22 +57,17 @@ Tensor align_loss(Run& run, const TorchModel& student, const std::vector<int>& l
                   const Part& part, const TrainConfig& c) {
   const auto b = run.batch(stream, part, c);
   const Trace teacher = teach(run.ops, run.base, b.ids);
-  const MixerFn mixer = own_mixers(run.ops, student);
-  Tensor sum = at::zeros({});
-  for (int l : layers) sum = sum + feature_loss(mixer(l, teacher.mixer_in[l]), teacher.mixer_out[l]);
-  return sum * (b.share / static_cast<double>(layers.size()));
+  return local_loss(run.ops, student, teacher, layers) * b.share;
 }
 
-Tensor distill_loss(Run& run, const DistillConfig& c, const Trace& teacher, const Trace& student,
-                    const std::vector<int>& layers, const Tensor& head, const TorchBatch& rows) {
+Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& teacher, const Trace& student,
+                    const std::vector<int>& layers, const TorchBatch& rows) {
   Tensor loss = at::zeros({});
   if (c.kl_weight > 0) {
-    loss = loss + c.kl_weight * kl_loss(run.ops, student.hidden, teacher.hidden, head, head_of(run.base), rows.weights);
+    loss = loss + c.kl_weight * kl_loss(ops, student.hidden, teacher.hidden, student.head, teacher.head, rows.weights);
   }
   if (c.feature_weight > 0 && !layers.empty()) {
-    Tensor sum = at::zeros({});
-    for (int l : layers) sum = sum + feature_loss(student.mixer_out[l], teacher.mixer_out[l]);
-    loss = loss + sum * (rows.share * c.feature_weight / static_cast<double>(layers.size()));
+    loss = loss + rows.share * c.feature_weight * mean_feature_loss(student.mixer_out, teacher.mixer_out, layers);
   }
   return loss;
 }
@@ -83,6 +78,15 @@ std::vector<int> new_layers(const TorchModel& student) {
   std::vector<int> out;
   for (int i = 0; i < student.spec.n_layers(); ++i) {
     if (!std::holds_alternative<Attention::Config>(student.spec.layers[i])) out.push_back(i);
+  }
+  return out;
+}
+
+// Layers whose mixer is another one than the base's: new blocks and windows.
+std::vector<int> changed_layers(const ModelSpec& student, const ModelSpec& base) {
+  std::vector<int> out;
+  for (int i = 0; i < student.n_layers(); ++i) {
+    if (mixer_to_json(student.layers[i]) != mixer_to_json(base.layers[i])) out.push_back(i);
   }
   return out;
 }
@@ -110,15 +114,18 @@ Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<in
   const Trace teacher = teach(run.ops, run.base, b.ids);
   Trace own;
   forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
-  return distill_loss(run, c, teacher, own, layers, head_of(student), b);
+  return distill_loss(run.ops, c, teacher, own, layers, b);
 }
 
 }  // namespace
 
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope) {
-  const auto layers = new_layers(student);
-  return train({name, run.checkpoint(name), c.train, scope_parameters(student, scope),
-                [&](const Part& p) { return end_to_end_loss(run, student, layers, name, p, c); }});
+  const auto fresh = new_layers(student), changed = changed_layers(student.spec, run.base.spec);
+  require(!c.local || !changed.empty(), "{}: no layer differs from the base's; nothing can be trained locally", name);
+  return train({name, run.checkpoint(name), c.train, scope_parameters(student, scope), [&](const Part& p) {
+                  return c.local ? c.feature_weight * align_loss(run, student, changed, name, p, c.train)
+                                 : end_to_end_loss(run, student, fresh, name, p, c);
+                }});
 }
 
 namespace {

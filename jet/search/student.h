@@ -16,13 +16,13 @@ at::Tensor align_loss(Run& run, const TorchModel& student, const std::vector<int
                       const Part& part, const TrainConfig& c);
 
 /// feature_weight * mean feature loss over `layers` + kl_weight * KL: the share of the batch's loss that `rows` have.
-at::Tensor distill_loss(Run& run, const DistillConfig& c, const Trace& teacher, const Trace& student,
-                        const std::vector<int>& layers, const at::Tensor& head, const TorchBatch& rows);
+at::Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& teacher, const Trace& student,
+                        const std::vector<int>& layers, const TorchBatch& rows);
 
 /// What of a student is trained.
 enum class Scope { new_mixers, all_mixers, everything };
 
-/// End-to-end distillation of `student` in place; resumable under `name`.
+/// Distillation of `student` in place, end to end or, where `c` says so, locally; resumable under `name`.
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope);
 
 /// A student to be trained and compared with others on one budget. `seed` 0 is the recipe's; others draw other first

@@ -62,11 +62,11 @@ Tensor Supernet::path_loss(const Part& part) {
   const Trace teacher = teach(run_.ops, run_.base, b.ids);
   Trace student;
   forward_with(
-      run_.ops, run_.base, b.ids, [&](int l, const Tensor& h) { return mixer(path[l], l, h); }, &student);
+      run_.ops, run_.base, b.ids, [this, path](int l, const Tensor& h) { return mixer(path[l], l, h); }, &student);
   std::vector<int> linear;
   for (int l = 0; l < layers(); ++l)
     if (path[l] == Branch::linear) linear.push_back(l);
-  return distill_loss(run_, c, teacher, student, linear, head_of(run_.base), b);
+  return distill_loss(run_.ops, c, teacher, student, linear, b);
 }
 
 Json Supernet::train() {

@@ -2,21 +2,62 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <memory>
+#include <utility>
+
+#include "jet/train/recompute.h"
+
 namespace jet {
 
 using at::Tensor;
 
-Tensor forward_with(TorchOps& ops, const TorchModel& m, const Tensor& ids, const MixerFn& mixer, Trace* trace) {
-  const auto recorded = [&](int layer, const Tensor& h) {
-    Tensor y = mixer(layer, h);
-    if (trace) {
-      trace->mixer_in.push_back(h);
-      trace->mixer_out.push_back(y);
-    }
-    return y;
+namespace {
+
+struct Seen {
+  Tensor in, out;  // of the mixer of the layer that ran last
+};
+
+// One layer by recomputed(). The value that some blocks carry from the first layer to all others (first_of_pass) is an
+// input of the layers that read it and an output of the one that makes it.
+template <class Layer>
+Tensor recomputed_layer(TorchOps& ops, const Layer& layer, const std::shared_ptr<Seen>& seen, const Tensor& x) {
+  const auto run = [&ops, layer, seen](const Tensor& in, const Tensor& first) {
+    ops.first = first;
+    std::vector<Tensor> out{layer(in)};
+    out.push_back(std::exchange(*seen, {}).out);
+    const Tensor now = std::exchange(ops.first, {});
+    if (!first.defined() && now.defined()) out.push_back(now);
+    return out;
   };
-  Tensor hidden = hidden_forward(ops, m.spec, m.weights, ids, recorded);
-  if (trace) trace->hidden = hidden;
+  const Tensor before = ops.first;
+  const auto out = recomputed(run, x, before);
+  ops.first = out.size() > 2 ? out[2] : before;
+  seen->out = out[1];
+  return out[0];
+}
+
+}  // namespace
+
+// A layer whose input wants no gradient is not run again: either nothing in it is trained, so that it keeps nothing, or
+// it is the first one that is.
+Tensor forward_with(TorchOps& ops, const TorchModel& m, const Tensor& ids, const MixerFn& mixer, Trace* trace) {
+  const auto seen = std::make_shared<Seen>();
+  const auto watched = [mixer, seen](int layer, const Tensor& h) {
+    *seen = {h, mixer(layer, h)};
+    return seen->out;
+  };
+  const auto around = [&](const auto& layer, const Tensor& x) {
+    const bool again = ops.recompute && at::GradMode::is_enabled() && x.requires_grad();
+    Tensor out = again ? recomputed_layer(ops, layer, seen, x) : layer(x);
+    const Seen now = std::exchange(*seen, {});
+    if (trace) {
+      trace->mixer_in.push_back(now.in);
+      trace->mixer_out.push_back(now.out);
+    }
+    return out;
+  };
+  Tensor hidden = hidden_forward(ops, m.spec, m.weights, ids, watched, SeeNothing{}, around);
+  if (trace) trace->hidden = hidden, trace->head = head_of(m);
   return hidden;
 }
 
@@ -42,35 +83,18 @@ Tensor feature_loss(const Tensor& y, const Tensor& target) {
   return (power(y - target) / power(target).clamp_min(1e-12)).mean();
 }
 
-namespace {
-
-// Position t is weighted by the token that it predicts; the last position predicts nothing.
-Tensor weighted_sum(const Tensor& per_position, const Tensor& weights) {
-  return (per_position * weights.narrow(1, 1, weights.size(1) - 1)).sum();
+Tensor mean_feature_loss(const std::vector<Tensor>& y, const std::vector<Tensor>& target,
+                         const std::vector<int>& layers) {
+  Tensor sum = at::zeros({});
+  for (int l : layers) sum = sum + feature_loss(y[l], target[l]);
+  return sum / static_cast<double>(layers.size());
 }
 
-Tensor log_probabilities(const TorchOps& ops, const Tensor& hidden, const Tensor& head) {
-  return at::log_softmax(ops.linear(hidden.narrow(1, 0, hidden.size(1) - 1), head), -1);
-}
-
-}  // namespace
-
-Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& teacher_hidden, const Tensor& head,
-               const Tensor& teacher_head, const Tensor& weights) {
-  Tensor target;
-  {
-    const at::NoGradGuard no_grad;
-    target = log_probabilities(ops, teacher_hidden, teacher_head);
-  }
-  const Tensor log_p = log_probabilities(ops, hidden, head);
-  return weighted_sum((target.exp() * (target - log_p)).sum(-1), weights);
-}
-
-Tensor next_token_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& ids,
-                       const Tensor& weights) {
-  const Tensor log_p = log_probabilities(ops, hidden, head);
-  const Tensor picked = log_p.gather(-1, ids.narrow(1, 1, ids.size(1) - 1).unsqueeze(-1)).squeeze(-1);
-  return weighted_sum(-picked, weights);
+Tensor local_loss(TorchOps& ops, const TorchModel& student, const Trace& teacher, const std::vector<int>& layers) {
+  const MixerFn mixer = own_mixers(ops, student);
+  std::vector<Tensor> y(student.spec.layers.size());
+  for (int l : layers) y[l] = mixer(l, teacher.mixer_in[l]);
+  return mean_feature_loss(y, teacher.mixer_out, layers);
 }
 
 }  // namespace jet

@@ -1,8 +1,9 @@
 // Losses of a student against the frozen model that it comes from. Each is a sum over rows, so that a batch may be
 // worked through in parts: the weights w of a whole batch sum to one (`mean_weights`).
 //   feature loss of a layer:  mean over rows of mean (y - y*)^2 / mean y*^2     y: the mixer's output, * the teacher's
-//   KL:                       sum_t w_t sum_i p*_i (log p*_i - log p_i)         w: the loss weight of token t + 1
-//   cross-entropy:            sum_t w_t (-log p(token t + 1))
+//   of what the head says:    head_loss.h
+// Trained end to end, a student's layers are fed by each other; trained locally, each by the teacher's hidden states,
+// so that nothing goes backward through frozen MLPs.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -10,19 +11,23 @@
 #include <functional>
 #include <vector>
 
+#include "jet/train/head_loss.h"
 #include "jet/train/torch_model.h"
 
 namespace jet {
 
-/// What the teacher saw and said on one batch, without gradients.
+/// What a model saw and said on one batch; a teacher's without gradients.
 struct Trace {
-  std::vector<at::Tensor> mixer_in, mixer_out;  // [B, T, hidden] per layer
+  std::vector<at::Tensor> mixer_in, mixer_out;  // [B, T, hidden] per layer; in: undefined where it is not kept
   at::Tensor hidden;                            // [B, T, hidden], after the final norm
+  at::Tensor head;                              // [vocab, hidden]
 };
 
 using MixerFn = std::function<at::Tensor(int layer, const at::Tensor& h)>;
 
-/// The model's forward pass with `mixer` in the place of its own mixers; records into `trace` where given.
+/// The model's forward pass with `mixer` in the place of its own mixers; records into `trace` where given. With
+/// ops.recompute layers run again in the backward pass: ops, m and what `mixer` refers to must live until then, and
+/// gradients are had by backward() (recompute.h).
 at::Tensor forward_with(TorchOps& ops, const TorchModel& m, const at::Tensor& ids, const MixerFn& mixer,
                         Trace* trace = nullptr);
 /// The model's own mixers, from an empty state, as a MixerFn. `ops` and `m` must outlive it.
@@ -34,11 +39,11 @@ at::Tensor mean_weights(const at::Tensor& weights);
 
 at::Tensor feature_loss(const at::Tensor& y, const at::Tensor& target);
 
-/// Hidden states [B, T, hidden] and weights [B, T] -> KL over the vocabulary, head given.
-at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& teacher_hidden,
-                   const at::Tensor& head, const at::Tensor& teacher_head, const at::Tensor& weights);
-at::Tensor next_token_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& ids,
-                           const at::Tensor& weights);
+/// Mean over `layers` of the feature loss of y [layer] against target [layer].
+at::Tensor mean_feature_loss(const std::vector<at::Tensor>& y, const std::vector<at::Tensor>& target,
+                             const std::vector<int>& layers);
+/// The same of the student's mixers, each fed by the teacher's hidden states of its layer.
+at::Tensor local_loss(TorchOps& ops, const TorchModel& student, const Trace& teacher, const std::vector<int>& layers);
 
 inline const at::Tensor& head_of(const TorchModel& m) {
   return m.spec.tie_word_embeddings ? m.weights.embed : m.weights.head;

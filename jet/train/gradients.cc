@@ -25,8 +25,8 @@ struct Gradients::Hook : torch::autograd::PostAccumulateGradHook {
   size_t bucket;
 };
 
-Gradients::Gradients(World& world, std::vector<Tensor> leaves)
-    : world_(world), leaves_(std::move(leaves)), sums_(leaves_.size()) {
+Gradients::Gradients(World& world, std::vector<Tensor> leaves, std::vector<Tensor> room)
+    : world_(world), leaves_(std::move(leaves)), room_(std::move(room)), sums_(leaves_.size()) {
   if (!world_.alone()) make_buckets();
 }
 
@@ -72,29 +72,33 @@ void Gradients::send_full_buckets() {
 }
 
 void Gradients::add(const Tensor& loss, bool last) {
-  if (world_.alone()) {
-    const auto own = torch::autograd::grad({loss}, leaves_, {}, std::nullopt, false, /*allow_unused=*/true);
-    for (size_t i = 0; i < own.size(); ++i) {
-      if (own[i].defined()) sums_[i] = sums_[i].defined() ? sums_[i] + own[i] : own[i];
-    }
-    return;
-  }
+  const bool alone = world_.alone();
   for (Bucket& b : buckets_) {
     b.missing = b.leaves.size();
     if (fresh_) b.buffer.zero_();
   }
-  fresh_ = false, last_ = last;
-  for (size_t i = 0; i < leaves_.size(); ++i) leaves_[i].mutable_grad() = sums_[i];
-  torch::autograd::backward({loss}, {}, std::nullopt, false, leaves_);
   for (size_t i = 0; i < leaves_.size(); ++i) {
-    require(leaves_[i].grad().is_same(sums_[i]), "gradients: the backward pass made a tensor of its own");
+    if (fresh_ && !room_.empty()) sums_[i] = room_[i].zero_();
+    leaves_[i].mutable_grad() = sums_[i];
   }
-  if (!last) return;
+  fresh_ = false, last_ = last;
+  loss.backward();  // into .grad: torch::autograd::grad() does not look into layers that run again (recompute.h)
+  last_ = false;
+  for (size_t i = 0; i < leaves_.size(); ++i) {
+    if (alone) {
+      sums_[i] = leaves_[i].grad();
+      leaves_[i].mutable_grad() = Tensor();
+    } else {
+      require(leaves_[i].grad().is_same(sums_[i]), "gradients: the backward pass made a tensor of its own");
+    }
+  }
+  if (alone || !last) return;
   for (Bucket& b : buckets_) b.missing = 0;  // what has not arrived is not used by this loss
   send_full_buckets();
 }
 
 std::vector<Tensor> Gradients::take() {
+  fresh_ = true;
   if (world_.alone()) {
     std::vector<Tensor> all(leaves_.size());
     all.swap(sums_);
@@ -104,7 +108,7 @@ std::vector<Tensor> Gradients::take() {
     return all;
   }
   world_.wait();
-  sent_ = 0, fresh_ = true;
+  sent_ = 0;
   return sums_;
 }
 

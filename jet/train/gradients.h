@@ -6,7 +6,7 @@
 // With many processes the backward pass adds its gradients into the buckets itself, so they are held once. A bucket is
 // sent off to be added up when the last part's last gradient of it has arrived, while the pass goes on with the layers
 // below. Buckets leave in their order, the same on every process. In a world of one, gradients stay the tensors that
-// the backward pass made.
+// the backward pass made, or are added up where the caller has room for them.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -19,8 +19,8 @@ namespace jet {
 
 class Gradients {
  public:
-  /// Of `leaves`, which require gradients: fp32, contiguous.
-  Gradients(World& world, std::vector<at::Tensor> leaves);
+  /// Of `leaves`, which require gradients: fp32, contiguous. `room`: a tensor a leaf, or none; for a world of one.
+  Gradients(World& world, std::vector<at::Tensor> leaves, std::vector<at::Tensor> room = {});
   ~Gradients();
   Gradients(const Gradients&) = delete;
   Gradients& operator=(const Gradients&) = delete;
@@ -43,7 +43,7 @@ class Gradients {
   void send_full_buckets();
 
   World& world_;
-  std::vector<at::Tensor> leaves_, sums_;  // with many processes sums_ are views into the buckets' buffers
+  std::vector<at::Tensor> leaves_, room_, sums_;  // with many processes sums_ are views into the buckets' buffers
   std::vector<Bucket> buckets_;
   size_t sent_ = 0;
   bool fresh_ = true, last_ = false;  // no part was added since take(); the part being added is the last

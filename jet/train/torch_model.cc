@@ -28,6 +28,22 @@ TorchModel TorchModel::load(const std::string& folder) {
   return m;
 }
 
+TorchModel TorchModel::map(const std::string& folder) {
+  const auto c = std::make_shared<const Checkpoint>(Checkpoint::open(folder));
+  TorchModel m{c->spec, {}};
+  model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec& p) {
+    const StoredTensor& stored = c->tensors.at(name);
+    if (!is_matrix(name, p.shape) || stored.dtype == DType::u8) {  // floats() says what is wrong with quantized ones
+      t = at::tensor(c->floats(name), at::kFloat).view(p.shape);
+      return;
+    }
+    const auto type = stored.dtype == DType::bf16 ? at::kBFloat16 : stored.dtype == DType::f16 ? at::kHalf : at::kFloat;
+    t = at::from_blob(
+        const_cast<std::byte*>(stored.bytes.data()), p.shape, [c](void*) {}, type);
+  });
+  return m;
+}
+
 Tensor init_tensor(const ParamSpec& p, uint64_t seed, const std::string& name) {
   Rng rng(seed, name);
   std::vector<float> v(numel(p.shape));
@@ -90,7 +106,7 @@ void inherit_attention(const Attention::Config& from, const MixerWeights<Tensor>
   for (const AttentionRole& mine : roles) {
     for (const AttentionRole& its : Attention::roles(from)) {
       if (its.role != mine.role) continue;
-      const Tensor w = find(ours, mine.param), a = find(theirs, its.param);
+      const Tensor w = find(ours, mine.param), a = find(theirs, its.param).to(at::kFloat);
       const int64_t shared = std::min(mine.dim, its.dim);
       for (int h = 0; h < mine.heads; ++h) {
         Tensor to_rows = head_rows(w, mine, h);

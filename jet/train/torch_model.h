@@ -1,4 +1,4 @@
-// A model whose weights are libtorch tensors (fp32), and the three ways they come to be: loaded, drawn, inherited.
+// A model whose weights are libtorch tensors, and the ways they come to be: loaded (fp32), mapped, drawn, inherited.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -21,6 +21,9 @@ struct TorchModel {
   ModelWeights<at::Tensor> weights;
 
   static TorchModel load(const std::string& folder);
+  /// Matrices as they lie in the file (bf16, fp16 or fp32), mapped: read where they are touched, shared by every
+  /// process that maps them, and not to be trained. All else is small and fp32.
+  static TorchModel map(const std::string& folder);
   static TorchModel random(const ModelSpec& spec, uint64_t seed);
   void save(const std::string& folder, const std::string& tokenizer_folder, DType dtype,
             const std::string& model_type = "jet_cpp") const;

@@ -3,14 +3,16 @@
 #include <cmath>
 
 #include "jet/train/recurrence.h"
+#include "jet/train/widened.h"
 
 namespace jet {
 
 using at::Tensor;
 
 Tensor TorchOps::linear(const Tensor& x, const Tensor& w, const Tensor& bias) const {
-  if (compute == at::kFloat) return at::linear(x, w.to(at::kFloat), bias);
-  const Tensor y = at::linear(x.to(compute), w.to(compute)).to(at::kFloat);
+  if (compute == at::kFloat && w.scalar_type() == at::kFloat) return at::linear(x, w, bias);
+  const Tensor y =
+      compute == at::kFloat ? widened_linear(x, w) : at::linear(x.to(compute), w.to(compute)).to(at::kFloat);
   return bias.defined() ? y + bias : y;
 }
 

@@ -15,6 +15,7 @@ class TorchOps {
   using State = at::Tensor;
 
   at::ScalarType compute = at::kFloat;  // type of the big products: kFloat or kBFloat16; everything else is fp32
+  bool recompute = false;               // forward_with: keep the layers' inputs alone, run each again when going back
   bool keep_state = false;              // write states back, for a next call with `position` advanced
   int64_t position = 0;                 // of the first token of this call
   bool last_only = false;               // last_rows: only the last token's row

@@ -5,11 +5,13 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <numbers>
 #include <optional>
 
 #include "jet/base/progress.h"
 #include "jet/train/gradients.h"
+#include "jet/train/scratch.h"
 
 namespace jet {
 
@@ -54,6 +56,25 @@ struct State {
     since_sum = j.at("since_sum"), since_count = j.at("since_count");
   }
 };
+
+Tensor on_disk(const TrainJob& job, const Tensor& like) {
+  const std::string folder =
+      job.checkpoint.empty() ? std::filesystem::temp_directory_path().string() : job.checkpoint + ".scratch";
+  return zeros_on_disk(folder, like.sizes());
+}
+
+// Moves the parameters to files, where whoever holds them sees them now; returns room for their gradients.
+std::vector<Tensor> move_to_disk(const TrainJob& job) {
+  require(world().alone(), "{}: on_disk is for one process; many share the moments out instead", job.name);
+  std::vector<Tensor> room;
+  for (const auto& [name, t] : job.parameters) {
+    Tensor there = on_disk(job, t);
+    there.copy_(t);
+    t.set_data(there);
+    room.push_back(on_disk(job, t));
+  }
+  return room;
+}
 
 // Those of this process; in the first one also room for the others'.
 NamedTensors moments(const TrainJob& job, const State& s) {
@@ -171,7 +192,7 @@ bool step_once(const TrainJob& job, State& s, Gradients& gradients, double& loss
   for (size_t i = 0; i < all.size(); ++i) {
     if (!s.m[i].defined()) continue;
     leaves.push_back(job.parameters[i].second), grads.push_back(all[i]), m.push_back(s.m[i]), v.push_back(s.v[i]);
-    square += all[i].square().sum();
+    square += at::linalg_vector_norm(all[i]).square();
   }
   double sums[] = {own_loss, square.item<double>()};
   world().sum(sums);
@@ -221,18 +242,20 @@ TrainResult train(const TrainJob& job) {
   require(job.config.batch >= world().size(), "{}: a batch of {} rows for {} processes; each needs a row", job.name,
           job.config.batch, world().size());
   State s;
-  std::vector<Tensor> leaves;
+  std::vector<Tensor> leaves, room;
+  if (job.config.on_disk) room = move_to_disk(job);
   for (const auto& [name, t] : job.parameters) leaves.push_back(t);
   s.owners = owners_of(leaves, world().size());
+  const auto zeros = [&](const Tensor& t) { return job.config.on_disk ? on_disk(job, t) : at::zeros_like(t); };
   for (size_t i = 0; i < leaves.size(); ++i) {
     const bool own = s.owners[i] == world().rank();
-    s.m.push_back(own ? at::zeros_like(leaves[i]) : Tensor());
-    s.v.push_back(own ? at::zeros_like(leaves[i]) : Tensor());
+    s.m.push_back(own ? zeros(leaves[i]) : Tensor());
+    s.v.push_back(own ? zeros(leaves[i]) : Tensor());
     if (own) s.steps.push_back(at::zeros({}, at::kFloat));
   }
   if (!resume(job, s)) {
     for (auto& t : leaves) t.requires_grad_(true);
-    std::optional<Gradients> gradients(std::in_place, world(), leaves);
+    std::optional<Gradients> gradients(std::in_place, world(), leaves, room);
     Progress progress(job.name, total * per_step, "tokens", s.step * per_step);
     auto saved = Clock::now(), last = saved;
     const double save_every = seconds_between_checkpoints();

@@ -24,13 +24,15 @@ namespace jet {
 struct TrainConfig {
   int64_t tokens = 0;
   int batch = 8, length = 256;
-  int accumulate = 1;               // parts that a batch is worked through in
+  int accumulate = 1;    // parts that a batch is worked through in
+  bool on_disk = false;  // weights, gradients and moments of what is trained lie in files beside the checkpoint
   double lr = 1e-3, min_lr = 0.05;  // min_lr: share of lr at the end
   double warmup = 0.05;             // share of the steps
   double weight_decay = 0, clip = 1, beta1 = 0.9, beta2 = 0.95;
   template <class V>
   static void fields(TrainConfig& c, V&& v) {
     v("tokens", c.tokens), v("batch", c.batch), v("length", c.length), v("accumulate", c.accumulate);
+    v("on_disk", c.on_disk);
     v("lr", c.lr), v("min_lr", c.min_lr), v("warmup", c.warmup), v("weight_decay", c.weight_decay), v("clip", c.clip);
     v("beta1", c.beta1), v("beta2", c.beta2);
   }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "jet/base/error.h"
 
 namespace jet {
@@ -56,6 +58,21 @@ TEST(Trainer, AccumulatedPartsTrainAsTheWholeBatch) {
     EXPECT_LT((cut.weight - whole.weight).abs().max().item<double>(), 1e-6);
     EXPECT_NEAR(got.last_loss(), want.last_loss(), 1e-6);
   }
+}
+
+TEST(Trainer, StateOnDiskTrainsAsStateInMemory) {
+  const std::string file = testing::TempDir() + "jet_trainer_on_disk.safetensors";
+  std::remove(file.c_str());
+  Problem memory, disk;
+  memory.config.accumulate = disk.config.accumulate = 2;
+  disk.config.on_disk = true;
+  EXPECT_THROW(train(disk.job()), Error);  // no checkpoint to lie beside
+  train(memory.job());
+  train(disk.job(file));
+  EXPECT_TRUE(at::equal(disk.weight, memory.weight));
+  EXPECT_TRUE(std::filesystem::is_empty(file + ".scratch"));
+  std::filesystem::remove_all(file + ".scratch");
+  std::remove(file.c_str());
 }
 
 TEST(Trainer, AFinishedCheckpointIsReadAndAnotherConfigRefused) {

@@ -37,6 +37,7 @@ namespace {
 
 Json attention_importance(Run& run, int64_t batches, const TrainConfig& c) {
   TorchOps ops = run.ops;
+  ops.recompute = false;  // the maps of one pass are wanted, with its graph
   std::vector<double> sum(run.base.spec.n_layers());
   for (int64_t step = 0; step < batches; ++step) {
     const auto b = run.batch("importance", step, c);

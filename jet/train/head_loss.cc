@@ -1,0 +1,97 @@
+#include "jet/train/head_loss.h"
+
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "jet/train/widened.h"
+
+namespace jet {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+namespace {
+
+// The losses [n] of positions [from, from + n); z [n, vocab] holds log p, and p - target afterwards.
+using RowsFn = std::function<Tensor(int64_t from, int64_t n, Tensor& z)>;
+
+struct Head {
+  const TorchOps& ops;
+  Tensor weights;  // [N]
+  int64_t positions;
+  RowsFn rows;
+  bool grad;  // any is wanted
+};
+
+// dz W
+Tensor times(const TorchOps& ops, const Tensor& dz, const Tensor& w) {
+  if (ops.compute != at::kFloat) return at::matmul(dz.to(ops.compute), w.to(ops.compute)).to(at::kFloat);
+  return w.scalar_type() == at::kFloat ? at::matmul(dz, w) : widened_times(dz, w);
+}
+
+struct HeadLoss : torch::autograd::Function<HeadLoss> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& head, const Head& o) {
+    const bool for_hidden = o.grad && hidden.requires_grad(), for_head = o.grad && head.requires_grad();
+    Tensor loss = at::zeros({}, hidden.options()), dh, dw;
+    if (for_hidden) dh = at::empty_like(hidden);
+    if (for_head) dw = at::zeros_like(head);
+    for (int64_t from = 0; from < hidden.size(0); from += o.positions) {
+      const int64_t n = std::min(o.positions, hidden.size(0) - from);
+      const Tensor h = hidden.narrow(0, from, n), w = o.weights.narrow(0, from, n);
+      Tensor z = at::log_softmax(o.ops.linear(h, head), -1);
+      loss += (o.rows(from, n, z) * w).sum();
+      z *= w.unsqueeze(1);
+      if (for_hidden) dh.narrow(0, from, n).copy_(times(o.ops, z, head));
+      if (for_head) dw += at::matmul(z.t().to(o.ops.compute), h.to(o.ops.compute));
+    }
+    ctx->save_for_backward({dh, dw});
+    return loss;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    variable_list out = ctx->get_saved_variables();
+    if (grads[0].item<double>() != 1) {  // a head's gradient is large: no copy where none is needed
+      for (Tensor& t : out)
+        if (t.defined()) t = t * grads[0];
+    }
+    out.emplace_back();
+    return out;
+  }
+};
+
+// Position t is weighted by the token that it predicts; a row's last position predicts nothing.
+Tensor predicting(const Tensor& hidden) { return hidden.narrow(1, 0, hidden.size(1) - 1).flatten(0, 1); }
+Tensor predicted(const Tensor& x) { return x.narrow(1, 1, x.size(1) - 1).flatten(); }
+
+Tensor head_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& weights,
+                 int64_t chunk_logits, const RowsFn& rows) {
+  const Head o{ops, predicted(weights), positions_at_once(head.size(0), chunk_logits), rows,
+               at::GradMode::is_enabled()};
+  return HeadLoss::apply(predicting(hidden), head, o);
+}
+
+}  // namespace
+
+Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& teacher_hidden, const Tensor& head,
+               const Tensor& teacher_head, const Tensor& weights, int64_t chunk_logits) {
+  const Tensor theirs = predicting(teacher_hidden).detach(), their_head = teacher_head.detach();
+  return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
+    const Tensor log_target = at::log_softmax(ops.linear(theirs.narrow(0, from, n), their_head), -1);
+    const Tensor target = log_target.exp(), loss = (target * (log_target - z)).sum(-1);
+    z.exp_().sub_(target);
+    return loss;
+  });
+}
+
+Tensor next_token_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& ids,
+                       const Tensor& weights, int64_t chunk_logits) {
+  const Tensor next = predicted(ids);
+  return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
+    const Tensor at = next.narrow(0, from, n).unsqueeze(1), loss = -z.gather(1, at).squeeze(1);
+    z.exp_().scatter_add_(1, at, at::full({n, 1}, -1, z.options()));
+    return loss;
+  });
+}
+
+}  // namespace jet

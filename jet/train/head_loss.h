@@ -1,0 +1,29 @@
+// Losses of what a head says, z_t = W h_t, p = softmax z. Positions are taken a chunk at a time, so that [T, vocab]
+// logits of all of them never exist. With w_t the loss weight of token t + 1, which position t predicts:
+//   KL:             sum_t w_t sum_i p*_i (log p*_i - log p_i)       dz = w (p - p*)        p*: the teacher's
+//   cross-entropy:  sum_t w_t (-log p(token t + 1))                 dz = w (p - one)       one: 1 at token t + 1
+// then dh = dz W, dW = dz^T h. Both are taken in the forward pass, while a chunk's logits are there: the loss is a
+// scalar, so its backward pass only scales them.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "jet/train/torch_ops.h"
+
+namespace jet {
+
+/// Logits of a chunk: 128 MB of each kind.
+constexpr int64_t kChunkLogits = int64_t{1} << 25;
+/// Positions of a chunk, at least one.
+constexpr int64_t positions_at_once(int64_t vocab, int64_t chunk_logits = kChunkLogits) {
+  return chunk_logits < vocab ? 1 : chunk_logits / vocab;
+}
+
+/// Hidden states [B, T, hidden] and weights [B, T] -> KL over the vocabulary, heads [vocab, hidden] given.
+at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& teacher_hidden,
+                   const at::Tensor& head, const at::Tensor& teacher_head, const at::Tensor& weights,
+                   int64_t chunk_logits = kChunkLogits);
+at::Tensor next_token_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& ids,
+                           const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
+
+}  // namespace jet

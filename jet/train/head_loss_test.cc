@@ -1,0 +1,67 @@
+// Chunked losses against the plain formulas by autograd.
+#include "jet/train/head_loss.h"
+
+#include <gtest/gtest.h>
+
+namespace jet {
+namespace {
+
+constexpr int64_t kVocab = 29, kHidden = 6;
+
+struct Case {
+  at::Tensor hidden = at::randn({3, 8, kHidden}), teacher = at::randn({3, 8, kHidden});
+  at::Tensor head = at::randn({kVocab, kHidden}), teacher_head = at::randn({kVocab, kHidden});
+  at::Tensor weights = at::rand({3, 8}), ids = at::randint(kVocab, {3, 8}, at::kLong);
+};
+
+at::Tensor plain(const Case& c, const at::Tensor& hidden, const at::Tensor& head, bool kl) {
+  const auto log_p = [](const at::Tensor& h, const at::Tensor& w) {
+    return at::log_softmax(at::linear(h.narrow(1, 0, 7), w), -1);
+  };
+  const at::Tensor p = log_p(hidden, head), target = log_p(c.teacher, c.teacher_head);
+  const at::Tensor next = c.ids.narrow(1, 1, 7).unsqueeze(-1);
+  const at::Tensor rows = kl ? (target.exp() * (target - p)).sum(-1) : -p.gather(-1, next).squeeze(-1);
+  return (rows * c.weights.narrow(1, 1, 7)).sum();
+}
+
+at::Tensor leaf(const at::Tensor& t) { return t.detach().clone().requires_grad_(true); }
+double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+TEST(HeadLoss, ChunksGiveTheValuesAndGradientsOfTheWhole) {
+  at::manual_seed(3);
+  const Case c;
+  const TorchOps ops;
+  for (const bool kl : {true, false}) {
+    const at::Tensor h = leaf(c.hidden), w = leaf(c.head);
+    const at::Tensor want = plain(c, h, w, kl);
+    (2.5 * want).backward();
+    for (const int64_t chunk : {int64_t{1}, 5 * kVocab, 20 * kVocab, 21 * kVocab, int64_t{1} << 25}) {
+      const at::Tensor own_h = leaf(c.hidden), own_w = leaf(c.head);
+      const auto loss = [&](const at::Tensor& hidden, const at::Tensor& head) {
+        return kl ? kl_loss(ops, hidden, c.teacher, head, c.teacher_head, c.weights, chunk)
+                  : next_token_loss(ops, hidden, head, c.ids, c.weights, chunk);
+      };
+      const at::Tensor got = loss(own_h, own_w);
+      (2.5 * got).backward();
+      EXPECT_NEAR(got.item<double>(), want.item<double>(), 1e-6 * want.item<double>());
+      EXPECT_LT(difference(own_h.grad(), h.grad()), 1e-5);
+      EXPECT_LT(difference(own_w.grad(), w.grad()), 1e-5);
+      const at::Tensor frozen_h = leaf(c.hidden);  // the head takes no gradient
+      loss(frozen_h, c.head).backward();
+      EXPECT_LT(difference(2.5 * frozen_h.grad(), h.grad()), 1e-5);
+    }
+  }
+}
+
+TEST(HeadLoss, AFrozenHeadOfBf16) {
+  at::manual_seed(4);
+  const Case c;
+  const at::Tensor narrow = c.head.to(at::kBFloat16), wide = narrow.to(at::kFloat);
+  const at::Tensor h = leaf(c.hidden), own = leaf(c.hidden);
+  plain(c, h, wide, false).backward();
+  next_token_loss(TorchOps{}, own, narrow, c.ids, c.weights, 4 * kVocab).backward();
+  EXPECT_LT(difference(own.grad(), h.grad()), 1e-5);
+}
+
+}  // namespace
+}  // namespace jet
