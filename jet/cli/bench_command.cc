@@ -91,7 +91,8 @@ void run(BenchOptions o) {
 
 void add_bench_command(CLI::App& app) {
   auto o = std::make_shared<BenchOptions>();
-  auto* c = app.add_subcommand("bench", "speed of prefill and decode, and what fraction of the machine it is");
+  auto* c = app.add_subcommand(
+      "bench", "speed of prefill and decode, and what fraction of the machine it is; bench train: of training");
   c->add_option("model", o->model, "model folder");
   c->add_option(
       "--shape", o->shape,

@@ -23,7 +23,7 @@ int complain(std::string message) {
 
 int run(int argc, char** argv) {
   // Before parsing: options and help of these commands are jet-train's own.
-  if (argc > 1 && jet::is_train_command(argv[1])) jet::become_train_program(argv);
+  if (jet::is_train_command(argc, argv)) jet::become_train_program(argv);
 
   CLI::App app("jet: hybrid language models, searched and run", "jet");
   app.require_subcommand(1);

@@ -16,7 +16,9 @@ extern char** environ;
 
 namespace jet {
 
-bool is_train_command(const std::string& name) {
+bool is_train_command(int argc, char** argv) {
+  const std::string name = argc > 1 ? argv[1] : "";
+  if (name == "bench") return argc > 2 && std::string(argv[2]) == "train";
   for (const auto& c : kTrainCommands) {
     if (name == c.name) return true;
   }

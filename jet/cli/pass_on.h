@@ -18,7 +18,8 @@ inline constexpr TrainCommand kTrainCommands[] = {
     {"report", "tables and figures of a run (jet-train)"},
 };
 
-bool is_train_command(const std::string& name);
+/// Whether jet-train takes `jet ARGUMENTS...`: one of its commands, or `bench train`.
+bool is_train_command(int argc, char** argv);
 /// Path of jet-train, or "" where it is not there.
 std::string train_program();
 /// Replaces this process by jet-train with the same arguments; throws where it is missing.

@@ -9,9 +9,11 @@
 #include "jet/base/progress.h"
 
 #include "jet/cli/cases.h"
+#include "jet/model/shapes.h"
 #include "jet/search/postnas.h"
 #include "jet/search/report.h"
 #include "jet/search/study.h"
+#include "jet/search/train_bench.h"
 #include "jet/train/verify.h"
 #include "jet/train/world.h"
 
@@ -56,6 +58,37 @@ void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   });
 }
 
+void add_bench(CLI::App& app) {
+  auto o = std::make_shared<jet::TrainBenchOptions>();
+  auto json = std::make_shared<std::string>();
+  auto* bench = app.add_subcommand("bench", "bench train: speed and memory of training steps");
+  bench->require_subcommand(1);
+  auto* c = bench->add_subcommand("train", "tokens/s and memory of training steps, beside the cost model");
+  c->add_option("model", o->model, "model folder, mapped");
+  c->add_option("--shape", o->shape,
+                fmt::format("instead: random weights in a shape, {}", fmt::join(jet::shape_names(), ", ")));
+  c->add_option("--student", o->student, "stages 1 and 2: a shape (of jet-2b for qwen2.5-1.5b)");
+  c->add_option("--block", o->blocks, "instead: the base with these blocks")->delimiter(',')->capture_default_str();
+  c->add_option("--full", o->full, "and so many of its layers left")->capture_default_str();
+  c->add_option("--branch", o->branch, "the supernet's block")->capture_default_str();
+  c->add_option("--lines", o->lines, fmt::format("of {}", fmt::join(jet::train_bench_lines(), ", ")))->delimiter(',');
+  c->add_option("--rows", o->rows, "of a step")->capture_default_str();
+  c->add_option("--length", o->length, "tokens of a row")->capture_default_str();
+  c->add_option("--steps", o->steps, "of each line")->capture_default_str();
+  c->add_flag("--keep-activations", o->keep_activations, "instead of running layers again");
+  c->add_flag("--on-disk", o->on_disk, "what is trained lies in files in TMPDIR, with gradients and moments");
+  c->add_option("--precision", o->precision, "of products: fp32, bf16, auto")
+      ->check(CLI::IsMember({"fp32", "bf16", "auto"}));
+  c->add_option("--threads", o->threads, "0: all cores");
+  c->add_option("--seed", o->seed, "of weights and ids")->capture_default_str();
+  c->add_option("--json", *json, "write everything to this file; -: print it instead of the table");
+  c->callback([o, json] {
+    const jet::Json report = jet::train_bench(*o);
+    if (!json->empty() && *json != "-") jet::write_file(*json, report.dump(2) + "\n");
+    fmt::print("{}", *json == "-" ? report.dump(2) + "\n" : jet::train_bench_text(report));
+  });
+}
+
 void add_verify(CLI::App& app, int& code) {
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
@@ -76,6 +109,7 @@ int main(int argc, char** argv) {
   jet::PostnasOptions postnas;
   postnas.command = typed(argc, argv);
   add_postnas(app, postnas);
+  add_bench(app);
   int code = 0;
   add_verify(app, code);
 

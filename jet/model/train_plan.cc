@@ -4,6 +4,7 @@
 #include <map>
 
 #include "jet/base/error.h"
+#include "jet/model/transformer.h"
 
 namespace jet {
 
@@ -88,8 +89,8 @@ double sum_of(const Sizes& sizes, const IsTrained& wanted) {
 void count_step(StagePlan& plan, const ModelSpec& base, const ModelSpec& student, const IsTrained& trained,
                 const TrainOptions& o) {
   const CountPass pass = pass_of(o);
-  const CountTypes types = plain_types(DType::bf16, static_cast<int>(kHalf));
-  const double tokens = static_cast<double>(pass.rows()), hidden = kHalf * tokens * student.hidden_size;
+  const CountTypes types = plain_types(DType::bf16, o.activation_bytes);
+  const double tokens = static_cast<double>(pass.rows()), hidden = o.activation_bytes * tokens * student.hidden_size;
   const ModelCost cost = count_model(student, pass, types, trained);
   const Count total = cost.total(), ends = cost.layer(student.layers.size());
   const Count teacher = count_model(base, pass, types).total();
@@ -127,6 +128,13 @@ ModelSpec path_of(const ModelSpec& base, const std::string& branch, int n_full) 
   return path;
 }
 
+void require_alike(const ModelSpec& base, const ModelSpec& student) {
+  require(base.vocab_size == student.vocab_size && base.hidden_size == student.hidden_size &&
+              base.n_layers() == student.n_layers(),
+          "plan: a student of {} layers, hidden {}, vocabulary {} for a base of {}, {}, {}", student.n_layers(),
+          student.hidden_size, student.vocab_size, base.n_layers(), base.hidden_size, base.vocab_size);
+}
+
 }  // namespace
 
 StagePlan plan_supernet(const ModelSpec& base, const std::string& branch, const TrainOptions& o) {
@@ -150,10 +158,7 @@ StagePlan plan_supernet(const ModelSpec& base, const std::string& branch, const 
 
 StagePlan plan_distillation(const std::string& name, const ModelSpec& base, const ModelSpec& student, bool everything,
                             const TrainOptions& o) {
-  require(base.vocab_size == student.vocab_size && base.hidden_size == student.hidden_size &&
-              base.n_layers() == student.n_layers(),
-          "plan: a student of {} layers, hidden {}, vocabulary {} for a base of {}, {}, {}", student.n_layers(),
-          student.hidden_size, student.vocab_size, base.n_layers(), base.hidden_size, base.vocab_size);
+  require_alike(base, student);
   StagePlan plan{.name = name};
   const IsTrained trained = everything ? IsTrained(all_trained) : IsTrained(is_mixer_parameter);
   const Sizes own = sizes_of(student), theirs = sizes_of(base);
@@ -163,6 +168,44 @@ StagePlan plan_distillation(const std::string& name, const ModelSpec& base, cons
   count_step(plan, base, student, trained, o);
   price_parameters(plan);
   return plan;
+}
+
+StagePlan plan_local(const ModelSpec& base, const ModelSpec& student, const TrainOptions& o) {
+  require_alike(base, student);
+  StagePlan plan{.name = "local"};
+  const CountPass pass = pass_of(o);
+  const CountTypes types = plain_types(DType::bf16, o.activation_bytes);
+  const double tokens = static_cast<double>(pass.rows());
+  CountOps ops(pass, types);
+  for (int l : changed_layers(base, student)) {
+    ops.enter(static_cast<size_t>(l));
+    MixerWeights<CountWeight> w;
+    mixer_params(student.layers[l], student.hidden_size, w, [&](const char*, CountWeight& own, const ParamSpec& p) {
+      own = {p.shape, DType::bf16, true, true};
+      plan.trained += static_cast<double>(numel(p.shape));
+    });
+    MixerState<CountState> state;
+    mixer_state(student.layers[l], student.hidden_size, state, [](const char*, CountState&, const StateSpec&) {});
+    mixer_forward(ops, student.layers[l], w, ops.input({student.hidden_size}, false), state);
+  }
+  const Count total = ModelCost{ops.layers()}.total();
+  const ModelCost teacher = count_model(base, pass, types);
+  plan.frozen = sum_of(sizes_of(base), all_trained);
+  plan.teacher_flops = (teacher.total().flops - teacher.layer(base.layers.size()).flops) / tokens;
+  plan.forward_flops = total.flops / tokens;
+  plan.backward_flops = total.backward_flops / tokens;
+  plan.activation_bytes = plan.checkpointed_bytes = total.saved_bytes;
+  plan.target_bytes = 2 * o.activation_bytes * tokens * student.hidden_size * student.n_layers();
+  price_parameters(plan);
+  return plan;
+}
+
+std::vector<int> changed_layers(const ModelSpec& base, const ModelSpec& student) {
+  std::vector<int> changed;
+  for (int i = 0; i < student.n_layers(); ++i) {
+    if (mixer_to_json(student.layers[i]) != mixer_to_json(base.layers[i])) changed.push_back(i);
+  }
+  return changed;
 }
 
 }  // namespace jet

@@ -41,6 +41,7 @@ struct TrainOptions {
   int64_t rows = 2, length = 4096;  // of tokens, a GPU and pass: more is accumulated
   int64_t logit_chunk = 1024;       // tokens whose logits exist at once
   double full_share = 0.25;         // of a supernet path's layers
+  int activation_bytes = 2;         // a number
 };
 
 struct StagePlan {
@@ -72,6 +73,13 @@ StagePlan plan_supernet(const ModelSpec& base, const std::string& branch, const 
 /// The student distilled from the base; `everything` or mixers alone are trained.
 StagePlan plan_distillation(const std::string& name, const ModelSpec& base, const ModelSpec& student, bool everything,
                             const TrainOptions& o);
+
+/// The student's changed mixers distilled layer by layer: each is fed by the teacher's hidden states, no MLP goes
+/// backward, and there are no logits.
+StagePlan plan_local(const ModelSpec& base, const ModelSpec& student, const TrainOptions& o);
+
+/// Layers whose mixer is another one than the base's: new blocks and windows.
+std::vector<int> changed_layers(const ModelSpec& base, const ModelSpec& student);
 
 /// Share of a GPU's memory that a plan may fill; the rest is for the allocator, kernels and communication.
 constexpr double kUsableMemory = 0.9;

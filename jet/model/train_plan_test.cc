@@ -37,6 +37,22 @@ TEST(TrainPlan, StagesOfAKnownModel) {
   EXPECT_LT(one.activation_bytes, two.activation_bytes);
 }
 
+TEST(TrainPlan, LocalTrainingLeavesOutMlpsAndHeads) {
+  const ModelSpec base = shape_spec("qwen2.5-1.5b"), student = shape_spec("jet-2b");
+  EXPECT_EQ(changed_layers(base, student).size(), 26U);  // all but two full layers
+  const StagePlan one = plan_distillation("stage 1", base, student, false, kOptions);
+  const StagePlan local = plan_local(base, student, kOptions);
+  EXPECT_LT(local.trained, one.trained);
+  EXPECT_GT(local.trained, 0.95 * one.trained);
+  // The student's MLPs forward and backward; the head of both forward, of the student backward. On top of that the full
+  // layers, and what a mixer's first products pass back to its input.
+  const double mlp = 28.0 * 3 * 1536 * 8960, table = 151936.0 * 1536, less = one.flops(false) - local.flops(false);
+  EXPECT_GT(less, 4 * mlp + 6 * table);
+  EXPECT_LT(less, 4 * mlp + 6 * table + 2.2 * one.trained);
+  EXPECT_EQ(local.logit_bytes, 0);
+  EXPECT_LT(local.activation_bytes, one.activation_bytes);
+}
+
 TEST(TrainPlan, SupernetTrainsBranchesOfTheMeanPath) {
   const ModelSpec base = shape_spec("qwen2.5-0.5b");
   TrainOptions o = kOptions;

@@ -1,11 +1,12 @@
 // A batch worked through in parts gives the losses and gradients of the whole batch: the losses of PostNAS are sums
-// over rows.
+// over rows. What the teacher said of a row is kept for every batch that has it.
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <filesystem>
 
 #include "jet/search/student.h"
+#include "jet/search/teacher_cache.h"
 
 namespace jet {
 namespace {
@@ -23,11 +24,16 @@ items = 1
 search_items = 1
 )";
 
-TEST(Parts, LossesOfPartsAddUpToTheBatch) {
-  const std::string folder = testing::TempDir() + "jet_parts";
+std::string new_folder(const std::string& name) {
+  const std::string folder = testing::TempDir() + name;
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   write_file(folder + "/recipe.toml", kRecipe);
+  return folder;
+}
+
+TEST(Parts, LossesOfPartsAddUpToTheBatch) {
+  const std::string folder = new_folder("jet_parts");
   jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
 
   std::vector<MixerSpec> layers = run.base.spec.layers;
@@ -72,6 +78,33 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
     }
     EXPECT_GT(compared, 10);
   }
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Parts, KeptTargetsAreTheTeachers) {
+  const std::string folder = new_folder("jet_targets");
+  jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
+  TrainConfig c;
+  c.batch = 5, c.length = 33;
+  const int vocab = run.base.spec.vocab_size;
+  const auto targets = [&](int from, int rows) {
+    const Part p{2, from, rows};
+    return teacher_targets(run, "some texts", p, run.batch("some texts", p, c), vocab);
+  };
+  const TorchBatch whole = run.batch("some texts", 2, c);
+  const at::Tensor hidden = at::randn({5, 33, run.base.spec.hidden_size}), head = head_of(run.base);
+  const double exact =
+      kl_loss(run.ops, hidden, teach(run.ops, run.base, whole.ids).hidden, head, head, whole.weights).item<double>();
+  const auto kl = [&](const Targets& t) { return kl_loss(run.ops, hidden, head, t, whole.weights).item<double>(); };
+  targets(0, 2);
+  EXPECT_NEAR(kl(targets(0, 5)), exact, 1e-5 * exact);  // two rows are there already
+  run.base.weights.norm.zero_();                        // from now on the teacher would say something else
+  EXPECT_NEAR(kl(targets(0, 5)), exact, 1e-5 * exact);
+  int files = 0;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder + "/run/teacher")) {
+    files += file.is_regular_file();
+  }
+  EXPECT_EQ(files, 5);
   std::filesystem::remove_all(folder);
 }
 

@@ -66,6 +66,17 @@ void check(const Recipe& r, const std::string& where) {
         std::pair{"blocks.budget.distill", &r.blocks.budget.distill}, std::pair{"distill.stage2", &r.distill.stage2}}) {
     require(!c->local, "{}: {}: only distill.stage1 can be local; a budget's `align` is that already", where, key);
   }
+  require(r.supernet.budget.distill.teacher_top == 0,
+          "{}: supernet.budget.distill: teacher_top is for students; a path is compared with the teacher's mixers",
+          where);
+  for (const DistillConfig* c :
+       {&r.validation.budget.distill, &r.blocks.budget.distill, &r.distill.stage1, &r.distill.stage2}) {
+    require(c->teacher_top >= 0, "{}: teacher_top is {}; expected 0 (run the teacher) or more", where, c->teacher_top);
+    require(c->teacher_top == 0 || (c->feature_weight == 0 && !c->local),
+            "{}: teacher_top keeps what the teacher says, not its hidden states: set feature_weight = 0 beside it, and "
+            "not local",
+            where);
+  }
   require(!r.distill.stage1.local || r.distill.stage1.feature_weight > 0,
           "{}: distill.stage1: local training is by the feature loss; its weight must be positive", where);
   check_train("supernet.budget.align", r.supernet.budget.align);

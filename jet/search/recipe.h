@@ -13,10 +13,12 @@ namespace jet {
 struct DistillConfig {
   TrainConfig train{};
   double feature_weight = 1, kl_weight = 1;
-  bool local = false;  // feature loss alone, each layer fed by the teacher's hidden states; for mixers, not for all
+  bool local = false;   // feature loss alone, each layer fed by the teacher's hidden states; for mixers, not for all
+  int teacher_top = 0;  // > 0: keep the teacher's greatest probabilities on disk and do not run it where they are there
   template <class V>
   static void fields(DistillConfig& c, V&& v) {
     v("train", c.train), v("feature_weight", c.feature_weight), v("kl_weight", c.kl_weight), v("local", c.local);
+    v("teacher_top", c.teacher_top);
   }
 };
 

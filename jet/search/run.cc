@@ -16,18 +16,18 @@ TorchBatch to_torch(const TokenBatch& b) {
           mean_weights(at::tensor(b.weights, at::kFloat).view({b.batch, b.length}))};
 }
 
+at::ScalarType precision_named(const std::string& name) {
+  if (name == "fp32") return at::kFloat;
+  if (name == "bf16") return at::kBFloat16;
+  return __builtin_cpu_supports("avx512bf16") ? at::kBFloat16 : at::kFloat;
+}
+
 namespace {
 
 Json identity(const std::string& base_folder, const Recipe& recipe) {
   const std::string weights = base_folder + "/model.safetensors";
   const uint64_t hash = file_exists(weights) ? hash64(read_file(weights)) : 0;
   return {{"recipe", to_json_fields(recipe)}, {"base", fmt::format("{:016x}", hash)}};
-}
-
-at::ScalarType precision_of(const Recipe& r) {
-  if (r.precision == "fp32") return at::kFloat;
-  if (r.precision == "bf16") return at::kBFloat16;
-  return __builtin_cpu_supports("avx512bf16") ? at::kBFloat16 : at::kFloat;
 }
 
 int set_threads(const Recipe& r) {
@@ -43,7 +43,7 @@ Run::Run(std::string folder, const std::string& recipe_path, const std::string& 
       ledger(out, identity(base_folder, recipe), trials), tokenizer(Tokenizer::load(base_folder)),
       corpus(Corpus::load(tokenizer, recipe.data, recipe.held_out_tokens, set_threads(recipe))),
       base(load_model(base_folder)) {
-  ops.compute = precision_of(recipe);
+  ops.compute = precision_named(recipe.precision);
   ops.recompute = recipe.checkpoint_activations;
   for (const auto& file : task_files(recipe.eval.tasks)) {
     tasks.push_back(load_task(file, tokenizer, recipe.eval.items));

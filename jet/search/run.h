@@ -23,6 +23,9 @@ struct TorchBatch {
 };
 TorchBatch to_torch(const TokenBatch& b);
 
+/// Of matrix products: fp32, bf16, or auto (bf16 where the CPU has it).
+at::ScalarType precision_named(const std::string& name);
+
 struct Run {
   /// `trials`: other processes work in `out` too, each on candidates of its own (Ledger, shared).
   Run(std::string base_folder, const std::string& recipe_path, const std::string& out, bool trials = false);

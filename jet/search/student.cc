@@ -6,6 +6,8 @@
 
 #include "jet/eval/machine.h"
 #include "jet/eval/speed.h"
+#include "jet/model/train_plan.h"
+#include "jet/search/teacher_cache.h"
 #include "jet/train/world.h"
 
 namespace jet {
@@ -82,15 +84,6 @@ std::vector<int> new_layers(const TorchModel& student) {
   return out;
 }
 
-// Layers whose mixer is another one than the base's: new blocks and windows.
-std::vector<int> changed_layers(const ModelSpec& student, const ModelSpec& base) {
-  std::vector<int> out;
-  for (int i = 0; i < student.n_layers(); ++i) {
-    if (mixer_to_json(student.layers[i]) != mixer_to_json(base.layers[i])) out.push_back(i);
-  }
-  return out;
-}
-
 NamedTensors scope_parameters(TorchModel& student, Scope scope) {
   const auto fresh = new_layers(student);
   return own_parameters(student, [&](const std::string& name) {
@@ -111,6 +104,11 @@ namespace {
 Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<int>& layers, const std::string& stream,
                        const Part& part, const DistillConfig& c) {
   const auto b = run.batch(stream, part, c.train);
+  if (c.teacher_top > 0) {
+    const Targets targets = teacher_targets(run, stream, part, b, c.teacher_top);
+    const Tensor hidden = forward_with(run.ops, student, b.ids, own_mixers(run.ops, student));
+    return c.kl_weight * kl_loss(run.ops, hidden, head_of(student), targets, b.weights);
+  }
   const Trace teacher = teach(run.ops, run.base, b.ids);
   Trace own;
   forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
@@ -120,7 +118,7 @@ Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<in
 }  // namespace
 
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope) {
-  const auto fresh = new_layers(student), changed = changed_layers(student.spec, run.base.spec);
+  const auto fresh = new_layers(student), changed = changed_layers(run.base.spec, student.spec);
   require(!c.local || !changed.empty(), "{}: no layer differs from the base's; nothing can be trained locally", name);
   return train({name, run.checkpoint(name), c.train, scope_parameters(student, scope), [&](const Part& p) {
                   return c.local ? c.feature_weight * align_loss(run, student, changed, name, p, c.train)

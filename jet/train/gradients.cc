@@ -1,6 +1,5 @@
 #include "jet/train/gradients.h"
 
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 

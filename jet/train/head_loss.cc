@@ -3,6 +3,9 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cmath>
+
+#include "jet/base/error.h"
 #include "jet/train/widened.h"
 
 namespace jet {
@@ -80,6 +83,39 @@ Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& teacher_
     const Tensor log_target = at::log_softmax(ops.linear(theirs.narrow(0, from, n), their_head), -1);
     const Tensor target = log_target.exp(), loss = (target * (log_target - z)).sum(-1);
     z.exp_().sub_(target);
+    return loss;
+  });
+}
+
+namespace {
+
+// log of the probability of all tokens but `ids`
+Tensor log_of_others(const Tensor& log_p, const Tensor& ids) { return log_p.scatter(1, ids, -INFINITY).logsumexp(1); }
+
+}  // namespace
+
+Targets top_targets(const TorchOps& ops, const Tensor& teacher_hidden, const Tensor& teacher_head, int64_t k,
+                    int64_t chunk_logits) {
+  const at::NoGradGuard no_grad;
+  require(0 < k && k <= teacher_head.size(0), "the teacher's {} greatest probabilities of {} tokens cannot be kept", k,
+          teacher_head.size(0));
+  std::vector<Tensor> ids, log_p, rest;
+  for (const Tensor& h : predicting(teacher_hidden).split(positions_at_once(teacher_head.size(0), chunk_logits))) {
+    const Tensor all = at::log_softmax(ops.linear(h, teacher_head), -1);
+    const auto [p, at] = all.topk(k, -1);
+    ids.push_back(at.to(at::kInt)), log_p.push_back(p), rest.push_back(log_of_others(all, at));
+  }
+  return {at::cat(ids), at::cat(log_p), at::cat(rest)};
+}
+
+Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Targets& targets,
+               const Tensor& weights, int64_t chunk_logits) {
+  return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
+    const Tensor ids = targets.ids.narrow(0, from, n).to(at::kLong), log_p = targets.log_p.narrow(0, from, n);
+    const Tensor log_rest = targets.log_rest.narrow(0, from, n), own = z.gather(1, ids);
+    const Tensor more = log_rest - log_of_others(z, ids), some = log_rest > -INFINITY;
+    const Tensor loss = (log_p.exp() * (log_p - own)).sum(1) + at::where(some, log_rest.exp() * more, 0.0);
+    z.exp_().mul_(at::where(some, 1 - more.exp(), 1.0).unsqueeze(1)).scatter_(1, ids, own.exp() - log_p.exp());
     return loss;
   });
 }

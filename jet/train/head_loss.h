@@ -23,6 +23,21 @@ constexpr int64_t positions_at_once(int64_t vocab, int64_t chunk_logits = kChunk
 at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& teacher_hidden,
                    const at::Tensor& head, const at::Tensor& teacher_head, const at::Tensor& weights,
                    int64_t chunk_logits = kChunkLogits);
+
+/// What a teacher says at the positions that predict, N = B (T - 1) of them: its k greatest probabilities, and what is
+/// left to all other tokens together.
+struct Targets {
+  at::Tensor ids;       // [N, k] int32
+  at::Tensor log_p;     // [N, k]
+  at::Tensor log_rest;  // [N]; -inf where nothing is left
+};
+Targets top_targets(const TorchOps& ops, const at::Tensor& teacher_hidden, const at::Tensor& teacher_head, int64_t k,
+                    int64_t chunk_logits = kChunkLogits);
+/// KL over k + 1 outcomes, the last being all other tokens: at most the KL over the vocabulary, and equal to it for
+/// k = vocab. Among the others the student is left as it is: dz = w p (1 - rest* / rest).
+at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head, const Targets& targets,
+                   const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
+
 at::Tensor next_token_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& ids,
                            const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "jet/base/error.h"
+
 namespace jet {
 namespace {
 
@@ -51,6 +53,37 @@ TEST(HeadLoss, ChunksGiveTheValuesAndGradientsOfTheWhole) {
       EXPECT_LT(difference(2.5 * frozen_h.grad(), h.grad()), 1e-5);
     }
   }
+}
+
+TEST(HeadLoss, KeptTargets) {
+  at::manual_seed(5);
+  const Case c;
+  const TorchOps ops;
+  const at::Tensor h = leaf(c.hidden), w = leaf(c.head), exact = plain(c, h, w, true);
+  exact.backward();
+  double before = 0;
+  for (const int64_t k : {int64_t{1}, int64_t{4}, int64_t{20}, kVocab}) {
+    const Targets t = top_targets(ops, c.teacher, c.teacher_head, k, 5 * kVocab);
+    EXPECT_EQ(t.ids.sizes(), (std::vector<int64_t>{21, k}));
+    const at::Tensor own_h = leaf(c.hidden), own_w = leaf(c.head);
+    const auto loss = [&](const at::Tensor& hidden, const at::Tensor& head) {
+      return kl_loss(ops, hidden, head, t, c.weights, 4 * kVocab);
+    };
+    const at::Tensor got = loss(own_h, own_w);
+    got.backward();
+    EXPECT_GT(got.item<double>(), before);  // more is told by more outcomes
+    before = got.item<double>();
+    const at::Tensor way = at::randn_like(c.hidden);  // the gradient, by differences
+    const double step = 1e-2;
+    const double slope =
+        (loss(c.hidden + step * way, c.head) - loss(c.hidden - step * way, c.head)).item<double>() / (2 * step);
+    EXPECT_NEAR((own_h.grad() * way).sum().item<double>(), slope, 0.01 * std::abs(slope) + 0.01) << k;
+    if (k < kVocab) continue;
+    EXPECT_NEAR(got.item<double>(), exact.item<double>(), 1e-6 * exact.item<double>());
+    EXPECT_LT(difference(own_h.grad(), h.grad()), 1e-5);
+    EXPECT_LT(difference(own_w.grad(), w.grad()), 1e-5);
+  }
+  EXPECT_THROW(top_targets(ops, c.teacher, c.teacher_head, kVocab + 1), Error);
 }
 
 TEST(HeadLoss, AFrozenHeadOfBf16) {

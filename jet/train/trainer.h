@@ -25,7 +25,8 @@ struct TrainConfig {
   int64_t tokens = 0;
   int batch = 8, length = 256;
   int accumulate = 1;    // parts that a batch is worked through in
-  bool on_disk = false;  // weights, gradients and moments of what is trained lie in files beside the checkpoint
+  bool on_disk = false;  // weights, gradients and moments of what is trained lie in files beside the checkpoint (TMPDIR
+                         // without one)
   double lr = 1e-3, min_lr = 0.05;  // min_lr: share of lr at the end
   double warmup = 0.05;             // share of the steps
   double weight_decay = 0, clip = 1, beta1 = 0.9, beta2 = 0.95;

@@ -22,9 +22,11 @@ std::vector<double> learn_gates(SelectionInput& in) {
     const auto b = run.batch("gates", part, c.train);
     const Trace teacher = teach(run.ops, run.base, b.ids);
     const Tensor g = z.sigmoid();
-    const Tensor hidden = forward_with(run.ops, run.base, b.ids, [&in, z](int l, const Tensor& h) {
+    TorchOps ops = run.ops;
+    ops.recompute = false;  // all layers share g's graph
+    const Tensor hidden = forward_with(ops, run.base, b.ids, [&](int l, const Tensor& h) {
       const Tensor full = in.net.mixer(Branch::full, l, h), linear = in.net.mixer(Branch::linear, l, h);
-      return linear + z[l].sigmoid() * (full - linear);
+      return linear + g[l] * (full - linear);
     });
     const double done = static_cast<double>(part.step) / static_cast<double>(c.train.steps());
     const Tensor penalty =

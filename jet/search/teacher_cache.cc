@@ -1,0 +1,54 @@
+#include "jet/search/teacher_cache.h"
+
+#include <algorithm>
+#include <filesystem>
+
+namespace jet {
+
+using at::Tensor;
+
+namespace {
+
+Targets read(const std::string& path) {
+  const SafeTensors file = SafeTensors::open(path);
+  const Tensor ids = to_tensor(file.at("ids"));
+  return {ids.to(at::kInt), to_tensor(file.at("log_p")), to_tensor(file.at("log_rest"))};
+}
+
+void write(const std::string& path, const Targets& t) {
+  const Tensor ids = t.ids.contiguous(), log_p = t.log_p.contiguous(), log_rest = t.log_rest.contiguous();
+  write_safetensors(path, {{"ids", DType::i32, ids.sizes().vec(), ids.const_data_ptr()},
+                           {"log_p", DType::f32, log_p.sizes().vec(), log_p.const_data_ptr()},
+                           {"log_rest", DType::f32, log_rest.sizes().vec(), log_rest.const_data_ptr()}});
+}
+
+}  // namespace
+
+Targets teacher_targets(Run& run, const std::string& stream, const Part& part, const TorchBatch& rows, int k) {
+  const int64_t length = rows.ids.size(1), each = length - 1;
+  std::string name = stream;
+  std::replace(name.begin(), name.end(), ' ', '-');
+  const std::string folder = fmt::format("{}/teacher/{}-{}-{}", run.ledger.folder(), name, length, k);
+  const auto path = [&](int row) { return fmt::format("{}/{}-{}.safetensors", folder, part.step, part.from + row); };
+  bool all = true;
+  for (int row = 0; row < part.rows; ++row) all = all && file_exists(path(row));
+  if (!all) {
+    std::filesystem::create_directories(folder);
+    const Trace teacher = teach(run.ops, run.base, rows.ids);
+    const Targets made = top_targets(run.ops, teacher.hidden, teacher.head, k);
+    for (int row = 0; row < part.rows; ++row) {
+      write(path(row), {made.ids.narrow(0, row * each, each), made.log_p.narrow(0, row * each, each),
+                        made.log_rest.narrow(0, row * each, each)});
+    }
+  }
+  std::vector<Tensor> ids, log_p, rest;
+  for (int row = 0; row < part.rows; ++row) {
+    const Targets t = read(path(row));
+    require(t.ids.dim() == 2 && t.ids.size(0) == each && t.ids.size(1) == k && t.log_rest.numel() == each,
+            "{}: not the {} targets of {} positions; remove the folder", path(row), k, each);
+    ids.push_back(t.ids), log_p.push_back(t.log_p), rest.push_back(t.log_rest);
+  }
+  return {at::cat(ids), at::cat(log_p), at::cat(rest)};
+}
+
+}  // namespace jet

@@ -1,0 +1,263 @@
+#include "jet/search/train_bench.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "jet/base/progress.h"
+#include "jet/eval/machine.h"
+#include "jet/eval/machine_info.h"
+#include "jet/model/shapes.h"
+#include "jet/model/train_plan.h"
+#include "jet/search/peak_memory.h"
+#include "jet/search/student.h"
+
+namespace jet {
+
+using at::Tensor;
+
+namespace {
+
+// A model folder of random bf16 matrices, written a tensor at a time.
+void write_random(const ModelSpec& spec, uint64_t seed, const std::string& folder) {
+  struct Nothing {};
+  ModelWeights<Nothing> w;
+  std::vector<TensorToWrite> list;
+  model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+    list.push_back({name, is_matrix(name, p.shape) ? DType::bf16 : DType::f32, p.shape});
+  });
+  std::filesystem::create_directories(folder);
+  SafeTensorsWriter file(folder + "/model.safetensors", list);
+  at::manual_seed(seed);
+  Progress progress("random weights", static_cast<int64_t>(list.size()), "tensors");
+  int64_t done = 0;
+  model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+    const Tensor t =
+        is_matrix(name, p.shape) ? at::empty(p.shape, at::kBFloat16).uniform_(-0.03, 0.03) : init_tensor(p, seed, name);
+    file.write(t.data_ptr());
+    progress.update(++done);
+  });
+  file.commit();
+  progress.finish();
+  write_file(folder + "/config.json", Json{{"model_type", "jet_cpp"}, {"spec", spec_to_json(spec)}}.dump());
+}
+
+TorchModel open_base(const TrainBenchOptions& o) {
+  require(o.model.empty() != o.shape.empty(), "bench train: name a model folder or a --shape (known: {})",
+          fmt::join(shape_names(), ", "));
+  if (o.shape.empty()) return TorchModel::map(o.model);
+  const ModelSpec spec = shape_spec(o.shape);
+  for (int i = 0; i < spec.n_layers(); ++i) attention_of(spec, i);  // throws before anything is written
+  const std::string folder = fmt::format("{}/jet-bench-{}", std::filesystem::temp_directory_path().string(), getpid());
+  write_random(spec, o.seed, folder);
+  TorchModel base = TorchModel::map(folder);
+  std::filesystem::remove_all(folder);  // it lives on as long as it is mapped
+  return base;
+}
+
+// The base with `full` of its layers left, evenly spaced.
+std::vector<MixerSpec> with_block(const ModelSpec& base, const std::string& kind, int full) {
+  std::vector<MixerSpec> layers = base.layers;
+  const int n = base.n_layers();
+  for (int i = 0; i < n; ++i) {
+    if ((i + 1) * full / n == i * full / n) layers[i] = make_mixer(kind, attention_of(base, i));
+  }
+  return layers;
+}
+
+struct Bench {
+  explicit Bench(const TrainBenchOptions& options) : o(options), base(open_base(options)) {
+    for (const auto& [name, t] : base.parameters()) base_bytes += static_cast<int64_t>(t.nbytes());
+    plan.rows = o.rows, plan.length = o.length, plan.activation_bytes = sizeof(float);
+    plan.logit_chunk = positions_at_once(base.spec.vocab_size);
+    ops.recompute = !o.keep_activations;
+  }
+
+  const TrainBenchOptions& o;
+  TorchModel base;
+  int64_t base_bytes = 0;
+  TrainOptions plan;
+  TorchOps ops;
+  Json lines = Json::array();
+
+  TorchBatch batch(int64_t step, const Part& p) const {
+    at::manual_seed(o.seed + static_cast<uint64_t>(step));
+    const Tensor ids = at::randint(base.spec.vocab_size, {o.rows, o.length}, at::kLong);
+    const Tensor weights = mean_weights(at::ones({o.rows, o.length}));
+    return {ids.narrow(0, p.from, p.rows), weights.narrow(0, p.from, p.rows), static_cast<double>(p.rows) / o.rows};
+  }
+
+  /// Times `work`, which returns its seconds.
+  void line(const std::string& what, const std::string& block, const StagePlan& p, double flops, double bytes,
+            const std::function<double()>& work) {
+    double peak_flops = 0;
+    {
+      ThreadPool pool(at::get_num_threads());
+      peak_flops = gemm_peak(pool, ops.compute == at::kBFloat16 ? DType::bf16 : DType::f32).best;
+    }
+    const PeakMemory memory;
+    const double seconds = work();
+    const double tokens = static_cast<double>(o.rows) * o.length * o.steps, tps = tokens / seconds;
+    lines.push_back({{"what", what},
+                     {"block", block},
+                     {"tokens", tokens},
+                     {"seconds", seconds},
+                     {"tps", tps},
+                     {"trained", p.trained},
+                     {"flops", flops},
+                     {"peak_flops", peak_flops},
+                     {"share", tps * flops / peak_flops},
+                     {"peak_bytes", memory.resident()},
+                     {"anonymous_bytes", memory.anonymous()},
+                     {"predicted_bytes", bytes}});
+  }
+
+  /// Whole training steps of what `parameters` are.
+  void steps(const std::string& what, const std::string& block, const StagePlan& p, bool local,
+             const std::function<NamedTensors()>& parameters, const std::function<Tensor(const Part&)>& loss) {
+    const bool recompute = ops.recompute && !local;
+    const double bytes = static_cast<double>(base_bytes) + 16 * p.trained + p.target_bytes + p.logit_bytes +
+                         (recompute ? p.checkpointed_bytes : p.activation_bytes);
+    line(what, block, p, p.flops(recompute), bytes, [&] {
+      TrainConfig c{.batch = o.rows, .length = o.length, .on_disk = o.on_disk};
+      c.tokens = o.steps * c.tokens_per_step();
+      const TrainResult r = train({fmt::format("{} {}", what, block), "", c, parameters(), loss});
+      require(!r.diverged, "bench train: {}: the loss is not finite", what);
+      return r.seconds;
+    });
+  }
+};
+
+void bench_teacher(Bench& b) {
+  const StagePlan p = plan_distillation("teacher", b.base.spec, b.base.spec, false, b.plan);
+  StagePlan none = p;
+  none.trained = 0;
+  b.line("teacher", "", none, p.teacher_flops, static_cast<double>(b.base_bytes) + p.target_bytes + p.logit_bytes, [&] {
+    const at::NoGradGuard no_grad;
+    const auto start = std::chrono::steady_clock::now();
+    for (int step = 0; step < b.o.steps; ++step) {
+      const TorchBatch rows = b.batch(step, {step, 0, b.o.rows});
+      const Trace t = teach(b.ops, b.base, rows.ids);
+      next_token_loss(b.ops, t.hidden, t.head, rows.ids, rows.weights);
+    }
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  });
+}
+
+// One path: as many full layers as the plan counts, evenly spaced.
+void bench_supernet(Bench& b) {
+  const int n = b.base.spec.n_layers(), full = static_cast<int>(b.plan.full_share * n + 0.5);
+  TorchModel branches = make_student(b.base, with_block(b.base.spec, b.o.branch, 0), b.o.seed);
+  TorchModel path = b.base;
+  path.spec.layers = with_block(b.base.spec, b.o.branch, full);
+  const std::vector<int> linear = changed_layers(b.base.spec, path.spec);
+  const auto parameters = [&] {
+    NamedTensors own = own_parameters(branches, is_mixer_parameter);
+    for (int l : linear) path.weights.layers[l].mixer = branches.weights.layers[l].mixer;
+    return own;
+  };
+  b.steps("supernet", b.o.branch, plan_supernet(b.base.spec, b.o.branch, b.plan), false, parameters,
+          [&](const Part& part) {
+            const TorchBatch rows = b.batch(part.step, part);
+            const Trace teacher = teach(b.ops, b.base, rows.ids);
+            Trace own;
+            forward_with(b.ops, b.base, rows.ids, own_mixers(b.ops, path), &own);
+            return distill_loss(b.ops, {}, teacher, own, linear, rows);
+          });
+}
+
+void bench_stage(Bench& b, const std::string& line, const std::string& block, const ModelSpec& spec) {
+  TorchModel student = make_student(b.base, spec.layers, b.o.seed);
+  const bool local = line == "local", everything = line == "stage2";
+  const std::vector<int> changed = changed_layers(b.base.spec, spec);
+  const StagePlan plan =
+      local ? plan_local(b.base.spec, spec, b.plan) : plan_distillation(line, b.base.spec, spec, everything, b.plan);
+  const auto parameters = [&] {
+    return own_parameters(student, [&](const std::string& name) {
+      if (everything) return true;
+      if (!is_mixer_parameter(name)) return false;
+      return !local || std::any_of(changed.begin(), changed.end(),
+                                   [&](int l) { return name.starts_with(fmt::format("model.layers.{}.", l)); });
+    });
+  };
+  const std::string what = local ? "stage 1, local" : everything ? "stage 2" : "stage 1";
+  b.steps(what, block, plan, local, parameters, [&](const Part& part) {
+    const TorchBatch rows = b.batch(part.step, part);
+    const Trace teacher = teach(b.ops, b.base, rows.ids);
+    if (local) return local_loss(b.ops, student, teacher, changed) * rows.share;
+    Trace own;
+    forward_with(b.ops, student, rows.ids, own_mixers(b.ops, student), &own);
+    return distill_loss(b.ops, {}, teacher, own, changed, rows);
+  });
+}
+
+}  // namespace
+
+std::vector<std::string> train_bench_lines() { return {"teacher", "supernet", "stage1", "local", "stage2"}; }
+
+Json train_bench(const TrainBenchOptions& o) {
+  const auto known = train_bench_lines();
+  for (const auto& line : o.lines) {
+    require(std::find(known.begin(), known.end(), line) != known.end(), "bench train: no line '{}' (known: {})", line,
+            fmt::join(known, ", "));
+  }
+  require(o.rows > 0 && o.length > 1 && o.steps > 0, "bench train: rows and steps must be positive, length above 1");
+  const auto wanted = [&](const std::string& line) {
+    return o.lines.empty() || std::find(o.lines.begin(), o.lines.end(), line) != o.lines.end();
+  };
+  at::set_num_threads(o.threads > 0 ? o.threads : default_threads());
+  Bench b(o);
+  b.ops.compute = precision_named(o.precision);
+  require(o.full >= 0 && o.full < b.base.spec.n_layers(), "bench train: --full {} of {} layers; one must be replaced",
+          o.full, b.base.spec.n_layers());
+  if (wanted("teacher")) bench_teacher(b);
+  if (wanted("supernet")) bench_supernet(b);
+  for (const auto& block : o.student.empty() ? o.blocks : std::vector{o.student}) {
+    ModelSpec spec = b.base.spec;
+    spec.layers = o.student.empty() ? with_block(b.base.spec, block, o.full) : shape_spec(o.student).layers;
+    for (const char* line : {"stage1", "local", "stage2"}) {
+      if (wanted(line)) bench_stage(b, line, block, spec);
+    }
+  }
+  return {{"format", "jet bench train 1"},
+          {"machine", machine_name(at::get_num_threads())},
+          {"model", o.shape.empty() ? o.model : o.shape},
+          {"student", o.student},
+          {"precision", b.ops.compute == at::kBFloat16 ? "bf16" : "fp32"},
+          {"rows", o.rows},
+          {"length", o.length},
+          {"steps", o.steps},
+          {"checkpoint_activations", b.ops.recompute},
+          {"on_disk", o.on_disk},
+          {"parameters", parameter_count(b.base.spec)},
+          {"base_bytes", b.base_bytes},
+          {"lines", b.lines}};
+}
+
+std::string train_bench_text(const Json& r) {
+  const auto text = [](const Json& j, const char* key) { return j.at(key).get<std::string>(); };
+  std::string s = fmt::format(
+      "{}\n{}: {} parameters, {:.2f} GB mapped; {} x {} tokens a step, {} step{}, {} products, "
+      "activations {}{}\n\n",
+      text(r, "machine"), text(r, "model"), format_count(r.at("parameters").get<double>()),
+      r.at("base_bytes").get<double>() * 1e-9, r.at("rows").get<int>(), r.at("length").get<int>(),
+      r.at("steps").get<int>(), r.at("steps") == 1 ? "" : "s", text(r, "precision"),
+      r.at("checkpoint_activations").get<bool>() ? "recomputed" : "kept",
+      r.at("on_disk").get<bool>() ? ", what is trained on disk" : "");
+  s += fmt::format("{:<15} {:<16} {:>9} {:>8} {:>12} {:>8} {:>8} {:>9} {:>9} {:>10}\n", "", "", "tokens/s", "trained",
+                   "GFLOP/token", "GFLOP/s", "of peak", "peak GB", "anonymous", "cost model");
+  for (const Json& l : r.at("lines")) {
+    const auto number = [&](const char* key, double scale = 1) { return l.at(key).get<double>() * scale; };
+    s += fmt::format("{:<15} {:<16} {:>9.1f} {:>8} {:>12.2f} {:>8.1f} {:>6.0f} % {:>9.2f} {:>9.2f} {:>10.2f}\n",
+                     text(l, "what"), text(l, "block"), number("tps"), format_count(number("trained")),
+                     number("flops", 1e-9), number("tps") * number("flops", 1e-9), 100 * number("share"),
+                     number("peak_bytes", 1e-9), number("anonymous_bytes", 1e-9), number("predicted_bytes", 1e-9));
+  }
+  return s;
+}
+
+}  // namespace jet
