@@ -290,13 +290,18 @@ void backward_slice(const Pass& p, const Kept& kept, const Slice& s, double scal
   if (!p.delta && p.erases) s.from_chunks(da, into.a), s.from_chunks(db, into.b);
 }
 
+// Short rows share a slice: below some hundred tokens the calls cost more than the arithmetic.
+constexpr int64_t kSliceTokens = 512;
+
 std::vector<Slice> slices(const Tensor& q, int64_t chunk) {
-  const int64_t batch = q.size(0), tokens = q.size(1), heads = q.size(2);
+  const int64_t batch = q.size(0), tokens = q.size(1), heads = q.size(2), wanted = 2 * at::get_num_threads();
   if (!q.device().is_cpu()) return {{0, batch, 0, heads, tokens, chunk}};
-  const int64_t nh = std::clamp<int64_t>(batch * heads / (2 * at::get_num_threads()), 1, heads);
+  const int64_t nh = std::clamp<int64_t>(batch * heads / wanted, 1, heads);
+  const int64_t nb = std::clamp<int64_t>(kSliceTokens / tokens, 1, std::max<int64_t>(1, batch / wanted));
   std::vector<Slice> out;
-  for (int64_t b = 0; b < batch; ++b)
-    for (int64_t h = 0; h < heads; h += nh) out.push_back({b, 1, h, std::min(nh, heads - h), tokens, chunk});
+  for (int64_t b = 0; b < batch; b += nb)
+    for (int64_t h = 0; h < heads; h += nh)
+      out.push_back({b, std::min(nb, batch - b), h, std::min(nh, heads - h), tokens, chunk});
   return out;
 }
 
