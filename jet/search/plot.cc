@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kWidth = 360, kHeight = 260;                     // of a panel's axes
 constexpr double kLeft = 56, kTop = 64, kBottom = 52, kGap = 40;  // around them
-constexpr double kRow = 18, kLegend = 330;                        // the legend's rows and width
+constexpr double kRow = 18, kLetter = 7;                          // of the legend
 constexpr const char* kColours[] = {"#1b1d20", "#1a5fb4", "#c4441c", "#2a8a57", "#8a4fb0", "#b88a00",
                                     "#1a9ab0", "#c23a7a", "#6b7a2a", "#6a5040", "#7a8ea8"};
 constexpr const char* kDashes[] = {"", "6 3", "2 3"};  // a round of colours each
@@ -72,7 +72,11 @@ std::string panel(const PlotPanel& p, double left) {
 
 std::string line_plot(const std::string& title, const std::string& y_label, const std::vector<PlotPanel>& panels) {
   const auto n = static_cast<double>(panels.size());
-  const double legend = kLeft + n * (kWidth + kGap), width = legend + kLegend;
+  size_t longest = 0;
+  for (const auto& p : panels) {
+    for (const auto& l : p.lines) longest = std::max(longest, l.label.size());
+  }
+  const double legend = kLeft + n * (kWidth + kGap), width = legend + 50 + kLetter * static_cast<double>(longest);
   const size_t lines = panels.empty() ? 0 : panels[0].lines.size();
   const double height = std::max(kTop + kHeight + kBottom, kTop + kRow * static_cast<double>(lines) + 16);
   std::string s = fmt::format(

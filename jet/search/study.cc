@@ -26,14 +26,10 @@ int row_length(const SyntheticTask& t, int load) {
   return static_cast<int>(synthetic_row(t, load, 0, "train", 0, 0).ids.size());
 }
 
-// Steps take loads in turn, so their rows differ in length: tokens are counted at the mean.
-TrainConfig train_config(const StudyRecipe& r, const SyntheticTask& t, double lr) {
-  int64_t lengths = 0;
-  for (int load : t.train) lengths += row_length(t, load);
+TrainConfig train_config(const StudyRecipe& r, double lr) {
   TrainConfig c;
-  c.batch = r.batch, c.lr = lr, c.warmup = r.warmup, c.weight_decay = r.weight_decay;
-  c.length = static_cast<int>(lengths / static_cast<int64_t>(t.train.size()));
-  c.tokens = r.steps * c.tokens_per_step();
+  c.batch = 1, c.length = r.step_tokens, c.tokens = int64_t{r.steps} * r.step_tokens;
+  c.lr = lr, c.warmup = r.warmup, c.weight_decay = r.weight_decay;
   return c;
 }
 
@@ -42,16 +38,16 @@ struct Rows {
   Tensor ids, asked, targets;
 };
 
-Rows draw(const SyntheticTask& t, int load, uint64_t seed, const std::string& label, const Part& p) {
+Rows draw(const SyntheticTask& t, int load, uint64_t seed, const std::string& label, int64_t step, int from, int rows) {
   std::vector<int64_t> ids, asked, targets;
-  for (int row = p.from; row < p.from + p.rows; ++row) {
-    const SyntheticRow one = synthetic_row(t, load, seed, label, p.step, row);
+  for (int row = from; row < from + rows; ++row) {
+    const SyntheticRow one = synthetic_row(t, load, seed, label, step, row);
     for (size_t i = 0; i < one.ids.size(); ++i) {
       if (one.targets[i] >= 0) asked.push_back(static_cast<int64_t>(ids.size())), targets.push_back(one.targets[i]);
       ids.push_back(one.ids[i]);
     }
   }
-  return {at::tensor(ids, at::kLong).view({p.rows, -1}), at::tensor(asked, at::kLong), at::tensor(targets, at::kLong)};
+  return {at::tensor(ids, at::kLong).view({rows, -1}), at::tensor(asked, at::kLong), at::tensor(targets, at::kLong)};
 }
 
 // Log-probabilities [asked, vocabulary].
@@ -66,18 +62,18 @@ double accuracy(TorchOps& ops, const TorchModel& m, const SyntheticTask& t, int 
   const at::NoGradGuard no_grad;
   int64_t right = 0, asked = 0;
   for (int from = 0; from < rows; from += kTestBatch) {
-    const Rows r = draw(t, load, seed, label, {0, from, std::min(kTestBatch, rows - from)});
+    const Rows r = draw(t, load, seed, label, 0, from, std::min(kTestBatch, rows - from));
     right += (answers(ops, m, r).argmax(-1) == r.targets).sum().item<int64_t>();
     asked += r.targets.size(0);
   }
   return static_cast<double>(right) / static_cast<double>(asked);
 }
 
-// The loads take turns, a step each, and join in over the first half of the steps: what little a row of many pairs says
-// about matching two keys is drowned out where few pairs have not said it before.
+// The loads take turns, a step each, and join in over the first three quarters of the steps: what little a row of many
+// pairs says about matching two keys is drowned out where few pairs have not said it before.
 int load_at(const SyntheticTask& t, int64_t step, int64_t steps) {
   const auto n = static_cast<int64_t>(t.train.size());
-  return t.train[step % std::min(n, 1 + 2 * n * step / steps)];
+  return t.train[step % std::min(n, 1 + 4 * n * step / (3 * steps))];
 }
 
 struct Try {
@@ -96,12 +92,11 @@ Json train_and_test(const StudyRecipe& r, const Try& t) {
   // Of unit variance: beside the standard deviation of 0.02 that a language model starts with, one step of AdamW at
   // these rates is a seventh of an embedding, and attention does not find four pairs in 600 steps.
   m.weights.embed.mul_(50);
-  const TrainConfig c = train_config(r, t.task, t.lr);
-  const TrainResult trained = train({t.key(), "", c, m.parameters(), [&](const Part& p) {
-                                       const Rows rows =
-                                           draw(t.task, load_at(t.task, p.step, c.steps()), seed, "train", p);
-                                       const Tensor log_p = answers(ops, m, rows);
-                                       return at::nll_loss(log_p, rows.targets) * p.rows / c.batch;
+  const TrainResult trained = train({t.key(), "", train_config(r, t.lr), m.parameters(), [&](const Part& p) {
+                                       const int load = load_at(t.task, p.step, r.steps);
+                                       const int count = std::max(1, r.step_tokens / row_length(t.task, load));
+                                       const Rows rows = draw(t.task, load, seed, "train", p.step, 0, count);
+                                       return at::nll_loss(answers(ops, m, rows), rows.targets);
                                      }});
   std::vector<double> validation, test;
   for (int load : t.task.tested()) {
@@ -212,8 +207,8 @@ PlotPanel panel(const Json& task) {
 
 void check(const StudyRecipe& r, const std::string& where) {
   require(!r.kinds.empty() && !r.lrs.empty() && !r.tasks.empty(), "{}: kinds, lrs and tasks must not be empty", where);
-  require(r.seeds >= 1 && r.threads >= 0 && r.steps >= 1 && r.batch >= 1 && r.test_rows >= 2,
-          "{}: seeds, steps and batch must be at least 1, test_rows 2, threads not negative", where);
+  require(r.seeds >= 1 && r.threads >= 0 && r.steps >= 1 && r.step_tokens >= 1 && r.test_rows >= 2,
+          "{}: seeds, steps and step_tokens must be at least 1, test_rows 2, threads not negative", where);
   for (double lr : r.lrs) require(lr > 0, "{}: lrs must be positive, not {}", where, lr);
   require(r.warmup >= 0 && r.warmup < 1, "{}: warmup is {}, expected a share in [0, 1)", where, r.warmup);
   require(r.model.layers >= 1, "{}: model.layers is {}, expected 1 or more", where, r.model.layers);

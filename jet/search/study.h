@@ -29,14 +29,16 @@ struct StudyRecipe {
   int seeds = 3, threads = 1;
   std::vector<std::string> kinds;
   std::vector<double> lrs = {1e-3, 3e-3, 1e-2};
-  int steps = 1000, batch = 32, test_rows = 256;  // test_rows: a load
+  int steps = 1000, step_tokens = 768;  // as many rows a step as fill step_tokens
+  int test_rows = 256;                  // a load
   double warmup = 0.1, weight_decay = 0.01;
   StudyModel model{};
   std::vector<SyntheticTask> tasks;
   template <class V>
   static void fields(StudyRecipe& c, V&& v) {
     v("title", c.title), v("seed", c.seed), v("seeds", c.seeds), v("threads", c.threads), v("kinds", c.kinds);
-    v("lrs", c.lrs), v("steps", c.steps), v("batch", c.batch), v("test_rows", c.test_rows), v("warmup", c.warmup);
+    v("lrs", c.lrs), v("steps", c.steps), v("step_tokens", c.step_tokens), v("test_rows", c.test_rows),
+        v("warmup", c.warmup);
     v("weight_decay", c.weight_decay), v("model", c.model), v("tasks", c.tasks);
   }
 };

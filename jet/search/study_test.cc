@@ -130,7 +130,7 @@ kinds = ["gla", "delta_net:negative_eigenvalues=true"]
 lrs = [1e-3, 1e-2]
 seeds = 2
 steps = 120
-batch = 16
+step_tokens = 96
 test_rows = 64
 [model]
 first = "attention:window=2"
