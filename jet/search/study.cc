@@ -90,7 +90,7 @@ Json train_and_test(const StudyRecipe& r, const Try& t) {
   TorchOps ops;
   const TorchModel m = TorchModel::random(study_spec(r.model, t.kind, t.task), seed);
   // Of unit variance: beside the standard deviation of 0.02 that a language model starts with, one step of AdamW at
-  // these rates is a seventh of an embedding, and attention does not find four pairs in 600 steps.
+  // these rates is a seventh of an embedding or more.
   m.weights.embed.mul_(50);
   const TrainResult trained = train({t.key(), "", train_config(r, t.lr), m.parameters(), [&](const Part& p) {
                                        const int load = load_at(t.task, p.step, r.steps);
