@@ -7,7 +7,8 @@
     bench_tables.py batch FILE...           decode by batch, and tokens/s against a batch of one
     bench_tables.py kinds FILE...           share of the time by kind of op, a table a stage
 
-Shares of read bandwidth and of products are of the best probe of the same file.
+Shares of read bandwidth and of products are those of the file: of what the machine gave beside each repeat; "of best"
+divides by the best probe of the whole run instead.
 """
 
 import argparse
@@ -59,6 +60,10 @@ def gigabytes_per_second(s):
     return s["bytes"] * s["tps"] / (s["tokens"] * s["batch"]) * 1e-9
 
 
+def of_best(r, s):
+    return percent(gigabytes_per_second(s) * 1e9 / r["peak"]["read"])
+
+
 def gigaflops(s):
     return s["flops"] * s["tps"] / (s["tokens"] * s["batch"]) * 1e-9
 
@@ -80,21 +85,21 @@ def depths(reports):
     by_depth = [{s["depth"]: s for s in stages(r, "decode") if s["batch"] == 1} for r in reports]
     head = ["depth"]
     for r in reports:
-        head += [f"{name(r)} tok/s", "read", "cache MB"]
+        head += [f"{name(r)} tok/s", "read", "of best", "cache MB"]
     rows = []
     for d in sorted(set(by_depth[0]) | set(by_depth[1])):
         row, found = [depth(d)], [b.get(d) for b in by_depth]
-        for s in found:
-            row += [speed(s), percent(s["read_share"]), megabytes(s["cache_bytes"])] if s else ["-", "-", "-"]
+        for r, s in zip(reports, found):
+            row += [speed(s), percent(s["read_share"]), of_best(r, s), megabytes(s["cache_bytes"])] if s else ["-"] * 4
         rows.append(row + [f"{found[0]['tps'] / found[1]['tps']:.2f}" if all(found) else "-"])
     return table([*head, "ratio"], rows)
 
 
 def decode(reports):
     rows = [[name(r), depth(s["depth"]), speed(s), f"{gigabytes_per_second(s):.1f}", percent(s["read_share"]),
-             megabytes(s["cache_bytes"])]
+             of_best(r, s), megabytes(s["cache_bytes"])]
             for r in reports for s in stages(r, "decode") if s["batch"] == 1]
-    return table(["model", "depth", "tok/s", "GB/s", "read", "cache MB"], rows)
+    return table(["model", "depth", "tok/s", "GB/s", "read", "of best", "cache MB"], rows)
 
 
 def prefill(reports, gemms):
