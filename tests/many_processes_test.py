@@ -16,6 +16,8 @@ import time
 from array import array
 from pathlib import Path
 
+from ledger_results import results
+
 BUILD = Path(sys.argv[1])
 JET = str(BUILD / "jet")
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "JET_THREADS": "1", "GOMP_SPINCOUNT": "1000",
@@ -171,16 +173,6 @@ def distillation(folder, teacher, student):
             compare(f"{stage}, {n} processes and 1", *(folder / f"distill{k}/checkpoints/{stage}.safetensors" for k in (1, n)))
 
 
-def untimed(value):
-    if isinstance(value, dict):
-        return {k: untimed(v) for k, v in value.items() if k not in TIMED and not k.startswith("seconds/")}
-    return [untimed(v) for v in value] if isinstance(value, list) else value
-
-
-def results(out):
-    return untimed(json.loads((out / "ledger.json").read_text())["results"])
-
-
 def begun_and_done(log):
     """Trials that a process has begun and ended, by its progress lines."""
     begun, done = set(), set()
@@ -219,13 +211,13 @@ def trials(folder, base):
     lost = set.difference(*begun_and_done(logs[0]))
     took = begun_and_done(logs[1])[1]
     assert lost and lost <= took, f"lost {lost}, the other process did {took}"
-    a, b = results(folder / "alone"), results(folder / "shared")
+    a, b = results(folder / "alone", TIMED), results(folder / "shared", TIMED)
     for key in sorted(a.keys() | b.keys()):
         assert a.get(key) == b.get(key), f"{key} differs:\n{a.get(key)}\n{b.get(key)}"
     print(f"trials: a process died in {', '.join(lost)}; the same {len(a)} results", flush=True)
 
     jet(2, *search("world"))
-    assert results(folder / "world").keys() == a.keys()
+    assert results(folder / "world", TIMED).keys() == a.keys()
 
 
 def errors(folder):

@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ledger_results import results
+
 JET = Path(sys.argv[1]) / "jet"
 TIMED = {"seconds", "decode_tps", "prefill_tps", "train_tps", "speed", "predicted_tps", "predicted_error", "worst_error"}
 # Nothing else may differ.
@@ -21,16 +23,6 @@ SEED = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 
 def command(out):
     return [str(JET), "postnas", "models/base", "--recipe", "recipes/smoke.toml", "--out", str(out)]
-
-
-def untimed(value):
-    if isinstance(value, dict):
-        return {k: untimed(v) for k, v in value.items() if k not in TIMED and not k.startswith("seconds/")}
-    return [untimed(v) for v in value] if isinstance(value, list) else value
-
-
-def results(out):
-    return untimed(json.loads((out / "ledger.json").read_text())["results"])
 
 
 def run_killed(out, seconds):
@@ -58,7 +50,7 @@ def main():
         print(f"undisturbed: {seconds:.0f} s")
         hits = run_killed(killed, seconds)
         assert hits >= KILLS / 3, f"only {hits} kills hit the run"
-        a, b = results(whole), results(killed)
+        a, b = results(whole, TIMED), results(killed, TIMED)
         for key in sorted(a.keys() | b.keys()):
             assert a.get(key) == b.get(key), f"{key} differs after {hits} kills:\n{a.get(key)}\n{b.get(key)}"
         assert (whole / "model/model.safetensors").read_bytes() == (killed / "model/model.safetensors").read_bytes()
