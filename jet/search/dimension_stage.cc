@@ -6,7 +6,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "jet/base/threads.h"
 #include "jet/eval/cost.h"
 #include "jet/search/candidate_rows.h"
 #include "jet/search/stages.h"
@@ -65,8 +64,8 @@ Json prune(Run& run, const Placement& p, const std::string& kind) {
   std::vector<Json> all = combinations(run, p, kind);
   if (all.size() == 1) return {{"kept", all}, {"pruned", Json::array()}};
   const CountTypes types = engine_types(DType::bf16);
-  const int threads = run.recipe.threads > 0 ? run.recipe.threads : default_threads();
-  const Machine machine = MachineProbe(DType::bf16, weight_bytes(run.base.spec, types), {.threads = threads})
+  const EngineOptions options{.threads = run.recipe.threads};
+  const Machine machine = MachineProbe(DType::bf16, weight_bytes(run.base.spec, types), options)
                               .measure({Stage::decode, c.context, 1, c.batch});
   for (Json& d : all) {
     ModelSpec spec = run.base.spec;

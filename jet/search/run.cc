@@ -108,20 +108,17 @@ std::vector<QueryScore> score_queries(const TorchOps& ops, const std::vector<Que
 
 }  // namespace
 
-int64_t Run::search_tokens(const std::string& task) const {
-  int64_t tokens = 0;
-  for (const auto& t : search_tasks) {
-    if (t.name != task) continue;
-    for (const auto& item : t.items) tokens += static_cast<int64_t>(item.prompt.size() + item.answer.size());
-  }
-  return tokens;
+const Task& Run::search_task(const std::string& name) const {
+  for (const auto& t : search_tasks)
+    if (t.name == name) return t;
+  fail("no task '{}' in {}", name, recipe.eval.tasks);
 }
 
-int64_t Run::search_items(const std::string& task) const {
-  int64_t items = 0;
-  for (const auto& t : search_tasks)
-    if (t.name == task) items += static_cast<int64_t>(t.items.size());
-  return items;
+int64_t Run::search_tokens(const std::string& task) const {
+  int64_t tokens = 0;
+  for (const auto& item : search_task(task).items)
+    tokens += static_cast<int64_t>(item.prompt.size() + item.answer.size());
+  return tokens;
 }
 
 TaskScore Run::score(const Task& task, const HiddenFn& hidden, const Tensor& head) const {

@@ -53,9 +53,10 @@ struct Run {
     return ledger.folder() + "/checkpoints/" + name + ".safetensors";
   }
 
-  /// Tokens of the search items of `task`.
+  /// The search items of a task; throws where there is no such task.
+  const Task& search_task(const std::string& name) const;
+  /// Tokens of them.
   int64_t search_tokens(const std::string& task) const;
-  int64_t search_items(const std::string& task) const;
 
   /// {"tasks": {name: score}, "loss": mean held-out nats, "losses": {source: nats}} of a forward pass ids -> hidden.
   using HiddenFn = std::function<at::Tensor(const at::Tensor& ids)>;

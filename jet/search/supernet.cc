@@ -92,14 +92,8 @@ Json Supernet::train() {
 
 Json Supernet::score(const Path& path, const std::string& task) {
   return run_.ledger.once_by_first("supernet/" + to_string(path) + "/" + task, [&] {
-    for (const auto& t : run_.search_tasks) {
-      if (t.name != task) continue;
-      return run_
-          .score(
-              t, [&](const Tensor& ids) { return hidden(path, ids); }, head_of(run_.base))
-          .to_json();
-    }
-    fail("no task '{}' in {}", task, run_.recipe.eval.tasks);
+    const auto of_path = [&](const Tensor& ids) { return hidden(path, ids); };
+    return run_.score(run_.search_task(task), of_path, head_of(run_.base)).to_json();
   });
 }
 

@@ -30,7 +30,8 @@ Score SelectionInput::score(const LayerSet& full) {
   ++spent.evaluations;
   const Path path = path_of(layers(), full);
   for (const auto& o : config().full_objective) {
-    const int64_t tokens = run.search_tokens(o.task), length = std::max<int64_t>(1, tokens / run.search_items(o.task));
+    const int64_t tokens = run.search_tokens(o.task), items = std::ssize(run.search_task(o.task).items);
+    const int64_t length = std::max<int64_t>(1, tokens / items);
     spent.forward_tokens += tokens;
     spent.flops += static_cast<double>(tokens) * flops_per_token(net.spec(path), length, 1);
   }
