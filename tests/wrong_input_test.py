@@ -200,6 +200,11 @@ def main():
             expect("unknown frozen", run('frozen = "bf16"\n' + smoke), "frozen", "mapped")
             local = smoke.replace("stage2 = {", "stage2 = {local = true, ")
             expect("everything trained locally", run(local), "stage2", "local")
+            chunks = smoke.replace("length = 128", "length = 128, chunk = 128", 1)
+            assert chunks != smoke
+            expect("chunk as long as the row", run(chunks), "chunk 128", "below length")
+            expect("chunks of separate documents",
+                   run("separate_documents = true\n" + chunks.replace("chunk = 128", "chunk = 32")), "choose one")
             kept = smoke.replace("stage1 = {", "stage1 = {teacher_top = 8, ")
             expect("kept targets and hidden states", run(kept), "feature_weight = 0")
             expect("unknown block", run(smoke.replace('kinds = [', 'kinds = ["magic", ')), "magic")

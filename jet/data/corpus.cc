@@ -174,7 +174,7 @@ void Corpus::copy(const Source& s, int64_t document, int64_t from, std::span<int
   std::copy_n(all.begin() + from, weights.size(), weights.begin());
 }
 
-void Corpus::fill_row(Rng& rng, std::span<int32_t> ids, std::span<float> weights) const {
+void Corpus::fill_row(Rng& rng, std::span<int32_t> ids, std::span<float> weights, std::span<uint8_t> starts) const {
   const auto length = static_cast<int64_t>(ids.size());
   for (int64_t at = 0; at < length;) {
     const Source& s = draw_source(rng);
@@ -187,19 +187,20 @@ void Corpus::fill_row(Rng& rng, std::span<int32_t> ids, std::span<float> weights
       from = static_cast<int64_t>(rng.below(static_cast<uint64_t>(size - length) + 1));
     const int64_t n = std::min(size - from, length - at);
     copy(s, document, from, ids.subspan(at, n), weights.subspan(at, n));
+    starts[at] = 1;
     at += n;
   }
 }
 
 TokenBatch Corpus::train_batch(uint64_t seed, int64_t step, int batch, int length) const {
   require(batch > 0 && length > 0, "a batch of {} rows of {} tokens; both must be positive", batch, length);
-  TokenBatch b{batch, length, {}, {}};
-  b.ids.resize(static_cast<size_t>(batch) * length);
-  b.weights.resize(b.ids.size());
+  const size_t n = static_cast<size_t>(batch) * length;
+  TokenBatch b{batch, length, std::vector<int32_t>(n), std::vector<float>(n), std::vector<uint8_t>(n)};
   for (int row = 0; row < batch; ++row) {
     Rng rng(seed, fmt::format("batch {} row {}", step, row));
     const size_t at = static_cast<size_t>(row) * length;
-    fill_row(rng, std::span(b.ids).subspan(at, length), std::span(b.weights).subspan(at, length));
+    fill_row(rng, std::span(b.ids).subspan(at, length), std::span(b.weights).subspan(at, length),
+             std::span(b.starts).subspan(at, length));
   }
   return b;
 }
@@ -210,11 +211,12 @@ TokenBatch Corpus::held_out(const std::string& name, int batch, int length) cons
   const int64_t wanted = static_cast<int64_t>(batch) * length;
   require(wanted <= held_out_tokens(name), "source '{}': {} held-out tokens are wanted but there are {}; hold out more",
           name, wanted, held_out_tokens(name));
-  TokenBatch b{batch, length, std::vector<int32_t>(wanted), std::vector<float>(wanted)};
+  TokenBatch b{batch, length, std::vector<int32_t>(wanted), std::vector<float>(wanted), std::vector<uint8_t>(wanted)};
   for (int64_t at = 0, i = 0; at < wanted; ++i) {
     const int64_t document = s.documents->held_out_document(i);
     const int64_t n = std::min(s.documents->size(document), wanted - at);
     copy(s, document, 0, std::span(b.ids).subspan(at, n), std::span(b.weights).subspan(at, n));
+    b.starts[at] = 1;
     at += n;
   }
   return b;

@@ -45,8 +45,9 @@ struct SourceConfig {
 
 struct TokenBatch {
   int batch = 0, length = 0;
-  std::vector<int32_t> ids;    // [batch, length]
-  std::vector<float> weights;  // [batch, length], of ids[i] as a target
+  std::vector<int32_t> ids;     // [batch, length]
+  std::vector<float> weights;   // [batch, length], of ids[i] as a target
+  std::vector<uint8_t> starts;  // [batch, length], 1 where a document (or a part of one) begins
 };
 
 /// Borrows the tokenizer that it was loaded with.
@@ -79,7 +80,7 @@ class Corpus {
   const Source& source(const std::string& name) const;
   const Source& draw_source(Rng& rng) const;
   void copy(const Source& s, int64_t document, int64_t from, std::span<int32_t> ids, std::span<float> weights) const;
-  void fill_row(Rng& rng, std::span<int32_t> ids, std::span<float> weights) const;
+  void fill_row(Rng& rng, std::span<int32_t> ids, std::span<float> weights, std::span<uint8_t> starts) const;
 
   const Tokenizer* tokenizer_ = nullptr;
   std::vector<Source> sources_;

@@ -65,6 +65,8 @@ TEST_F(CorpusTest, RowsAreWholeDocuments) {
   const auto b = c.train_batch(1, 0, 4, 64);
   EXPECT_EQ(b.ids.size(), 4u * 64);
   EXPECT_EQ(b.weights, std::vector<float>(4 * 64, 1.0f));
+  for (size_t i = 0; i < b.ids.size(); ++i)
+    EXPECT_EQ(b.starts[i] != 0, b.ids[i] == b.ids[0]) << i;  // each begins with the separator
   std::set<std::string> seen;
   for (int row = 0; row < 4; ++row) {
     auto documents = documents_of({b.ids.begin() + row * 64, b.ids.begin() + (row + 1) * 64});

@@ -1,8 +1,10 @@
 // A batch worked through in parts gives the losses and gradients of the whole batch: the losses of PostNAS are sums
 // over rows. What the teacher said of a row is kept for every batch that has it.
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "jet/search/student.h"
@@ -51,8 +53,8 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
       [&](const Part& p) {
         const auto b = run.batch("test", p, c.train);
         Trace own;
-        forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
-        return distill_loss(run.ops, c, teach(run.ops, run.base, b.ids), own, fresh, b);
+        forward_with(run.ops, student, b.rows, own_mixers(run.ops, student), &own);
+        return distill_loss(run.ops, c, teach(run.ops, run.base, b.rows), own, fresh, b);
       }};
   for (const auto& loss : losses) {
     const auto grads = [&](const at::Tensor& l) { return torch::autograd::grad({l}, leaves, {}, {}, false, true); };
@@ -81,6 +83,46 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
   std::filesystem::remove_all(folder);
 }
 
+// Rows in chunks with carried states say what whole rows say of every token; documents apart say something else.
+TEST(Parts, ChunksOfRowsAddUpToTheBatch) {
+  const std::string folder = new_folder("jet_chunks");
+  jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
+  std::vector<MixerSpec> layers = run.base.spec.layers;
+  for (int l : {1, 4}) layers[l] = make_mixer("gated_delta_net", attention_of(run.base.spec, l));
+  const TorchModel student = make_student(run.base, layers, 1);
+  TrainConfig c;
+  c.batch = 3, c.length = 41;
+  const at::NoGradGuard no_grad;
+  const auto losses = [&](const Part& p) {
+    const auto b = run.batch("test", p, c);
+    const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
+    const auto hidden = forward_with(run.ops, student, b.rows, own_mixers(run.ops, student, b.states("student")));
+    return at::stack({kl_loss(run.ops, hidden, teacher.hidden, head_of(student), teacher.head, b.weights),
+                      next_token_loss(run.ops, hidden, head_of(student), b.next, b.weights), at::full({}, b.share)});
+  };
+  const at::Tensor whole = losses({7, 0, 3});
+  EXPECT_NEAR(whole[2].item<double>(), 1, 1e-6);
+  for (const int chunk : {8, 20, 40}) {  // the last one holds one token, which predicts nothing
+    at::Tensor sum = at::zeros({3});
+    for (const Part& rows : parts_of(7, 3, 2)) {
+      for (const Part& p : chunks_of(rows, c.length, chunk)) sum += losses(p);
+    }
+    EXPECT_LT((sum / whole - 1).abs().max().item<double>(), 1e-5) << chunk;
+  }
+
+  const auto texts = run.corpus.train_batch(1, 0, 3, 256);
+  ASSERT_GT(std::count(texts.starts.begin() + 256, texts.starts.end(), 1), 2);
+  const auto apart = to_torch(texts, {0, 1, 2}, true);
+  EXPECT_NE(apart.rows.documents, nullptr);
+  const auto together = to_torch(texts, {0, 1, 2});
+  const auto loss = [&](const TorchBatch& b) {
+    return next_token_loss(run.ops, teach(run.ops, run.base, b.rows).hidden, head_of(run.base), b.next, b.weights)
+        .item<double>();
+  };
+  EXPECT_NE(loss(apart), loss(together));
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Parts, KeptTargetsAreTheTeachers) {
   const std::string folder = new_folder("jet_targets");
   jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
@@ -94,7 +136,7 @@ TEST(Parts, KeptTargetsAreTheTeachers) {
   const TorchBatch whole = run.batch("some texts", 2, c);
   const at::Tensor hidden = at::randn({5, 33, run.base.spec.hidden_size}), head = head_of(run.base);
   const double exact =
-      kl_loss(run.ops, hidden, teach(run.ops, run.base, whole.ids).hidden, head, head, whole.weights).item<double>();
+      kl_loss(run.ops, hidden, teach(run.ops, run.base, whole.rows).hidden, head, head, whole.weights).item<double>();
   const auto kl = [&](const Targets& t) { return kl_loss(run.ops, hidden, head, t, whole.weights).item<double>(); };
   targets(0, 2);
   EXPECT_NEAR(kl(targets(0, 5)), exact, 1e-5 * exact);  // two rows are there already

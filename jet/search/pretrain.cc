@@ -49,8 +49,9 @@ void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe
   run.require_epochs("pretrain", c);
   const TrainResult r = train({"pretrain", run.checkpoint("pretrain"), c, m.parameters(), [&](const Part& p) {
                                  const auto b = run.batch("pretrain", p, c);
-                                 const Tensor hidden = forward_with(run.ops, m, b.ids, own_mixers(run.ops, m));
-                                 return next_token_loss(run.ops, hidden, head_of(m), b.ids, b.weights);
+                                 const Tensor hidden =
+                                     forward_with(run.ops, m, b.rows, own_mixers(run.ops, m, b.states("model")));
+                                 return next_token_loss(run.ops, hidden, head_of(m), b.next, b.weights);
                                }});
   require(!r.diverged, "pretrain: the loss stopped being finite after {} tokens; lower pretrain.lr", r.tokens);
   if (world().first()) m.save(out + "/model", tokenizer_folder, DType::bf16, "qwen2");

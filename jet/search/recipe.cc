@@ -57,6 +57,12 @@ void check(const Recipe& r, const std::string& where) {
     require(1 <= c.accumulate && c.accumulate <= std::max(1, c.batch),
             "{}: {}: accumulate {} must be within 1 and batch ({}): each part takes whole rows", where, key,
             c.accumulate, c.batch);
+    require(c.chunk >= 0 && c.chunk < c.length,
+            "{}: {}: chunk {} must be below length ({}), which it divides into parts, or 0", where, key, c.chunk,
+            c.length);
+    require(c.chunk == 0 || !r.separate_documents,
+            "{}: {}: chunk hands states on from part to part of a row; separate_documents keeps none: choose one",
+            where, key);
     require(c.batch > 0 && c.length > 1 && c.tokens >= 0 && c.lr > 0 && c.warmup >= 0 && c.warmup < 1,
             "{}: {}: batch, length and lr must be positive, tokens not negative, warmup in [0, 1)", where, key);
   };
@@ -72,6 +78,8 @@ void check(const Recipe& r, const std::string& where) {
   for (const DistillConfig* c :
        {&r.validation.budget.distill, &r.blocks.budget.distill, &r.distill.stage1, &r.distill.stage2}) {
     require(c->teacher_top >= 0, "{}: teacher_top is {}; expected 0 (run the teacher) or more", where, c->teacher_top);
+    require(c->teacher_top == 0 || c->train.chunk == 0,
+            "{}: teacher_top keeps what the teacher says of whole rows: set chunk = 0 beside it", where);
     require(c->teacher_top == 0 || (c->feature_weight == 0 && !c->local),
             "{}: teacher_top keeps what the teacher says, not its hidden states: set feature_weight = 0 beside it, and "
             "not local",

@@ -178,6 +178,7 @@ struct Recipe {
   std::string precision = "auto";  // of matrix products in training: fp32, bf16, auto (bf16 where the CPU has it)
   std::string frozen = "fp32";     // weights that are not trained: fp32 in memory, or mapped from the file as they lie
   bool checkpoint_activations = false;  // keep the layers' inputs alone and run each again in the backward pass
+  bool separate_documents = false;      // in training, no document of a row sees another
   int64_t held_out_tokens = 8192;       // per source
   std::vector<SourceConfig> data;
   EvalConfig eval{};
@@ -194,7 +195,8 @@ struct Recipe {
   static void fields(Recipe& r, V&& v) {
     v("title", r.title), v("seed", r.seed), v("threads", r.threads), v("precision", r.precision);
     v("frozen", r.frozen), v("checkpoint_activations", r.checkpoint_activations);
-    v("held_out_tokens", r.held_out_tokens), v("data", r.data), v("eval", r.eval), v("supernet", r.supernet);
+    v("separate_documents", r.separate_documents), v("held_out_tokens", r.held_out_tokens), v("data", r.data),
+        v("eval", r.eval), v("supernet", r.supernet);
     v("placement", r.placement), v("validation", r.validation), v("blocks", r.blocks), v("dimensions", r.dimensions),
         v("distill", r.distill);
     v("speed", r.speed), v("model", r.model), v("pretrain", r.pretrain);

@@ -10,10 +10,30 @@ namespace jet {
 
 using at::Tensor;
 
-TorchBatch to_torch(const TokenBatch& b) {
-  const std::vector<int64_t> ids(b.ids.begin(), b.ids.end());
-  return {at::tensor(ids, at::kLong).view({b.batch, b.length}),
-          mean_weights(at::tensor(b.weights, at::kFloat).view({b.batch, b.length}))};
+TorchBatch to_torch(const TokenBatch& b, const Part& p, bool apart) {
+  const std::vector<int64_t> all(b.ids.begin(), b.ids.end());
+  const Tensor ids = at::tensor(all, at::kLong).view({b.batch, b.length}).narrow(0, p.from, p.rows);
+  const Tensor weights = at::tensor(b.weights, at::kFloat).view({b.batch, b.length});
+  const Tensor predicted = weights.narrow(1, 1, b.length - 1);
+  const int tokens = p.tokens > 0 ? p.tokens : b.length, n = std::min(tokens, b.length - 1 - p.begin);
+  TorchBatch out;
+  out.rows = TokenRows(ids.narrow(1, p.begin, tokens), nullptr, p.begin);
+  if (apart) {
+    const auto starts = std::span(b.starts).subspan(size_t(p.from) * b.length, size_t(p.rows) * b.length);
+    out.rows.documents = std::make_shared<const Documents>(starts, p.rows, b.length);
+  }
+  out.next = ids.narrow(1, p.begin + 1, n);
+  out.weights = (predicted / predicted.sum()).narrow(0, p.from, p.rows).narrow(1, p.begin, n);
+  out.share = static_cast<double>(p.rows) * tokens / (static_cast<double>(b.batch) * b.length);
+  out.carried = p.carried;
+  return out;
+}
+
+States TorchBatch::states(const std::string& model) const {
+  if (!carried) return nullptr;
+  auto& states = (*carried)[model];
+  if (!states) states = std::make_shared<CarriedStates>();
+  return states;
 }
 
 at::ScalarType precision_named(const std::string& name) {
@@ -59,9 +79,8 @@ TorchModel Run::load_model(const std::string& folder) const {
 
 // The whole batch is drawn for any part of it: its weights sum to one over all parts.
 TorchBatch Run::batch(const std::string& stage, const Part& p, const TrainConfig& c) const {
-  const TorchBatch all = to_torch(corpus.train_batch(hash64(stage, recipe.seed), p.step, c.batch, c.length));
-  return {all.ids.narrow(0, p.from, p.rows), all.weights.narrow(0, p.from, p.rows),
-          static_cast<double>(p.rows) / c.batch};
+  return to_torch(corpus.train_batch(hash64(stage, recipe.seed), p.step, c.batch, c.length), p,
+                  recipe.separate_documents);
 }
 
 void Run::require_epochs(const std::string& section, const TrainConfig& c) const {
@@ -131,9 +150,10 @@ Json Run::evaluate(const std::vector<Task>& which, const HiddenFn& hidden, const
   for (const auto& t : which) out["tasks"][t.name] = score(t, hidden, head).to_json();
   double sum = 0;
   for (const auto& name : corpus.names()) {
-    const auto b = to_torch(corpus.held_out(name, recipe.eval.held_out_rows, recipe.eval.held_out_length));
-    const double loss =
-        next_token_loss(ops, hidden(b.ids), head, b.ids, mean_weights(at::ones_like(b.weights))).item<double>();
+    auto rows = corpus.held_out(name, recipe.eval.held_out_rows, recipe.eval.held_out_length);
+    std::fill(rows.weights.begin(), rows.weights.end(), 1.0f);
+    const TorchBatch b = to_torch(rows);
+    const double loss = next_token_loss(ops, hidden(b.rows.ids), head, b.next, b.weights).item<double>();
     out["losses"][name] = loss;
     sum += loss;
   }

@@ -15,13 +15,20 @@
 
 namespace jet {
 
-/// Rows of a batch as tensors: ids [B, T] int64, loss weights [B, T] (`mean_weights` of the whole batch), and the share
-/// of the batch's rows that these are.
+/// A part of a batch as tensors.
 struct TorchBatch {
-  at::Tensor ids, weights;
-  double share = 1;
+  TokenRows rows;
+  at::Tensor next, weights;  // [B, N]: what the first N positions predict, and its loss weight; those of a whole batch
+                             // sum to one
+  double share = 1;          // of the batch's tokens
+  std::shared_ptr<CarriedModels> carried{};
+
+  /// What a model carries from chunk to chunk; null where rows are whole.
+  States states(const std::string& model) const;
 };
-TorchBatch to_torch(const TokenBatch& b);
+/// `apart`: no document of a row sees another.
+TorchBatch to_torch(const TokenBatch& b, const Part& part, bool apart = false);
+inline TorchBatch to_torch(const TokenBatch& b) { return to_torch(b, {0, 0, b.batch}); }
 
 /// Of matrix products: fp32, bf16, or auto (bf16 where the CPU has it).
 at::ScalarType precision_named(const std::string& name);
@@ -41,7 +48,7 @@ struct Run {
 
   /// A model as the recipe wants frozen weights: fp32 in memory, or mapped.
   TorchModel load_model(const std::string& folder) const;
-  /// The rows of `part`, or of the whole batch of a step.
+  /// A part of a step's batch, or the whole of it.
   TorchBatch batch(const std::string& stage, const Part& part, const TrainConfig& c) const;
   TorchBatch batch(const std::string& stage, int64_t step, const TrainConfig& c) const {
     return batch(stage, Part{step, 0, c.batch}, c);

@@ -48,7 +48,7 @@ void fit_output(const TorchOps& ops, const MixerSpec& spec, int hidden, MixerWei
 void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, const std::string& stream,
                  const TrainConfig& c) {
   const at::NoGradGuard no_grad;
-  const Trace teacher = teach(run.ops, run.base, run.batch(stream, 0, c).ids);
+  const Trace teacher = teach(run.ops, run.base, run.batch(stream, 0, c).rows);
   for (int l : layers) {
     fit_output(run.ops, student.spec.layers[l], student.spec.hidden_size, student.weights.layers[l].mixer,
                teacher.mixer_in[l], teacher.mixer_out[l]);
@@ -58,8 +58,8 @@ void fit_outputs(Run& run, TorchModel& student, const std::vector<int>& layers, 
 Tensor align_loss(Run& run, const TorchModel& student, const std::vector<int>& layers, const std::string& stream,
                   const Part& part, const TrainConfig& c) {
   const auto b = run.batch(stream, part, c);
-  const Trace teacher = teach(run.ops, run.base, b.ids);
-  return local_loss(run.ops, student, teacher, layers) * b.share;
+  const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
+  return local_loss(run.ops, student, teacher, layers, b.states("student")) * b.share;
 }
 
 Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& teacher, const Trace& student,
@@ -106,12 +106,12 @@ Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<in
   const auto b = run.batch(stream, part, c.train);
   if (c.teacher_top > 0) {
     const Targets targets = teacher_targets(run, stream, part, b, c.teacher_top);
-    const Tensor hidden = forward_with(run.ops, student, b.ids, own_mixers(run.ops, student));
+    const Tensor hidden = forward_with(run.ops, student, b.rows, own_mixers(run.ops, student));
     return c.kl_weight * kl_loss(run.ops, hidden, head_of(student), targets, b.weights);
   }
-  const Trace teacher = teach(run.ops, run.base, b.ids);
+  const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
   Trace own;
-  forward_with(run.ops, student, b.ids, own_mixers(run.ops, student), &own);
+  forward_with(run.ops, student, b.rows, own_mixers(run.ops, student, b.states("student")), &own);
   return distill_loss(run.ops, c, teacher, own, layers, b);
 }
 

@@ -43,13 +43,14 @@ ModelSpec Supernet::spec(const Path& path) const {
   return s;
 }
 
-Tensor Supernet::mixer(Branch branch, int layer, const Tensor& h) {
+Tensor Supernet::mixer(TorchOps& ops, Branch branch, int layer, const Tensor& h, States states) {
   const TorchModel& m = branch == Branch::linear ? linear_ : branch == Branch::swa ? window_ : run_.base;
-  return own_mixers(run_.ops, m)(layer, h);
+  return own_mixers(ops, m, std::move(states))(layer, h);
 }
 
-Tensor Supernet::hidden(const Path& path, const Tensor& ids) {
-  return forward_with(run_.ops, run_.base, ids, [&](int l, const Tensor& h) { return mixer(path[l], l, h); });
+Tensor Supernet::hidden(const Path& path, const TokenRows& rows) {
+  return forward_with(run_.ops, run_.base, rows,
+                      [&](int l, const Tensor& h) { return mixer(run_.ops, path[l], l, h); });
 }
 
 // A random path: the number of full layers is uniform in 0..L/2, so that sparse paths, which are searched, are common.
@@ -59,10 +60,12 @@ Tensor Supernet::path_loss(const Part& part) {
   Rng rng(run_.recipe.seed, fmt::format("path {}", part.step));
   Path path(layers(), Branch::linear);
   for (auto full = rng.below(layers() / 2 + 1); full > 0; --full) path[rng.below(layers())] = Branch::full;
-  const Trace teacher = teach(run_.ops, run_.base, b.ids);
+  const Trace teacher = teach(run_.ops, run_.base, b.rows, b.states("teacher"));
   Trace student;
-  forward_with(
-      run_.ops, run_.base, b.ids, [this, path](int l, const Tensor& h) { return mixer(path[l], l, h); }, &student);
+  const MixerFn along = [this, path, states = b.states("path")](int l, const Tensor& h) {
+    return mixer(run_.ops, path[l], l, h, states);
+  };
+  forward_with(run_.ops, run_.base, b.rows, along, &student);
   std::vector<int> linear;
   for (int l = 0; l < layers(); ++l)
     if (path[l] == Branch::linear) linear.push_back(l);
@@ -109,9 +112,9 @@ double Supernet::kl(const Path& path) {
     double kl = 0;
     for (int64_t i = 0; i < kProbes; ++i) {
       const auto b = run_.batch("probe", i, run_.recipe.supernet.budget.distill.train);
-      const Trace teacher = teach(run_.ops, run_.base, b.ids);
+      const Trace teacher = teach(run_.ops, run_.base, b.rows);
       const Tensor& head = head_of(run_.base);
-      kl += kl_loss(run_.ops, hidden(path, b.ids), teacher.hidden, head, head, b.weights).item<double>();
+      kl += kl_loss(run_.ops, hidden(path, b.rows), teacher.hidden, head, head, b.weights).item<double>();
     }
     return Json(kl / kProbes);
   });

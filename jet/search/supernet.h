@@ -27,11 +27,11 @@ class Supernet {
   double kl(const Path& path);
   /// Tokens of those batches.
   int64_t probe_tokens() const;
-  /// One branch of a layer on h [B, T, hidden].
-  at::Tensor mixer(Branch branch, int layer, const at::Tensor& h);
+  /// One branch of a layer on h [B, T, hidden], in the pass that `ops` began.
+  at::Tensor mixer(TorchOps& ops, Branch branch, int layer, const at::Tensor& h, States states = nullptr);
 
  private:
-  at::Tensor hidden(const Path& path, const at::Tensor& ids);
+  at::Tensor hidden(const Path& path, const TokenRows& rows);
   at::Tensor path_loss(const Part& part);
   Run& run_;
   TorchModel linear_, window_;  // the base with a linear branch, or a sliding window, in every layer

@@ -25,7 +25,7 @@ void write(const std::string& path, const Targets& t) {
 }  // namespace
 
 Targets teacher_targets(Run& run, const std::string& stream, const Part& part, const TorchBatch& rows, int k) {
-  const int64_t length = rows.ids.size(1), each = length - 1;
+  const int64_t length = rows.rows.ids.size(1), each = rows.next.size(1);
   std::string name = stream;
   std::replace(name.begin(), name.end(), ' ', '-');
   const std::string folder = fmt::format("{}/teacher/{}-{}-{}", run.ledger.folder(), name, length, k);
@@ -34,8 +34,8 @@ Targets teacher_targets(Run& run, const std::string& stream, const Part& part, c
   for (int row = 0; row < part.rows; ++row) all = all && file_exists(path(row));
   if (!all) {
     std::filesystem::create_directories(folder);
-    const Trace teacher = teach(run.ops, run.base, rows.ids);
-    const Targets made = top_targets(run.ops, teacher.hidden, teacher.head, k);
+    const Trace teacher = teach(run.ops, run.base, rows.rows);
+    const Targets made = top_targets(run.ops, teacher.hidden.narrow(1, 0, each), teacher.head, k);
     for (int row = 0; row < part.rows; ++row) {
       write(path(row), {made.ids.narrow(0, row * each, each), made.log_p.narrow(0, row * each, each),
                         made.log_rest.narrow(0, row * each, each)});

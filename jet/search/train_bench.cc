@@ -87,8 +87,9 @@ struct Bench {
   TorchBatch batch(int64_t step, const Part& p) const {
     at::manual_seed(o.seed + static_cast<uint64_t>(step));
     const Tensor ids = at::randint(base.spec.vocab_size, {o.rows, o.length}, at::kLong);
-    const Tensor weights = mean_weights(at::ones({o.rows, o.length}));
-    return {ids.narrow(0, p.from, p.rows), weights.narrow(0, p.from, p.rows), static_cast<double>(p.rows) / o.rows};
+    const Tensor own = ids.narrow(0, p.from, p.rows), next = own.narrow(1, 1, o.length - 1);
+    const Tensor weights = at::full(next.sizes(), 1.0 / (double(o.rows) * (o.length - 1)));
+    return {own, next, weights, static_cast<double>(p.rows) / o.rows};
   }
 
   /// Times `work`, which returns its seconds.
@@ -141,8 +142,8 @@ void bench_teacher(Bench& b) {
     const auto start = std::chrono::steady_clock::now();
     for (int step = 0; step < b.o.steps; ++step) {
       const TorchBatch rows = b.batch(step, {step, 0, b.o.rows});
-      const Trace t = teach(b.ops, b.base, rows.ids);
-      next_token_loss(b.ops, t.hidden, t.head, rows.ids, rows.weights);
+      const Trace t = teach(b.ops, b.base, rows.rows);
+      next_token_loss(b.ops, t.hidden, t.head, rows.next, rows.weights);
     }
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   });
@@ -163,9 +164,9 @@ void bench_supernet(Bench& b) {
   b.steps("supernet", b.o.branch, plan_supernet(b.base.spec, b.o.branch, b.plan), false, parameters,
           [&](const Part& part) {
             const TorchBatch rows = b.batch(part.step, part);
-            const Trace teacher = teach(b.ops, b.base, rows.ids);
+            const Trace teacher = teach(b.ops, b.base, rows.rows);
             Trace own;
-            forward_with(b.ops, b.base, rows.ids, own_mixers(b.ops, path), &own);
+            forward_with(b.ops, b.base, rows.rows, own_mixers(b.ops, path), &own);
             return distill_loss(b.ops, {}, teacher, own, linear, rows);
           });
 }
@@ -187,10 +188,10 @@ void bench_stage(Bench& b, const std::string& line, const std::string& block, co
   const std::string what = local ? "stage 1, local" : everything ? "stage 2" : "stage 1";
   b.steps(what, block, plan, local, parameters, [&](const Part& part) {
     const TorchBatch rows = b.batch(part.step, part);
-    const Trace teacher = teach(b.ops, b.base, rows.ids);
+    const Trace teacher = teach(b.ops, b.base, rows.rows);
     if (local) return local_loss(b.ops, student, teacher, changed) * rows.share;
     Trace own;
-    forward_with(b.ops, student, rows.ids, own_mixers(b.ops, student), &own);
+    forward_with(b.ops, student, rows.rows, own_mixers(b.ops, student), &own);
     return distill_loss(b.ops, {}, teacher, own, changed, rows);
   });
 }

@@ -40,7 +40,7 @@ Tensor recomputed_layer(TorchOps& ops, const Layer& layer, const std::shared_ptr
 
 // A layer whose input wants no gradient is not run again: either nothing in it is trained, so that it keeps nothing, or
 // it is the first one that is.
-Tensor forward_with(TorchOps& ops, const TorchModel& m, const Tensor& ids, const MixerFn& mixer, Trace* trace) {
+Tensor forward_with(TorchOps& ops, const TorchModel& m, const TokenRows& rows, const MixerFn& mixer, Trace* trace) {
   const auto seen = std::make_shared<Seen>();
   const auto watched = [mixer, seen](int layer, const Tensor& h) {
     *seen = {h, mixer(layer, h)};
@@ -56,27 +56,49 @@ Tensor forward_with(TorchOps& ops, const TorchModel& m, const Tensor& ids, const
     }
     return out;
   };
-  Tensor hidden = hidden_forward(ops, m.spec, m.weights, ids, watched, SeeNothing{}, around);
+  Tensor hidden = hidden_forward(ops, m.spec, m.weights, rows, watched, SeeNothing{}, around);
   if (trace) trace->hidden = hidden, trace->head = head_of(m);
   return hidden;
 }
 
-MixerFn own_mixers(TorchOps& ops, const TorchModel& m) {
-  return [&ops, &m](int layer, const Tensor& h) {
+Tensor CarriedStates::carry(const ModelSpec& spec, int layer, int64_t position,
+                            const std::function<Tensor(MixerState<Tensor>&)>& mixer) {
+  Layer& own = layers_[layer];
+  if (own.position != position) own = {position, std::exchange(own.after, {}), {}};
+  const auto each = [&](MixerState<Tensor>& state, const auto& f) {
+    mixer_state(spec.layers[layer], spec.hidden_size, state, [&](const char*, Tensor& t, const StateSpec&) { f(t); });
+  };
+  if (!own.before) each(own.before.emplace(), [](Tensor&) {});
+  MixerState<Tensor> state = *own.before;
+  Tensor y = mixer(state);
+  own.after = state;
+  each(*own.after, [](Tensor& t) { t = t.detach(); });
+  return y;
+}
+
+MixerFn own_mixers(TorchOps& ops, const TorchModel& m, States states) {
+  return [&ops, &m, states = std::move(states)](int layer, const Tensor& h) {
+    const auto run = [&](MixerState<Tensor>& state) {
+      return mixer_forward(ops, m.spec.layers[layer], m.weights.layers[layer].mixer, h, state);
+    };
+    if (states) {
+      const bool kept = std::exchange(ops.keep_state, true);
+      Tensor y = states->carry(m.spec, layer, ops.position, run);
+      ops.keep_state = kept;
+      return y;
+    }
     MixerState<Tensor> state;
     mixer_state(m.spec.layers[layer], m.spec.hidden_size, state, [](const char*, Tensor&, const StateSpec&) {});
-    return mixer_forward(ops, m.spec.layers[layer], m.weights.layers[layer].mixer, h, state);
+    return run(state);
   };
 }
 
-Trace teach(TorchOps& ops, const TorchModel& teacher, const Tensor& ids) {
+Trace teach(TorchOps& ops, const TorchModel& teacher, const TokenRows& rows, States states) {
   const at::NoGradGuard no_grad;
   Trace trace;
-  forward_with(ops, teacher, ids, own_mixers(ops, teacher), &trace);
+  forward_with(ops, teacher, rows, own_mixers(ops, teacher, std::move(states)), &trace);
   return trace;
 }
-
-Tensor mean_weights(const Tensor& weights) { return weights / weights.narrow(1, 1, weights.size(1) - 1).sum(); }
 
 Tensor feature_loss(const Tensor& y, const Tensor& target) {
   const auto power = [](const Tensor& x) { return x.square().flatten(1).mean(1); };
@@ -90,8 +112,9 @@ Tensor mean_feature_loss(const std::vector<Tensor>& y, const std::vector<Tensor>
   return sum / static_cast<double>(layers.size());
 }
 
-Tensor local_loss(TorchOps& ops, const TorchModel& student, const Trace& teacher, const std::vector<int>& layers) {
-  const MixerFn mixer = own_mixers(ops, student);
+Tensor local_loss(TorchOps& ops, const TorchModel& student, const Trace& teacher, const std::vector<int>& layers,
+                  States states) {
+  const MixerFn mixer = own_mixers(ops, student, std::move(states));
   std::vector<Tensor> y(student.spec.layers.size());
   for (int l : layers) y[l] = mixer(l, teacher.mixer_in[l]);
   return mean_feature_loss(y, teacher.mixer_out, layers);

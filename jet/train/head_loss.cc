@@ -63,22 +63,21 @@ struct HeadLoss : torch::autograd::Function<HeadLoss> {
   }
 };
 
-// Position t is weighted by the token that it predicts; a row's last position predicts nothing.
-Tensor predicting(const Tensor& hidden) { return hidden.narrow(1, 0, hidden.size(1) - 1).flatten(0, 1); }
-Tensor predicted(const Tensor& x) { return x.narrow(1, 1, x.size(1) - 1).flatten(); }
+Tensor predicting(const Tensor& hidden, const Tensor& weights) {
+  return hidden.narrow(1, 0, weights.size(1)).flatten(0, 1);
+}
 
 Tensor head_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& weights,
                  int64_t chunk_logits, const RowsFn& rows) {
-  const Head o{ops, predicted(weights), positions_at_once(head.size(0), chunk_logits), rows,
-               at::GradMode::is_enabled()};
-  return HeadLoss::apply(predicting(hidden), head, o);
+  const Head o{ops, weights.flatten(), positions_at_once(head.size(0), chunk_logits), rows, at::GradMode::is_enabled()};
+  return HeadLoss::apply(predicting(hidden, weights), head, o);
 }
 
 }  // namespace
 
 Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& teacher_hidden, const Tensor& head,
                const Tensor& teacher_head, const Tensor& weights, int64_t chunk_logits) {
-  const Tensor theirs = predicting(teacher_hidden).detach(), their_head = teacher_head.detach();
+  const Tensor theirs = predicting(teacher_hidden, weights).detach(), their_head = teacher_head.detach();
   return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
     const Tensor log_target = at::log_softmax(ops.linear(theirs.narrow(0, from, n), their_head), -1);
     const Tensor target = log_target.exp(), loss = (target * (log_target - z)).sum(-1);
@@ -100,7 +99,7 @@ Targets top_targets(const TorchOps& ops, const Tensor& teacher_hidden, const Ten
   require(0 < k && k <= teacher_head.size(0), "the teacher's {} greatest probabilities of {} tokens cannot be kept", k,
           teacher_head.size(0));
   std::vector<Tensor> ids, log_p, rest;
-  for (const Tensor& h : predicting(teacher_hidden).split(positions_at_once(teacher_head.size(0), chunk_logits))) {
+  for (const Tensor& h : teacher_hidden.flatten(0, 1).split(positions_at_once(teacher_head.size(0), chunk_logits))) {
     const Tensor all = at::log_softmax(ops.linear(h, teacher_head), -1);
     const auto [p, at] = all.topk(k, -1);
     ids.push_back(at.to(at::kInt)), log_p.push_back(p), rest.push_back(log_of_others(all, at));
@@ -120,11 +119,11 @@ Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, co
   });
 }
 
-Tensor next_token_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& ids,
+Tensor next_token_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& next,
                        const Tensor& weights, int64_t chunk_logits) {
-  const Tensor next = predicted(ids);
+  const Tensor targets = next.flatten();
   return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
-    const Tensor at = next.narrow(0, from, n).unsqueeze(1), loss = -z.gather(1, at).squeeze(1);
+    const Tensor at = targets.narrow(0, from, n).unsqueeze(1), loss = -z.gather(1, at).squeeze(1);
     z.exp_().scatter_add_(1, at, at::full({n, 1}, -1, z.options()));
     return loss;
   });

@@ -19,18 +19,19 @@ constexpr int64_t positions_at_once(int64_t vocab, int64_t chunk_logits = kChunk
   return chunk_logits < vocab ? 1 : chunk_logits / vocab;
 }
 
-/// Hidden states [B, T, hidden] and weights [B, T] -> KL over the vocabulary, heads [vocab, hidden] given.
+/// Hidden states [B, T, hidden] and weights [B, N] of what the first N <= T positions of every row predict -> KL over
+/// the vocabulary, heads [vocab, hidden] given. (A row's last position predicts something only where the row goes on.)
 at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& teacher_hidden,
                    const at::Tensor& head, const at::Tensor& teacher_head, const at::Tensor& weights,
                    int64_t chunk_logits = kChunkLogits);
 
-/// What a teacher says at the positions that predict, N = B (T - 1) of them: its k greatest probabilities, and what is
-/// left to all other tokens together.
+/// What a teacher says at M positions: its k greatest probabilities, and what is left to all other tokens together.
 struct Targets {
-  at::Tensor ids;       // [N, k] int32
-  at::Tensor log_p;     // [N, k]
-  at::Tensor log_rest;  // [N]; -inf where nothing is left
+  at::Tensor ids;       // [M, k] int32
+  at::Tensor log_p;     // [M, k]
+  at::Tensor log_rest;  // [M]; -inf where nothing is left
 };
+/// Of hidden states [B, N, hidden]; M = B N.
 Targets top_targets(const TorchOps& ops, const at::Tensor& teacher_hidden, const at::Tensor& teacher_head, int64_t k,
                     int64_t chunk_logits = kChunkLogits);
 /// KL over k + 1 outcomes, the last being all other tokens: at most the KL over the vocabulary, and equal to it for
@@ -38,7 +39,8 @@ Targets top_targets(const TorchOps& ops, const at::Tensor& teacher_hidden, const
 at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head, const Targets& targets,
                    const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
 
-at::Tensor next_token_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& ids,
-                           const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
+/// Cross-entropy of next [B, N], the tokens that the first N positions of every row predict.
+at::Tensor next_token_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head,
+                           const at::Tensor& next, const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
 
 }  // namespace jet

@@ -13,7 +13,7 @@ constexpr int64_t kVocab = 29, kHidden = 6;
 struct Case {
   at::Tensor hidden = at::randn({3, 8, kHidden}), teacher = at::randn({3, 8, kHidden});
   at::Tensor head = at::randn({kVocab, kHidden}), teacher_head = at::randn({kVocab, kHidden});
-  at::Tensor weights = at::rand({3, 8}), ids = at::randint(kVocab, {3, 8}, at::kLong);
+  at::Tensor weights = at::rand({3, 7}), next = at::randint(kVocab, {3, 7}, at::kLong);
 };
 
 at::Tensor plain(const Case& c, const at::Tensor& hidden, const at::Tensor& head, bool kl) {
@@ -21,9 +21,8 @@ at::Tensor plain(const Case& c, const at::Tensor& hidden, const at::Tensor& head
     return at::log_softmax(at::linear(h.narrow(1, 0, 7), w), -1);
   };
   const at::Tensor p = log_p(hidden, head), target = log_p(c.teacher, c.teacher_head);
-  const at::Tensor next = c.ids.narrow(1, 1, 7).unsqueeze(-1);
-  const at::Tensor rows = kl ? (target.exp() * (target - p)).sum(-1) : -p.gather(-1, next).squeeze(-1);
-  return (rows * c.weights.narrow(1, 1, 7)).sum();
+  const at::Tensor rows = kl ? (target.exp() * (target - p)).sum(-1) : -p.gather(-1, c.next.unsqueeze(-1)).squeeze(-1);
+  return (rows * c.weights).sum();
 }
 
 at::Tensor leaf(const at::Tensor& t) { return t.detach().clone().requires_grad_(true); }
@@ -41,7 +40,7 @@ TEST(HeadLoss, ChunksGiveTheValuesAndGradientsOfTheWhole) {
       const at::Tensor own_h = leaf(c.hidden), own_w = leaf(c.head);
       const auto loss = [&](const at::Tensor& hidden, const at::Tensor& head) {
         return kl ? kl_loss(ops, hidden, c.teacher, head, c.teacher_head, c.weights, chunk)
-                  : next_token_loss(ops, hidden, head, c.ids, c.weights, chunk);
+                  : next_token_loss(ops, hidden, head, c.next, c.weights, chunk);
       };
       const at::Tensor got = loss(own_h, own_w);
       (2.5 * got).backward();
@@ -63,7 +62,7 @@ TEST(HeadLoss, KeptTargets) {
   exact.backward();
   double before = 0;
   for (const int64_t k : {int64_t{1}, int64_t{4}, int64_t{20}, kVocab}) {
-    const Targets t = top_targets(ops, c.teacher, c.teacher_head, k, 5 * kVocab);
+    const Targets t = top_targets(ops, c.teacher.narrow(1, 0, 7), c.teacher_head, k, 5 * kVocab);
     EXPECT_EQ(t.ids.sizes(), (std::vector<int64_t>{21, k}));
     const at::Tensor own_h = leaf(c.hidden), own_w = leaf(c.head);
     const auto loss = [&](const at::Tensor& hidden, const at::Tensor& head) {
@@ -92,7 +91,7 @@ TEST(HeadLoss, AFrozenHeadOfBf16) {
   const at::Tensor narrow = c.head.to(at::kBFloat16), wide = narrow.to(at::kFloat);
   const at::Tensor h = leaf(c.hidden), own = leaf(c.hidden);
   plain(c, h, wide, false).backward();
-  next_token_loss(TorchOps{}, own, narrow, c.ids, c.weights, 4 * kVocab).backward();
+  next_token_loss(TorchOps{}, own, narrow, c.next, c.weights, 4 * kVocab).backward();
   EXPECT_LT(difference(own.grad(), h.grad()), 1e-5);
 }
 

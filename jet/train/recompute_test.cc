@@ -4,22 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "jet/train/distill.h"
+#include "jet/train/test_hybrid.h"
 
 namespace jet {
 namespace {
-
-ModelSpec hybrid(const std::string& kind) {
-  ModelSpec s;
-  s.vocab_size = 61;
-  s.hidden_size = 40;
-  s.intermediate_size = 52;
-  s.max_position_embeddings = 256;
-  Attention::Config a;
-  a.heads = 4, a.kv_heads = 2, a.head_dim = 10, a.qkv_bias = true;
-  const MixerSpec block = kind == Attention::kind ? MixerSpec(a) : make_mixer(kind, a, {3, 6, 14});
-  s.layers = {block, a, block, block};
-  return s;
-}
 
 struct Gradients {
   double loss = 0;
@@ -47,9 +35,8 @@ Gradients gradients(TorchModel student, const TorchModel& teacher, bool recomput
     };
     forward_with(ops, student, ids, mixer, &own);
   }
-  const at::Tensor loss =
-      kl_loss(ops, own.hidden, theirs.hidden, own.head, theirs.head, mean_weights(at::ones({2, 35}))) +
-      mean_feature_loss(own.mixer_out, theirs.mixer_out, {0, 2, 3});
+  const at::Tensor loss = kl_loss(ops, own.hidden, theirs.hidden, own.head, theirs.head, at::full({2, 34}, 1.0 / 68)) +
+                          mean_feature_loss(own.mixer_out, theirs.mixer_out, {0, 2, 3});
   loss.backward();
   g.loss = loss.item<double>();
   for (auto& [name, t] : g.of) t = t.grad().defined() ? t.grad() : at::zeros_like(t);
@@ -70,9 +57,9 @@ void expect_same(const Gradients& got, const Gradients& want, const std::string&
 }
 
 TEST(Recompute, GradientsOfEveryBlockAreThoseOfKeptActivations) {
-  const TorchModel teacher = TorchModel::random(hybrid("attention"), 5);
+  const TorchModel teacher = TorchModel::random(test_hybrid("attention"), 5);
   BlockList::for_each([&]<class Block>() {
-    const TorchModel student = TorchModel::random(hybrid(Block::kind), 6);
+    const TorchModel student = TorchModel::random(test_hybrid(Block::kind), 6);
     const auto mixers = [](const std::string& name) { return is_mixer_parameter(name); };
     const auto all = [](const std::string&) { return true; };
     const auto late = [](const std::string& name) { return name.starts_with("model.layers.2."); };

@@ -24,14 +24,31 @@ Tensor TorchOps::rms_norm(const Tensor& x, const Tensor& w, float eps) const {
 Tensor TorchOps::rope(const Tensor& x, const Rope& r) const {
   const int64_t tokens = x.size(1), dim = x.size(-1);
   const auto f = r.frequencies(static_cast<int>(dim));
-  const Tensor positions = at::arange(position, position + tokens, at::kDouble);
-  const Tensor angle = at::outer(positions, at::tensor(f, at::kDouble)).to(x.device()).unsqueeze(1);  // [T, 1, dim/2]
+  const Tensor positions =
+      documents ? documents->positions().to(at::kDouble) : at::arange(position, position + tokens, at::kDouble);
+  const Tensor angle = (positions.unsqueeze(-1) * at::tensor(f, at::kDouble)).to(x.device()).unsqueeze(-2);
   const Tensor c = angle.cos().to(at::kFloat), s = angle.sin().to(at::kFloat);
   const Tensor a = x.narrow(-1, 0, dim / 2), b = x.narrow(-1, dim / 2, dim / 2);
   return at::cat({a * c - b * s, b * c + a * s}, -1);
 }
 
+// What runs the operators that reach back in time on documents apart.
+TorchOps TorchOps::of_one_document() const {
+  require(!keep_state && !attention_maps, "rows of documents apart keep neither states nor attention maps");
+  TorchOps ops = *this;
+  ops.documents = nullptr;
+  return ops;
+}
+
 Tensor TorchOps::shift(const Tensor& x, Tensor& last) const {
+  if (documents) {
+    return documents->apart(
+        [ops = of_one_document()](const Tensor& own) {
+          Tensor none;
+          return ops.shift(own, none);
+        },
+        x);
+  }
   const Tensor before = last.defined() ? last.unsqueeze(1) : at::zeros_like(x.narrow(1, 0, 1));
   if (keep_state) last = x.select(1, x.size(1) - 1);
   return at::cat({before, x.narrow(1, 0, x.size(1) - 1)}, 1);
@@ -46,6 +63,14 @@ Tensor TorchOps::with_tail(const Tensor& x, Tensor& tail, int64_t width) const {
 }
 
 Tensor TorchOps::short_conv(const Tensor& x, const Tensor& w, const Tensor& bias, Tensor& tail) const {
+  if (documents) {
+    return documents->apart(
+        [&, ops = of_one_document()](const Tensor& own) {
+          Tensor none;
+          return ops.short_conv(own, w, bias, none);
+        },
+        x);
+  }
   const int64_t width = w.size(-1), tokens = x.size(1);
   const Tensor all = with_tail(x, tail, width);
   Tensor y = all.narrow(1, 0, tokens) * w.select(-1, 0).squeeze(-1);
@@ -54,6 +79,14 @@ Tensor TorchOps::short_conv(const Tensor& x, const Tensor& w, const Tensor& bias
 }
 
 Tensor TorchOps::dynamic_conv(const Tensor& x, const Tensor& kernels, Tensor& tail) const {
+  if (documents) {
+    return documents->apart(
+        [ops = of_one_document()](const Tensor& own, const Tensor& own_kernels) {
+          Tensor none;
+          return ops.dynamic_conv(own, own_kernels, none);
+        },
+        x, kernels);
+  }
   const int64_t width = kernels.size(-1) / x.size(-1), tokens = x.size(1);
   const Tensor all = with_tail(x, tail, width), k = kernels.unflatten(-1, {x.size(-1), width});
   Tensor y = all.narrow(1, 0, tokens) * k.select(-1, 0);
@@ -63,6 +96,14 @@ Tensor TorchOps::dynamic_conv(const Tensor& x, const Tensor& kernels, Tensor& ta
 
 Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, Tensor& keys,
                            Tensor& values) const {
+  if (documents) {
+    return documents->apart(
+        [&, ops = of_one_document()](const Tensor& q1, const Tensor& k1, const Tensor& v1) {
+          Tensor none, nothing;
+          return ops.attention(q1, k1, v1, shape, none, nothing);
+        },
+        q, k, v);
+  }
   const Tensor all_k = keys.defined() ? at::cat({keys, k}, 1) : k;
   const Tensor all_v = values.defined() ? at::cat({values, v}, 1) : v;
   const int64_t tokens = q.size(1), seen = all_k.size(1), group = q.size(2) / k.size(2);
@@ -95,6 +136,15 @@ Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, co
 }
 
 Tensor TorchOps::recurrence(const Recurrence<Tensor>& r, Tensor& state) const {
+  if (documents) {
+    return documents->apart(
+        [&, ops = of_one_document()](const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g,
+                                     const Tensor& beta, const Tensor& a, const Tensor& b) {
+          Tensor none;
+          return ops.recurrence({q, k, v, g, beta, a, b, r.scale}, none);
+        },
+        r.q, r.k, r.v, r.g, r.beta, r.a, r.b);
+  }
   auto [o, last] = chunked_recurrence(r, state);
   if (keep_state) state = last;
   return o;

@@ -4,9 +4,23 @@
 
 #include <ATen/ATen.h>
 
+#include <memory>
+#include <utility>
+
 #include "jet/blocks/op_set.h"
+#include "jet/train/documents.h"
 
 namespace jet {
+
+/// What a forward pass reads; a tensor of ids is rows of one text each.
+struct TokenRows {
+  at::Tensor ids;                                // [B, T] int64
+  std::shared_ptr<const Documents> documents{};  // of these rows; null: each row is one text
+  int64_t position = 0;                          // of the first token of every row
+  TokenRows() = default;
+  TokenRows(at::Tensor all, std::shared_ptr<const Documents> apart = nullptr, int64_t begin = 0)
+      : ids(std::move(all)), documents(std::move(apart)), position(begin) {}
+};
 
 class TorchOps {
  public:
@@ -18,7 +32,8 @@ class TorchOps {
   bool recompute = false;               // forward_with: keep the layers' inputs alone, run each again when going back
   bool keep_state = false;              // write states back, for a next call with `position` advanced
   int64_t position = 0;                 // of the first token of this call
-  bool last_only = false;               // last_rows: only the last token's row
+  std::shared_ptr<const Documents> documents;     // of this pass's rows: each starts without states, and none are kept
+  bool last_only = false;                         // last_rows: only the last token's row
   std::vector<Tensor>* attention_maps = nullptr;  // where set: every attention's probabilities [B, heads, T, S]
   mutable Tensor first;                           // first_of_pass: undefined until its first call after an embed
 
@@ -47,14 +62,21 @@ class TorchOps {
     if (!first.defined()) first = x;
     return first;
   }
-  Tensor embed(const Tensor& ids, const Weight& w) const {
+  Tensor embed(const Tensor& ids, const Weight& w) {
     first = Tensor();
     return at::embedding(w, ids).to(at::kFloat);
+  }
+  /// Begins a pass over these rows.
+  Tensor embed(const TokenRows& rows, const Weight& w) {
+    documents = rows.documents;
+    position = rows.position;
+    return embed(rows.ids, w);
   }
   Tensor last_rows(const Tensor& x) const { return last_only ? x.narrow(1, x.size(1) - 1, 1) : x; }
 
  private:
   Tensor with_tail(const Tensor& x, State& tail, int64_t width) const;
+  TorchOps of_one_document() const;
 };
 
 }  // namespace jet

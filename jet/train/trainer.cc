@@ -179,7 +179,10 @@ std::vector<Part> own_parts(int64_t step, const TrainConfig& c) {
 // One step; false where loss or gradient is not finite (nothing is changed then).
 bool step_once(const TrainJob& job, State& s, Gradients& gradients, double& loss_value) {
   double own_loss = 0;
-  const auto parts = own_parts(s.step, job.config);
+  std::vector<Part> parts;
+  for (const Part& rows : own_parts(s.step, job.config)) {
+    for (Part& p : chunks_of(rows, job.config.length, job.config.chunk)) parts.push_back(std::move(p));
+  }
   for (size_t i = 0; i < parts.size(); ++i) {
     const Tensor loss = job.loss(parts[i]);
     own_loss += loss.item<double>();
@@ -222,6 +225,16 @@ std::vector<Part> parts_of(int64_t step, int batch, int n) {
     parts.push_back({step, from, to - from});
   }
   return parts;
+}
+
+std::vector<Part> chunks_of(const Part& part, int length, int chunk) {
+  if (chunk == 0) return {part};
+  const auto carried = std::make_shared<CarriedModels>();
+  std::vector<Part> chunks;
+  for (int begin = 0; begin < length; begin += chunk) {
+    chunks.push_back({part.step, part.from, part.rows, begin, std::min(chunk, length - begin), carried});
+  }
+  return chunks;
 }
 
 double TrainConfig::lr_at(int64_t step) const {

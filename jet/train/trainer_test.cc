@@ -46,6 +46,24 @@ TEST(Trainer, PartsCoverABatchEvenly) {
   EXPECT_THROW(parts_of(0, 2, 0), Error);
 }
 
+TEST(Trainer, ChunksCoverAPartInOrder) {
+  const Part rows{3, 2, 4};
+  EXPECT_EQ(chunks_of(rows, 10, 0).size(), 1u);
+  EXPECT_EQ(chunks_of(rows, 10, 0)[0].carried, nullptr);
+  const auto chunks = chunks_of(rows, 10, 4);
+  ASSERT_EQ(chunks.size(), 3u);
+  int next = 0;
+  for (const Part& p : chunks) {
+    EXPECT_TRUE(p.step == 3 && p.from == 2 && p.rows == 4);
+    EXPECT_EQ(p.begin, next);
+    EXPECT_NE(p.carried, nullptr);
+    EXPECT_EQ(p.carried, chunks[0].carried);
+    next += p.tokens;
+  }
+  EXPECT_EQ(next, 10);
+  EXPECT_NE(chunks_of(rows, 10, 4)[0].carried, chunks[0].carried);  // other rows carry their own
+}
+
 TEST(Trainer, AccumulatedPartsTrainAsTheWholeBatch) {
   Problem whole;
   const TrainResult want = train(whole.job());

@@ -20,12 +20,13 @@ std::vector<double> learn_gates(SelectionInput& in) {
   const Tensor z = at::zeros({n}).requires_grad_(true);
   const auto loss = [&](const Part& part) {
     const auto b = run.batch("gates", part, c.train);
-    const Trace teacher = teach(run.ops, run.base, b.ids);
+    const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
     const Tensor g = z.sigmoid();
     TorchOps ops = run.ops;
     ops.recompute = false;  // all layers share g's graph
-    const Tensor hidden = forward_with(ops, run.base, b.ids, [&](int l, const Tensor& h) {
-      const Tensor full = in.net.mixer(Branch::full, l, h), linear = in.net.mixer(Branch::linear, l, h);
+    const Tensor hidden = forward_with(ops, run.base, b.rows, [&](int l, const Tensor& h) {
+      const Tensor full = in.net.mixer(ops, Branch::full, l, h, b.states("full")),
+                   linear = in.net.mixer(ops, Branch::linear, l, h, b.states("linear"));
       return linear + g[l] * (full - linear);
     });
     const double done = static_cast<double>(part.step) / static_cast<double>(c.train.steps());

@@ -43,8 +43,8 @@ Json attention_importance(Run& run, int64_t batches, const TrainConfig& c) {
     const auto b = run.batch("importance", step, c);
     std::vector<Tensor> maps;
     ops.attention_maps = &maps;
-    const Tensor hidden = forward_with(ops, run.base, b.ids, own_mixers(ops, run.base));
-    const Tensor loss = next_token_loss(ops, hidden, head_of(run.base), b.ids, b.weights);
+    const Tensor hidden = forward_with(ops, run.base, b.rows.ids, own_mixers(ops, run.base));
+    const Tensor loss = next_token_loss(ops, hidden, head_of(run.base), b.next, b.weights);
     const auto grads = torch::autograd::grad({loss}, maps);
     for (size_t l = 0; l < maps.size(); ++l) sum[l] += (maps[l].detach() * grads[l].abs()).sum().item<double>();
   }
