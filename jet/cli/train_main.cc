@@ -143,7 +143,7 @@ int main(int argc, char** argv) {
   report->callback([&] {
     const jet::Json j = jet::read_json(run_folder + "/report.json");
     jet::write_report(run_folder, j);
-    fmt::print("{}\n{}/report.html\n", jet::gains_text(j), run_folder);
+    fmt::print("{}\n{}/report.html\n", jet::report_text(j), run_folder);
   });
 
   try {

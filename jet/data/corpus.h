@@ -45,9 +45,9 @@ struct SourceConfig {
 
 struct TokenBatch {
   int batch = 0, length = 0;
-  std::vector<int32_t> ids;     // [batch, length]
-  std::vector<float> weights;   // [batch, length], of ids[i] as a target
-  std::vector<uint8_t> starts;  // [batch, length], 1 where a document (or a part of one) begins
+  std::vector<int32_t> ids;       // [batch, length]
+  std::vector<float> weights;     // [batch, length], of ids[i] as a target
+  std::vector<uint8_t> starts{};  // [batch, length], 1 where a document (or a part of one) begins
 };
 
 /// Borrows the tokenizer that it was loaded with.

@@ -114,20 +114,6 @@ void price_parameters(StagePlan& plan) {
   plan.optimiser_bytes = 3 * kFloat * plan.trained;
 }
 
-/// The base with `n_full` of its layers left as they are, evenly spaced, and the branch in the others.
-ModelSpec path_of(const ModelSpec& base, const std::string& branch, int n_full) {
-  ModelSpec path = base;
-  const int n = base.n_layers();
-  for (int i = 0; i < n; ++i) {
-    const bool full = (i + 1) * n_full / n > i * n_full / n;
-    const auto* attention = std::get_if<Attention::Config>(&base.layers[i]);
-    require(attention != nullptr, "plan: layer {} of the base is {}; the base must have attention in every layer", i,
-            mixer_label(base.layers[i]));
-    if (!full) path.layers[i] = make_mixer(branch, *attention);
-  }
-  return path;
-}
-
 void require_alike(const ModelSpec& base, const ModelSpec& student) {
   require(base.vocab_size == student.vocab_size && base.hidden_size == student.hidden_size &&
               base.n_layers() == student.n_layers(),
@@ -137,15 +123,28 @@ void require_alike(const ModelSpec& base, const ModelSpec& student) {
 
 }  // namespace
 
+ModelSpec with_block(const ModelSpec& base, const std::string& kind, int n_full) {
+  ModelSpec out = base;
+  const int n = base.n_layers();
+  for (int i = 0; i < n; ++i) {
+    const bool full = (i + 1) * n_full / n > i * n_full / n;
+    const auto* attention = std::get_if<Attention::Config>(&base.layers[i]);
+    require(attention != nullptr, "layer {} of the base is {}; the base must have attention in every layer", i,
+            mixer_label(base.layers[i]));
+    if (!full) out.layers[i] = make_mixer(kind, *attention);
+  }
+  return out;
+}
+
 StagePlan plan_supernet(const ModelSpec& base, const std::string& branch, const TrainOptions& o) {
   require(o.full_share >= 0 && o.full_share <= 1, "plan: a full share of {} is not within 0 .. 1", o.full_share);
   StagePlan plan{.name = "supernet"};
-  const ModelSpec linear = path_of(base, branch, 0);
+  const ModelSpec linear = with_block(base, branch, 0);
   plan.trained = sum_of(sizes_of(linear), is_mixer_parameter);
   plan.frozen = sum_of(sizes_of(base), all_trained);
   // Memory must hold the path that needs most, all linear; work is the mean path's.
   count_step(plan, base, linear, is_mixer_parameter, o);
-  const ModelSpec path = path_of(base, branch, static_cast<int>(o.full_share * base.n_layers() + 0.5));
+  const ModelSpec path = with_block(base, branch, static_cast<int>(o.full_share * base.n_layers() + 0.5));
   const auto trained = [&](const std::string& name) {
     if (!is_mixer_parameter(name)) return false;
     const int layer = std::stoi(name.substr(std::string("model.layers.").size()));

@@ -78,6 +78,10 @@ StagePlan plan_distillation(const std::string& name, const ModelSpec& base, cons
 /// backward, and there are no logits.
 StagePlan plan_local(const ModelSpec& base, const ModelSpec& student, const TrainOptions& o);
 
+/// The base with `n_full` of its layers left as they are, evenly spaced, and a mixer of `kind` in the others; throws
+/// where a layer of the base is no attention.
+ModelSpec with_block(const ModelSpec& base, const std::string& kind, int n_full);
+
 /// Layers whose mixer is another one than the base's: new blocks and windows.
 std::vector<int> changed_layers(const ModelSpec& base, const ModelSpec& student);
 

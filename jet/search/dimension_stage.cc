@@ -57,8 +57,9 @@ std::string name_of(const Json& d) {
   return name + fmt::format(" window {}", d.at("window").get<int>());
 }
 
-// Fits the cost model to this machine and prices every combination; of the others than the block's own, only the
-// fastest are kept: `most` in all.
+// Fits the cost model to this machine and prices every combination, relative to the base, which is measured beside each
+// candidate: what makes all small or all large models slower than the model says is the same for both. Of the others
+// than the block's own, only the fastest are kept: `most` in all.
 Json prune(Run& run, const Placement& p, const std::string& kind) {
   const DimensionsConfig& c = run.recipe.dimensions;
   std::vector<Json> all = combinations(run, p, kind);
@@ -67,12 +68,13 @@ Json prune(Run& run, const Placement& p, const std::string& kind) {
   const EngineOptions options{.threads = run.recipe.threads};
   const Machine machine = MachineProbe(DType::bf16, weight_bytes(run.base.spec, types), options)
                               .measure({Stage::decode, c.context, 1, c.batch});
+  const double base = predict_decode(run.base.spec, machine, c.context, c.batch, types);
   for (Json& d : all) {
     ModelSpec spec = run.base.spec;
     spec.layers = with_dimensions(run, p, kind, d);
-    d["predicted_tps"] = predict_decode(spec, machine, c.context, c.batch, types);
+    d["predicted_ratio"] = predict_decode(spec, machine, c.context, c.batch, types) / base;
   }
-  const auto speed = [&](size_t i) { return all[i].at("predicted_tps").get<double>(); };
+  const auto speed = [&](size_t i) { return all[i].at("predicted_ratio").get<double>(); };
   std::vector<size_t> order(all.size() - 1);
   std::iota(order.begin(), order.end(), size_t{1});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return speed(a) > speed(b); });
@@ -123,8 +125,9 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
     row.update(d);
     row.update({{"name", name}, {"score", mean_accuracy(row)}});
     const double measured = row.at("decode_tps");
-    if (d.contains("predicted_tps")) {
-      row["predicted_error"] = d["predicted_tps"].get<double>() / measured - 1;
+    if (d.contains("predicted_ratio")) {
+      row["predicted_tps"] = d["predicted_ratio"].get<double>() * row.at("base_decode_tps").get<double>();
+      row["predicted_error"] = row["predicted_tps"].get<double>() / measured - 1;
       worst_error = std::max(worst_error, std::abs(row["predicted_error"].get<double>()));
     }
     fastest = std::max(fastest, measured);

@@ -87,7 +87,7 @@ void run_postnas(const PostnasOptions& o) {
   if (!world().first()) return;
   const Json report = build_report(run.recipe, run.ledger, o.command);
   write_report(o.out, report);
-  std::printf("%s\n", gains_text(report).c_str());
+  std::printf("%s\n", report_text(report).c_str());
   for (const auto& note : report.at("notes")) std::printf("- %s\n", note.get<std::string>().c_str());
   std::printf("\nreport: %s/report.html\n", o.out.c_str());
   if (run.ledger.has("final")) std::printf("model:  %s/model\n", o.out.c_str());

@@ -184,6 +184,8 @@ void write_report(const std::string& folder, const Json& report) {
   write_file(folder + "/report.html", replace_once(kPage, "/*REPORT_JSON*/null", json));
 }
 
+namespace {
+
 std::string gains_text(const Json& report) {
   std::string out = fmt::format("{:<14} {:>7} {:>7} {:>7} {:>7} {:>10} {:>9}  {}\n", "step", "recall", "mcq", "math",
                                 "loss", "cache", "tok/s", "");
@@ -199,6 +201,43 @@ std::string gains_text(const Json& report) {
                     g.at("note").get<std::string>());
   }
   return out;
+}
+
+// Mean and standard deviation over the seeds, searched against evenly spaced.
+std::string curve_text(const Json& curve, int seeds) {
+  std::string out = fmt::format("\nfull attention left in k layers, {} seeds each\n", seeds);
+  std::vector<std::string> columns;
+  for (const auto& [task, unused] : curve.at(0).at("searched").at("tasks").items()) columns.push_back(task);
+  columns.emplace_back("loss");
+  out += fmt::format("{:>2}  {:<9} {:<20}", "k", "", "layers");
+  for (const auto& c : columns) out += fmt::format("{:>16}", c);
+  out += "\n";
+  for (const auto& p : curve) {
+    for (const char* which : {"searched", "uniform"}) {
+      const Json& one = p.at(which);
+      if (which == std::string("uniform") && one.at("layers") == p.at("searched").at("layers")) continue;
+      out += fmt::format("{:>2}  {:<9} {:<20}", p.at("k").get<int>(), which,
+                         fmt::to_string(fmt::join(one.at("layers").get<std::vector<int>>(), " ")));
+      for (const auto& c : columns) {
+        const bool loss = c == "loss";
+        const Json& x = loss ? one.at("loss") : one.at("tasks").at(c);
+        const double scale = loss ? 1 : 100;
+        const std::string text = fmt::format("{:.{}f} +- {:.{}f}", scale * x.at("mean").get<double>(), loss ? 3 : 1,
+                                             scale * x.at("sd").get<double>(), loss ? 3 : 1);
+        out += fmt::format("{:>16}", text);
+      }
+      out += "\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string report_text(const Json& report) {
+  std::string out = gains_text(report);
+  if (!report.contains("validation") || !report["validation"].contains("curve")) return out;
+  return out + curve_text(report["validation"]["curve"], report["validation"].at("seeds"));
 }
 
 }  // namespace jet

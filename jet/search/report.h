@@ -12,7 +12,7 @@ namespace jet {
 Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& command);
 /// Writes report.json and report.html into the ledger's folder, or again from report.json alone.
 void write_report(const std::string& folder, const Json& report);
-/// The gains table as people read it in a terminal.
-std::string gains_text(const Json& report);
+/// The gains table, and the curve over the number of full layers where there is one, as people read them in a terminal.
+std::string report_text(const Json& report);
 
 }  // namespace jet

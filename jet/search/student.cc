@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "jet/eval/machine.h"
@@ -84,19 +85,18 @@ std::vector<int> new_layers(const TorchModel& student) {
   return out;
 }
 
-NamedTensors scope_parameters(TorchModel& student, Scope scope) {
-  const auto fresh = new_layers(student);
+}  // namespace
+
+NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope) {
+  const auto some = scope == Scope::new_mixers ? new_layers(student) : changed_layers(base, student.spec);
   return own_parameters(student, [&](const std::string& name) {
     if (scope == Scope::everything) return true;
     if (!is_mixer_parameter(name)) return false;
-    if (scope == Scope::all_mixers) return true;
-    for (int l : fresh)
-      if (name.starts_with(fmt::format("model.layers.{}.", l))) return true;
-    return false;
+    return scope == Scope::all_mixers || std::any_of(some.begin(), some.end(), [&](int l) {
+             return name.starts_with(fmt::format("model.layers.{}.", l));
+           });
   });
 }
-
-}  // namespace
 
 namespace {
 
@@ -120,10 +120,12 @@ Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<in
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope) {
   const auto fresh = new_layers(student), changed = changed_layers(run.base.spec, student.spec);
   require(!c.local || !changed.empty(), "{}: no layer differs from the base's; nothing can be trained locally", name);
-  return train({name, run.checkpoint(name), c.train, scope_parameters(student, scope), [&](const Part& p) {
-                  return c.local ? c.feature_weight * align_loss(run, student, changed, name, p, c.train)
-                                 : end_to_end_loss(run, student, fresh, name, p, c);
-                }});
+  if (c.local) scope = Scope::changed_mixers;
+  return train(
+      {name, run.checkpoint(name), c.train, scope_parameters(run.base.spec, student, scope), [&](const Part& p) {
+         return c.local ? c.feature_weight * align_loss(run, student, changed, name, p, c.train)
+                        : end_to_end_loss(run, student, fresh, name, p, c);
+       }});
 }
 
 namespace {
@@ -142,7 +144,7 @@ Trained train_student(Run& run, const Candidate& c) {
   budget.align.lr = c.lr;
   const auto fresh = new_layers(t.model);
   if (fresh.empty()) return t;
-  const auto parameters = scope_parameters(t.model, Scope::new_mixers);
+  const auto parameters = scope_parameters(run.base.spec, t.model, Scope::new_mixers);
   if (c.inherit) fit_outputs(run, t.model, fresh, texts + " fit", budget.align);
   if (budget.align.tokens > 0) {
     t.align =
@@ -157,11 +159,13 @@ Trained train_student(Run& run, const Candidate& c) {
   return t;
 }
 
-// Tokens/s of the engine with this model, at the context and batch where dimensions are compared.
+// Tokens/s of the engine with this model, at the context and batch where dimensions are compared; and of the base right
+// before and after it, by which figures of different hours can be compared.
 Json measure_speed(const Run& run, const TorchModel& m) {
   const std::string folder = run.ledger.folder() + "/speed-probe";
   m.save(folder, run.base_folder, DType::bf16);
-  const auto engine = Engine::load(folder, {.threads = run.recipe.threads});
+  const EngineOptions options{.threads = run.recipe.threads};
+  const auto engine = Engine::load(folder, options), base = Engine::load(run.base_folder, options);
   SpeedOptions o;
   o.prefill = run.recipe.speed.prefill;
   o.decode = run.recipe.speed.decode;
@@ -169,9 +173,13 @@ Json measure_speed(const Run& run, const TorchModel& m) {
   const int64_t context = run.recipe.dimensions.context;
   const int batch = run.recipe.dimensions.batch;
   const Timing prompt = measure_stage(*engine, {Stage::prefill, context, o.prefill}, o);
-  const Timing step = measure_stage(*engine, {Stage::decode, context, 1, batch}, o);
+  const auto step_seconds = [&](Engine& e) {
+    return median(measure_stage(e, {Stage::decode, context, 1, batch}, o).seconds);
+  };
+  const double before = step_seconds(*base), own = step_seconds(*engine), after = step_seconds(*base);
   std::filesystem::remove_all(folder);
-  return {{"decode_tps", batch / median(step.seconds)},
+  return {{"decode_tps", batch / own},
+          {"base_decode_tps", 2 * batch / (before + after)},
           {"prefill_tps", o.prefill / median(prompt.seconds)},
           {"cache_bytes", engine->sequence_bytes(context)}};
 }

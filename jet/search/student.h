@@ -19,10 +19,14 @@ at::Tensor align_loss(Run& run, const TorchModel& student, const std::vector<int
 at::Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& teacher, const Trace& student,
                         const std::vector<int>& layers, const TorchBatch& rows);
 
-/// What of a student is trained.
-enum class Scope { new_mixers, all_mixers, everything };
+/// What of a student is trained: mixers that are no attention, those that the base has not (windows too), all, or
+/// everything.
+enum class Scope { new_mixers, changed_mixers, all_mixers, everything };
+/// Gives the student tensors of its own for them, and returns these.
+NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope);
 
-/// Distillation of `student` in place, end to end or, where `c` says so, locally; resumable under `name`.
+/// Distillation of `student` in place, end to end or, where `c` says so, locally (then changed mixers alone); resumable
+/// under `name`.
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope);
 
 /// A student to be trained and compared with others on one budget. `seed` 0 is the recipe's; others draw other first

@@ -59,16 +59,6 @@ TorchModel open_base(const TrainBenchOptions& o) {
   return base;
 }
 
-// The base with `full` of its layers left, evenly spaced.
-std::vector<MixerSpec> with_block(const ModelSpec& base, const std::string& kind, int full) {
-  std::vector<MixerSpec> layers = base.layers;
-  const int n = base.n_layers();
-  for (int i = 0; i < n; ++i) {
-    if ((i + 1) * full / n == i * full / n) layers[i] = make_mixer(kind, attention_of(base, i));
-  }
-  return layers;
-}
-
 struct Bench {
   explicit Bench(const TrainBenchOptions& options) : o(options), base(open_base(options)) {
     for (const auto& [name, t] : base.parameters()) base_bytes += static_cast<int64_t>(t.nbytes());
@@ -152,9 +142,9 @@ void bench_teacher(Bench& b) {
 // One path: as many full layers as the plan counts, evenly spaced.
 void bench_supernet(Bench& b) {
   const int n = b.base.spec.n_layers(), full = static_cast<int>(b.plan.full_share * n + 0.5);
-  TorchModel branches = make_student(b.base, with_block(b.base.spec, b.o.branch, 0), b.o.seed);
+  TorchModel branches = make_student(b.base, with_block(b.base.spec, b.o.branch, 0).layers, b.o.seed);
   TorchModel path = b.base;
-  path.spec.layers = with_block(b.base.spec, b.o.branch, full);
+  path.spec = with_block(b.base.spec, b.o.branch, full);
   const std::vector<int> linear = changed_layers(b.base.spec, path.spec);
   const auto parameters = [&] {
     NamedTensors own = own_parameters(branches, is_mixer_parameter);
@@ -178,12 +168,10 @@ void bench_stage(Bench& b, const std::string& line, const std::string& block, co
   const StagePlan plan =
       local ? plan_local(b.base.spec, spec, b.plan) : plan_distillation(line, b.base.spec, spec, everything, b.plan);
   const auto parameters = [&] {
-    return own_parameters(student, [&](const std::string& name) {
-      if (everything) return true;
-      if (!is_mixer_parameter(name)) return false;
-      return !local || std::any_of(changed.begin(), changed.end(),
-                                   [&](int l) { return name.starts_with(fmt::format("model.layers.{}.", l)); });
-    });
+    return scope_parameters(b.base.spec, student,
+                            everything ? Scope::everything
+                            : local    ? Scope::changed_mixers
+                                       : Scope::all_mixers);
   };
   const std::string what = local ? "stage 1, local" : everything ? "stage 2" : "stage 1";
   b.steps(what, block, plan, local, parameters, [&](const Part& part) {
@@ -219,7 +207,7 @@ Json train_bench(const TrainBenchOptions& o) {
   if (wanted("supernet")) bench_supernet(b);
   for (const auto& block : o.student.empty() ? o.blocks : std::vector{o.student}) {
     ModelSpec spec = b.base.spec;
-    spec.layers = o.student.empty() ? with_block(b.base.spec, block, o.full) : shape_spec(o.student).layers;
+    spec.layers = (o.student.empty() ? with_block(b.base.spec, block, o.full) : shape_spec(o.student)).layers;
     for (const char* line : {"stage1", "local", "stage2"}) {
       if (wanted(line)) bench_stage(b, line, block, spec);
     }
