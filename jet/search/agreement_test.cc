@@ -5,32 +5,14 @@
 #include <filesystem>
 
 #include "jet/search/run.h"
+#include "jet/train/test_hybrid.h"
 
 namespace jet {
 namespace {
 
-ModelSpec odd_model(const MixerSpec& mixer) {
-  ModelSpec s;
-  s.vocab_size = 61;
-  s.hidden_size = 40;
-  s.intermediate_size = 52;
-  s.max_position_embeddings = 256;
-  Attention::Config window;
-  window.heads = 4, window.kv_heads = 2, window.head_dim = 10, window.window = 9, window.qkv_bias = true;
-  s.layers = {mixer, window, mixer};
-  return s;
-}
-
-MixerSpec odd_mixer(const std::string& kind) {
-  Attention::Config a;
-  a.heads = 4, a.kv_heads = 2, a.head_dim = 10;
-  if (kind == Attention::kind) return a;
-  return make_mixer(kind, a, {3, 6, 14});
-}
-
 TEST(Agreement, TorchAndEngineOnEveryBlock) {
   BlockList::for_each([]<class Block>() {
-    const ModelSpec spec = odd_model(odd_mixer(Block::kind));
+    const ModelSpec spec = test_hybrid(Block::kind, 9);
     const TorchModel m = TorchModel::random(spec, 7);
     const std::string folder = ::testing::TempDir() + "/agreement-" + Block::kind;
     m.save(folder, "models/base", DType::f32);
