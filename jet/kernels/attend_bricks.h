@@ -100,8 +100,9 @@ void widen_rows(DType dtype, const void* rows, const float* scales, int64_t begi
     return;
   }
   const auto* numbers = static_cast<const int8_t*>(rows) + begin * dim;
+  widen(numbers, dim, n, dim, to);
   for (int64_t j = 0; j < n; ++j) {
-    for (int64_t c = 0; c < dim; ++c) to[j * dim + c] = scales[begin + j] * static_cast<float>(numbers[j * dim + c]);
+    for (int64_t c = 0; c < dim; ++c) to[j * dim + c] *= scales[begin + j];
   }
 }
 
@@ -144,72 +145,154 @@ void attend_queries(const AttendTask& a, AttendScratch& f, int64_t first, int64_
 }
 
 // One token's queries, a few at a time: keys and values go from memory into registers, and only once for all of them.
-// Numbers come two vectors at a time; of bf16 the even and the odd ones, which costs a shift and a mask.
+// Numbers come two vectors at a time; of bf16 the even and the odd ones, which costs a shift and a mask. Queries lie in
+// lanes, Q of them padded to a power of 2, and as many keys as fill a vector:
+//   s, p [kFewKeys][padded],   m, l [a vector: every key's lanes],   o [Q][dim]
+// Bound by FMA from about 4 queries on (AVX2 and bf16: 12 FMA for 32 bytes), by reading below that.
 constexpr int64_t kStep = 2 * kLanes, kFewKeys = 32;
-constexpr int kFewQueries = kLanes == 16 ? 8 : 6;
+constexpr int kFewQueries = kLanes == 16 ? 8 : kLanes == 8 ? 6 : 4;
 
-JET_INLINE void load_two(const float* p, Vec (&v)[2]) { v[0] = load(p), v[1] = load(p + kLanes); }
-JET_INLINE void load_two(const bf16* p, Vec (&v)[2]) {
-  using Bits = typename VectorOf<uint32_t, kLanes>::type;
-  const Bits both = *reinterpret_cast<const Bits*>(p);
-  v[0] = std::bit_cast<Vec>(both << 16), v[1] = std::bit_cast<Vec>(both & 0xffff0000u);
+/// Lanes of one key, keys of a vector, and keys that are multiplied at once: enough sums to keep the multipliers busy.
+template <int Q>
+struct Few {
+  static constexpr int padded = Q <= 1 ? 1 : Q <= 2 ? 2 : Q <= 4 ? 4 : 8;
+  static constexpr int vector = kLanes / padded;
+  static constexpr int keys = vector * Q >= 8 ? vector : 2 * vector;
+};
+
+/// Half of a step: its first numbers or the rest, of bf16 the even or the odd ones.
+template <int HALF>
+JET_INLINE Vec load_half(const float* p) {
+  return load(p + HALF * kLanes);
 }
-JET_INLINE void load_two(const int8_t* p, Vec (&v)[2]) {
-  using Numbers = typename VectorOf<int8_t, kLanes>::type;
-  for (int i = 0; i < 2; ++i) {
-    v[i] = __builtin_convertvector(*reinterpret_cast<const Numbers*>(p + i * kLanes), Vec);
-  }
+template <int HALF>
+JET_INLINE Vec load_half(const bf16* p) {
+  const Ints both = load_as<Ints>(p);
+  return cast<Vec>(HALF == 0 ? both << 16 : both & static_cast<int32_t>(0xffff0000));
 }
-/// Where load_two puts number c of a row.
+template <int HALF>
+JET_INLINE Vec load_half(const int8_t* p) {
+  return load(p + HALF * kLanes);
+}
 template <class T>
-JET_INLINE int64_t place(int64_t c) {
-  if constexpr (!std::is_same_v<T, bf16>) return c;
-  return c / kStep * kStep + c % 2 * kLanes + c % kStep / 2;
+JET_INLINE void load_two(const T* p, Vec (&v)[2]) {
+  v[0] = load_half<0>(p), v[1] = load_half<1>(p);
 }
 
-/// s[r, j] = q[r] . k[j], times the key's scale; asks for the values that come next.
+/// Where query r's number c lies: by halves of steps, then by queries. Side by side, because two loads of a cycle
+/// should not meet in the L1 cache's banks: rows of q, a multiple of a line apart, always did (half the loads a cycle).
+template <class T, int Q>
+JET_INLINE int64_t place(int r, int64_t c) {
+  if constexpr (std::is_same_v<T, bf16>) c = c / kStep * kStep + c % 2 * kLanes + c % kStep / 2;
+  return (c / kLanes * Q + r) * kLanes + c % kLanes;
+}
+
+/// f(lane's query r, lane's key i): one number a lane.
+template <int PADDED, class F>
+JET_INLINE Vec by_lane(F&& f) {
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = f(i % PADDED, i / PADDED);
+  return v;
+}
+
+/// Per query the largest or the sum over the keys of a vector, in the lanes of every key.
+template <int STEP, class F, int... I>
+JET_INLINE Vec over_keys(Vec v, F&& f, std::integer_sequence<int, I...> lanes) {
+  if constexpr (STEP < kLanes) {
+    return over_keys<2 * STEP>(f(v, __builtin_shufflevector(v, v, (I ^ STEP)...)), f, lanes);
+  } else {
+    return v;
+  }
+}
+
+/// s[j, r] = q[r] . k[j], times the key's scale; asks for the values and the keys that come next. Keys from n on score
+/// -infinity.
 template <int Q, class T>
-JET_INLINE void few_scores(const AttendScratch& f, const T* k, const T* v, const float* scales, int64_t n,
-                           int64_t dim) {
-  constexpr int padded = Q <= 1 ? 1 : Q <= 2 ? 2 : Q <= 4 ? 4 : 8;
-  for (int64_t j = 0; j < n; ++j, k += dim, v += dim) {
-    Vec even[padded] = {}, odd[Q] = {};
+JET_INLINE void few_scores(AttendScratch f, const T* k, const T* v, const float* scales, int64_t n, int64_t dim) {
+  using F = Few<Q>;
+  for (int64_t j = 0; j < n; j += F::keys) {
+    const T* rows[F::keys];
+    for (int i = 0; i < F::keys; ++i) rows[i] = k + std::min(j + i, n - 1) * dim;
+    Vec dots[F::keys / F::vector][kLanes] = {};
     for (int64_t c = 0; c < dim; c += kStep) {
-      __builtin_prefetch(v + c);
-      Vec key[2];
-      load_two(k + c, key);
-      for (int r = 0; r < Q; ++r) {
-        even[r] += key[0] * load(f.q + r * dim + c);
-        odd[r] += key[1] * load(f.q + r * dim + c + kLanes);
+      for (int64_t line = F::keys * c; line < F::keys * (c + kStep); line += 64 / static_cast<int64_t>(sizeof(T))) {
+        __builtin_prefetch(v + j * dim + line);
+        __builtin_prefetch(k + (j + n) * dim + line);
       }
+      const auto add_half = [&]<int HALF>() {
+        Vec key[F::keys];
+        for (int i = 0; i < F::keys; ++i) key[i] = load_half<HALF>(rows[i] + c);
+        for (int r = 0; r < Q; ++r) {
+          Vec q = load(f.q + (c + HALF * kLanes) * Q + r * kLanes);
+          for (int i = 0; i < F::keys; ++i) dots[i / F::vector][i % F::vector * F::padded + r] += q * key[i];
+        }
+      };
+      add_half.template operator()<0>();
+      add_half.template operator()<1>();
     }
-    for (int r = 0; r < Q; ++r) even[r] += odd[r];
-    float dots[padded];
-    sums<padded>(even, dots);
-    for (int r = 0; r < Q; ++r) f.s[r * kKeys + j] = scales ? dots[r] * scales[j] : dots[r];
+    for (int i = 0; i < F::keys / F::vector; ++i) {
+      const int64_t first = j + i * F::vector;
+      Vec score = lane_sums(dots[i]);
+      if (scales) score *= by_lane<F::padded>([&](int, int key) { return scales[std::min(first + key, n - 1)]; });
+      if (first + F::vector > n) {
+        constexpr float kUnseen = -std::numeric_limits<float>::infinity();
+        score =
+            by_lane<F::padded>([&](int r, int key) { return first + key < n ? score[key * F::padded + r] : kUnseen; });
+      }
+      store(f.s + first * F::padded, score);
+    }
   }
 }
 
-/// o[r] += sum_j p[r, j] v[j].
-template <int Q, class T>
-JET_INLINE void few_values(const AttendScratch& f, const T* v, const float* scales, int64_t n, int64_t dim) {
-  if (scales) {
-    for (int r = 0; r < Q; ++r) {
-      for (int64_t j = 0; j < n; ++j) f.s[r * kKeys + j] *= scales[j];
-    }
+/// Scores to probabilities relative to the running maximum, times the value's scale; rescales what is summed already.
+template <int Q>
+JET_INLINE void few_softmax(AttendScratch f, const float* scales, int64_t n, int64_t dim) {
+  using F = Few<Q>;
+  constexpr auto lanes = std::make_integer_sequence<int, kLanes>();
+  const int64_t end = n * F::padded;
+  const Vec before = load(f.m);
+  Vec top = before;
+  for (int64_t at = 0; at < end; at += kLanes) top = load(f.s + at) > top ? load(f.s + at) : top;
+  top = over_keys<F::padded>(
+      top, [](Vec a, Vec b) { return a > b ? a : b; }, lanes);
+  // e^x of this kernel ends at e^-87: what was summed before any key is 0, so it does not matter by how much it
+  // shrinks.
+  const Vec shrink = exp_negative(before - top);
+  for (int r = 0; r < Q; ++r) {
+    if (top[r] == before[r]) continue;
+    for (float* o = f.o + r * kLanes; o < f.o + Q * dim; o += Q * kLanes) store(o, load(o) * shrink[r]);
   }
+  Vec total = load(f.l) * shrink;
+  for (int64_t at = 0; at < end; at += kLanes) {
+    const Vec x = load(f.s + at), p = exp_negative(x - top);
+    const Vec seen = x < std::numeric_limits<float>::lowest() ? Vec{} : p;
+    total += seen;
+    const int64_t first = at / F::padded;
+    store(f.s + at, scales
+                        ? seen * by_lane<F::padded>([&](int, int key) { return scales[std::min(first + key, n - 1)]; })
+                        : seen);
+  }
+  store(f.m, top), store(f.l, total);
+}
+
+/// o[r] += sum_j p[j, r] v[j].
+template <int Q, class T>
+JET_INLINE void few_values(AttendScratch f, const T* v, int64_t n, int64_t dim) {
   for (int64_t c = 0; c < dim; c += kStep) {
-    Vec sum[Q][2];
-    for (int r = 0; r < Q; ++r) load_two(f.o + r * dim + c, sum[r]);
-    for (int64_t j = 0; j < n; ++j) {
+    float* o = f.o + c * Q;
+    Vec sum[2][Q];
+    for (int r = 0; r < 2 * Q; ++r) sum[r / Q][r % Q] = load(o + r * kLanes);
+    const float* p = f.s;
+#pragma GCC unroll 4
+    for (int64_t j = 0; j < n; ++j, p += Few<Q>::padded) {
       Vec value[2];
       load_two(v + j * dim + c, value);
       for (int r = 0; r < Q; ++r) {
-        const Vec p = broadcast(f.s[r * kKeys + j]);
-        sum[r][0] += p * value[0], sum[r][1] += p * value[1];
+        const Vec weight = broadcast(p[r]);
+        sum[0][r] += weight * value[0], sum[1][r] += weight * value[1];
       }
     }
-    for (int r = 0; r < Q; ++r) store(f.o + r * dim + c, sum[r][0]), store(f.o + r * dim + c + kLanes, sum[r][1]);
+    for (int r = 0; r < 2 * Q; ++r) store(o + r * kLanes, sum[r / Q][r % Q]);
   }
 }
 
@@ -217,10 +300,9 @@ template <int Q, class T>
 void attend_few(const AttendTask& a, AttendScratch& f) {
   const int64_t dim = a.dim;
   for (int r = 0; r < Q; ++r) {
-    for (int64_t c = 0; c < dim; ++c) f.q[r * dim + place<T>(c)] = a.q[r * dim + c] * a.scale;
-    f.m[r] = -std::numeric_limits<float>::infinity();
-    f.l[r] = 0;
+    for (int64_t c = 0; c < dim; ++c) f.q[place<T, Q>(r, c)] = a.q[r * dim + c] * a.scale;
   }
+  store(f.m, broadcast(-std::numeric_limits<float>::infinity())), store(f.l, Vec{});
   std::fill(f.o, f.o + Q * dim, 0.0f);
   const int64_t oldest = a.window > 0 ? a.first_query - a.window + 1 : 0;
   int64_t position = a.first_key;
@@ -229,18 +311,19 @@ void attend_few(const AttendTask& a, AttendScratch& f) {
     const int64_t end = std::min(span.count, a.first_query + 1 - position);
     for (int64_t j = std::max<int64_t>(oldest - position, 0); j < end; j += kFewKeys) {
       const int64_t n = std::min(kFewKeys, end - j);
-      const T* v = static_cast<const T*>(span.values) + j * dim;
-      few_scores<Q>(f, static_cast<const T*>(span.keys) + j * dim, v, span.key_scales ? span.key_scales + j : nullptr,
-                    n, dim);
-      for (int r = 0; r < Q; ++r) soft_block(f.s + r * kKeys, 0, n, n, &f.m[r], &f.l[r], f.o + r * dim, dim);
-      few_values<Q>(f, v, span.value_scales ? span.value_scales + j : nullptr, n, dim);
+      const T *k = static_cast<const T*>(span.keys) + j * dim, *v = static_cast<const T*>(span.values) + j * dim;
+      few_scores<Q>(f, k, v, span.key_scales ? span.key_scales + j : nullptr, n, dim);
+      few_softmax<Q>(f, span.value_scales ? span.value_scales + j : nullptr, n, dim);
+      few_values<Q>(f, v, n, dim);
     }
     position += span.count;
   }
+  const Vec sum = over_keys<Few<Q>::padded>(
+      load(f.l), [](Vec x, Vec y) { return x + y; }, std::make_integer_sequence<int, kLanes>());
   for (int r = 0; r < Q; ++r) {
-    const float inverse = 1.0f / f.l[r];
-    for (int64_t c = 0; c < dim; ++c) a.out[r * dim + c] = f.o[r * dim + place<T>(c)] * inverse;
-    if (a.log_sum) a.log_sum[r] = f.m[r] + __builtin_logf(f.l[r]);
+    const float inverse = 1.0f / sum[r];
+    for (int64_t c = 0; c < dim; ++c) a.out[r * dim + c] = f.o[place<T, Q>(r, c)] * inverse;
+    if (a.log_sum) a.log_sum[r] = f.m[r] + __builtin_logf(sum[r]);
   }
 }
 

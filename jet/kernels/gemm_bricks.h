@@ -14,7 +14,7 @@ namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
 constexpr int kSlabVectors = 2, kSlabRows = kSlabVectors * kLanes;
-constexpr int64_t kBlockTokens = 192, kFewTokens = 32, kRowTokens = 4;
+constexpr int64_t kBlockTokens = 288, kFewTokens = 32, kRowTokens = 4;
 static_assert(kBlockTokens % kPackTokens == 0);
 
 struct Piece {
@@ -27,7 +27,9 @@ template <class Core, int T>
 JET_INLINE void put_tile(const Vec (&sums)[T][kSlabVectors], const MatmulTask& m, int64_t token, const Piece& p) {
   const int64_t rows = std::min<int64_t>(kSlabRows, m.w.rows - p.row);
   const int64_t tokens = Core::least_tokens > 1 ? std::min<int64_t>(T, m.n - token) : T;
-  for (int t = 0; t < tokens; ++t) {
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) {
+    if (t == tokens) break;
     float* out = m.out + (token + t) * m.out_stride + p.row;
     const float* before = p.begin > 0 ? out : m.bias ? m.bias + p.row : nullptr;
     if (rows == kSlabRows) {
@@ -35,7 +37,9 @@ JET_INLINE void put_tile(const Vec (&sums)[T][kSlabVectors], const MatmulTask& m
         store(out + v * kLanes, before ? sums[t][v] + load(before + v * kLanes) : sums[t][v]);
       }
     } else {
-      for (int64_t r = 0; r < rows; ++r) out[r] = (before ? before[r] : 0.0f) + sums[t][r / kLanes][r % kLanes];
+      float numbers[kSlabRows];
+      for (int v = 0; v < kSlabVectors; ++v) store(numbers + v * kLanes, sums[t][v]);
+      for (int64_t r = 0; r < rows; ++r) out[r] = (before ? before[r] : 0.0f) + numbers[r];
     }
   }
 }
@@ -73,7 +77,8 @@ void gemm(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
       const Piece p{row, c, std::min(m.w.cols, c + length), slab};
       Core::fill(m.w, p);
       each_tile<Core::tokens, Core::least_tokens>(t0, t1, [&]<int T>(int64_t t) {
-        alignas(64) Vec sums[T][kSlabVectors] = {};
+        Vec sums[T][kSlabVectors] = {};
+        for (int i = 0; i < T; ++i) __builtin_prefetch(m.out + (t + i) * m.out_stride + row, 1);
         Core::template multiply<T>(m, t, p, sums);
         put_tile<Core>(sums, m, t, p);
       });
@@ -129,11 +134,24 @@ struct FloatCore : CoreBase {
     }
     for (int first = 0; first < kSlabRows; first += kLanes) {
       int64_t c = p.begin;
+      float* to = slab + first;
+      if constexpr (std::is_same_v<W, bf16>) {
+        // Pairs of columns change places together.
+        for (; c + 2 * kLanes <= p.end; c += 2 * kLanes) {
+          Ints v[kLanes];
+          for (int i = 0; i < kLanes; ++i) v[i] = load_as<Ints>(rows[first + i] + c);
+          transpose(v, std::make_integer_sequence<int, kLanes>());
+          for (int i = 0; i < kLanes; ++i, to += 2 * kSlabRows) {
+            store(to, cast<Vec>(v[i] << 16));
+            store(to + kSlabRows, cast<Vec>(v[i] & static_cast<int32_t>(0xffff0000)));
+          }
+        }
+      }
       for (; c + kLanes <= p.end; c += kLanes) {
         Vec v[kLanes];
         for (int i = 0; i < kLanes; ++i) v[i] = load(rows[first + i] + c);
         transpose(v, std::make_integer_sequence<int, kLanes>());
-        for (int i = 0; i < kLanes; ++i) store(slab + (c - p.begin + i) * kSlabRows + first, v[i]);
+        for (int i = 0; i < kLanes; ++i, to += kSlabRows) store(to, v[i]);
       }
       for (; c < p.end; ++c) {
         for (int i = 0; i < kLanes; ++i) slab[(c - p.begin) * kSlabRows + first + i] = to_float(rows[first + i][c]);
@@ -164,6 +182,7 @@ struct FloatCore : CoreBase {
   JET_INLINE static void multiply(const MatmulTask& m, int64_t token, const Piece& p, Vec (&sums)[T][kSlabVectors]) {
     const float* x = m.packed + token * m.w.cols + p.begin * T;
     const auto* w = reinterpret_cast<const float*>(p.slab);
+#pragma GCC unroll 4
     for (int64_t c = p.begin; c < p.end; ++c, x += T, w += kSlabRows) {
       Vec row[kSlabVectors];
       for (int v = 0; v < kSlabVectors; ++v) row[v] = load(w + v * kLanes);

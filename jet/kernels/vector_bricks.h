@@ -30,6 +30,19 @@ JET_INLINE Vec load(const bf16* p) {
   return v;
 }
 
+// GCC 12 converts bytes by itself one at a time.
+JET_INLINE Vec load(const int8_t* p) {
+  using Wide = typename VectorOf<int32_t, kLanes>::type;
+#if JET_INT_DOT && JET_LANES == 16 && !defined(JET_EMULATE)
+  const auto wide = _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif JET_INT_DOT && JET_LANES == 8
+  const auto wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  const auto wide = __builtin_convertvector(*reinterpret_cast<const typename VectorOf<int8_t, kLanes>::type*>(p), Wide);
+#endif
+  return __builtin_convertvector(reinterpret_cast<Wide>(wide), Vec);
+}
+
 // An f16's exponent and mantissa, moved to where fp32 has them, are the number times 2^-112, denormals included;
 // infinity and NaN then only lack the upper exponent bits.
 JET_INLINE Vec load(const f16* p) {
@@ -54,29 +67,43 @@ JET_INLINE Vec load(const f16* p) {
 #endif
 }
 
-// One step of summing lanes by halves, on two vectors at once. Each holds kLanes / GROUP sums of GROUP partial sums;
-// the result holds those of both, with half as many partial sums:   GROUP 4:  [a0 a1 a2 a3], [b0 b1 b2 b3] -> [a0+a2
-// a1+a3 b0+b2 b1+b3].
+// One step of summing lanes by halves, on two vectors at once. Both hold sums in GROUP partial ones each; the result
+// holds those of both, with half as many partial sums. Groups of up to four stay in their 128 bits, a's before b's,
+// where shuffles are cheap:   GROUP 4:  [a0 a1 a2 a3], [b0 b1 b2 b3] -> [a0+a2 a1+a3 b0+b2 b1+b3].
 template <int GROUP, int... I>
 JET_INLINE Vec fold(const Vec& a, const Vec& b, std::integer_sequence<int, I...>) {
   constexpr int half = GROUP / 2;
-  return __builtin_shufflevector(a, b, (I / half * GROUP + I % half)...) +
-         __builtin_shufflevector(a, b, (I / half * GROUP + half + I % half)...);
+  constexpr auto from = [](int i) {
+    if (GROUP > 4) return i / half * GROUP + i % half;
+    const int k = i % 2;
+    return i % 4 / 2 * kLanes + i / 4 * 4 + k / half * GROUP + k % half;
+  };
+  return __builtin_shufflevector(a, b, from(I)...) + __builtin_shufflevector(a, b, (from(I) + half)...);
 }
 
-/// out[i] = the sum of all lanes of v[i], N of them (a power of 2): pairs of vectors fold into one, a lone one with
-/// itself. Every sum is taken in the same order, whatever N is.
-template <int N, int GROUP = kLanes, int VECTORS = N>
-JET_INLINE void sums(const Vec (&v)[VECTORS], float* out) {
+/// Lane i: the sum of all lanes of v[i]. Every sum is taken in the same order.
+template <int GROUP = kLanes>
+JET_INLINE Vec lane_sums(const Vec (&v)[GROUP]) {
   if constexpr (GROUP == 1) {
-    for (int i = 0; i < N; ++i) out[i] = v[i / kLanes][i % kLanes];
+    return v[0];
   } else {
-    constexpr int half = (VECTORS + 1) / 2;
-    Vec next[half];
-    for (int i = 0; i < half; ++i) {
-      next[i] = fold<GROUP>(v[2 * i], v[VECTORS == 1 ? 0 : 2 * i + 1], std::make_integer_sequence<int, kLanes>());
+    Vec next[GROUP / 2];
+    for (int i = 0; i < GROUP / 2; ++i) {
+      const int first = GROUP > 4 ? i / 4 * 8 + i % 4 : 2 * i;
+      next[i] = fold<GROUP>(v[first], v[GROUP > 4 ? first + 4 : first + 1], std::make_integer_sequence<int, kLanes>());
     }
-    sums<N, GROUP / 2>(next, out);
+    return lane_sums<GROUP / 2>(next);
+  }
+}
+
+/// out[i] = the sum of all lanes of v[i].
+template <int N>
+JET_INLINE void sums(const Vec (&v)[N], float* out) {
+  for (int first = 0; first < N; first += kLanes) {
+    Vec some[kLanes] = {};
+    for (int i = 0; i < kLanes && first + i < N; ++i) some[i] = v[first + i];
+    const Vec total = lane_sums(some);
+    for (int i = 0; i < kLanes && first + i < N; ++i) out[first + i] = total[i];
   }
 }
 
