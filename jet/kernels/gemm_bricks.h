@@ -22,6 +22,30 @@ struct Piece {
   std::byte* slab;
 };
 
+/// Asks for the rows of a slab, some lines a tile, while the slab before it is multiplied: too short for the hardware to
+/// see that they follow one another.
+class Ahead {
+ public:
+  Ahead(const Matrix& w, const Piece& p, int64_t tiles) {
+    if (is_quantized(w.dtype)) return;
+    const auto bytes = static_cast<int64_t>(size_of(w.dtype));
+    stride_ = w.cols * bytes, row_lines_ = (p.end - p.begin) * bytes / 64;
+    from_ = static_cast<const std::byte*>(w.data) + p.row * stride_ + p.begin * bytes;
+    left_ = std::clamp<int64_t>(w.rows - p.row, 0, kSlabRows) * row_lines_;
+    step_ = (left_ + tiles - 1) / tiles;
+  }
+  JET_INLINE void ask() {
+    for (const int64_t end = std::max<int64_t>(left_ - step_, 0); left_ > end;) {
+      --left_;
+      __builtin_prefetch(from_ + left_ / row_lines_ * stride_ + left_ % row_lines_ * 64, 0, 2);
+    }
+  }
+
+ private:
+  const std::byte* from_ = nullptr;
+  int64_t stride_ = 0, row_lines_ = 0, left_ = 0, step_ = 0;
+};
+
 /// sums [T][kSlabVectors] are added to out's rows, in the first piece to the bias; rows beyond the matrix are padding.
 template <class Core, int T>
 JET_INLINE void put_tile(const Vec (&sums)[T][kSlabVectors], const MatmulTask& m, int64_t token, const Piece& p) {
@@ -76,7 +100,9 @@ void gemm(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
     const auto slab_times_tokens = [&](int64_t row, int64_t c) {
       const Piece p{row, c, std::min(m.w.cols, c + length), slab};
       Core::fill(m.w, p);
+      Ahead ahead(m.w, {.row = few ? m.w.rows : row + kSlabRows, .begin = c, .end = p.end, .slab = nullptr}, (t1 - t0) / Core::tokens + 1);
       each_tile<Core::tokens, Core::least_tokens>(t0, t1, [&]<int T>(int64_t t) {
+        ahead.ask();
         Vec sums[T][kSlabVectors] = {};
         for (int i = 0; i < T; ++i) __builtin_prefetch(m.out + (t + i) * m.out_stride + row, 1);
         Core::template multiply<T>(m, t, p, sums);
