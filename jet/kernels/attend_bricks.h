@@ -58,14 +58,14 @@ void soft_block(float* s, int64_t low, int64_t high, int64_t keys, float* m, flo
   float top = *m;
   for (int i = 0; i < kLanes; ++i) top = tops[i] > top ? tops[i] : top;
   if (top > *m) {
-    const float shrink = *m == kUnseen ? 0.0f : exp_negative(*m - top);
+    const float shrink = *m == kUnseen ? 0.0f : exp_to_88(*m - top);
     *l *= shrink;
     for (int64_t c = 0; c < dim; ++c) o[c] *= shrink;
     *m = top;
   }
   Vec total[1] = {};
   for (int64_t j = 0; j < padded; j += kLanes) {
-    const Vec x = load(s + j), p = exp_negative(x - top);
+    const Vec x = load(s + j), p = exp_to_88(x - top);
     const Vec seen = x == kUnseen ? Vec{} : p;
     store(s + j, seen);
     total[0] += seen;
@@ -257,14 +257,14 @@ JET_INLINE void few_softmax(AttendScratch f, const float* scales, int64_t n, int
       top, [](Vec a, Vec b) { return a > b ? a : b; }, lanes);
   // e^x of this kernel ends at e^-87: what was summed before any key is 0, so it does not matter by how much it
   // shrinks.
-  const Vec shrink = exp_negative(before - top);
+  const Vec shrink = exp_to_88(before - top);
   for (int r = 0; r < Q; ++r) {
     if (top[r] == before[r]) continue;
     for (float* o = f.o + r * kLanes; o < f.o + Q * dim; o += Q * kLanes) store(o, load(o) * shrink[r]);
   }
   Vec total = load(f.l) * shrink;
   for (int64_t at = 0; at < end; at += kLanes) {
-    const Vec x = load(f.s + at), p = exp_negative(x - top);
+    const Vec x = load(f.s + at), p = exp_to_88(x - top);
     const Vec seen = x < std::numeric_limits<float>::lowest() ? Vec{} : p;
     total += seen;
     const int64_t first = at / F::padded;

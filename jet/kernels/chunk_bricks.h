@@ -11,18 +11,6 @@ namespace {
 
 constexpr int64_t kChunk = 32;
 
-/// c[i, :] = start c[i, :] + sum_k a[i, k] b[k, :], a read at a + i * row + k * step; n columns.
-struct SmallProduct {
-  const float* a;
-  int64_t row, step;
-  const float* b;
-  int64_t b_stride;
-  float* c;
-  int64_t c_stride;
-  int64_t k, n;
-  float start;  // times what is there; 0 does not read it
-};
-
 template <int T, int WIDE>
 JET_INLINE void small_tile(const SmallProduct& p, int64_t i, int64_t col) {
   Vec acc[T][WIDE];
@@ -62,6 +50,11 @@ void multiply_rows(const SmallProduct& p, int64_t begin, int64_t end) {
   });
 }
 
+void exponentials(float* x, int64_t n) {
+  for (; n >= kLanes; n -= kLanes, x += kLanes) store(x, exp_to_88(load(x)));
+  for (; n > 0; --n, ++x) *x = exp_to_88(*x);
+}
+
 struct ChunkScratch {
   float* u;                  // [kChunk, columns]
   float* transposed;         // [K, kChunk]: keys
@@ -75,7 +68,7 @@ void decay_triangle(float* m, const float* sums, const float* factor, int64_t n,
   for (int64_t i = 0; i < n; ++i) {
     float* row = m + i * kChunk;
     const int64_t end = diagonal ? i + 1 : i;
-    for (int64_t j = 0; j < end; ++j) row[j] *= (factor ? factor[i] : 1.0f) * exp_negative(sums[i] - sums[j]);
+    for (int64_t j = 0; j < end; ++j) row[j] *= (factor ? factor[i] : 1.0f) * exp_to_88(sums[i] - sums[j]);
     for (int64_t j = end; j < n; ++j) row[j] = 0;
   }
 }
@@ -87,11 +80,11 @@ void recurrence_chunk(const RecurrenceTask& r, int64_t t0, int64_t n, const Chun
   float sums[kChunk], betas[kChunk];
   for (int64_t i = 0; i < n; ++i) {
     sums[i] = (i > 0 ? sums[i - 1] : 0.0f) + (r.g ? r.g[(t0 + i) * r.g_stride] : 0.0f);
-    f.decay[i] = exp_negative(sums[i]);
+    f.decay[i] = exp_to_88(sums[i]);
     if (r.beta) betas[i] = r.beta[(t0 + i) * r.beta_stride];
   }
   for (int64_t i = 0; i < n; ++i) {
-    f.remaining[i] = exp_negative(sums[n - 1] - sums[i]);
+    f.remaining[i] = exp_to_88(sums[n - 1] - sums[i]);
     for (int64_t c = 0; c < r.K; ++c) {
       f.transposed[c * kChunk + i] = k[i * r.k_stride + c];
       f.scaled[i * r.K + c] = k[i * r.k_stride + c] * f.remaining[i];

@@ -22,8 +22,8 @@ struct Piece {
   std::byte* slab;
 };
 
-/// Asks for the rows of a slab, some lines a tile, while the slab before it is multiplied: too short for the hardware to
-/// see that they follow one another.
+/// Asks for the rows of a slab, some lines a tile, while the slab before it is multiplied: too short for the hardware
+/// to see that they follow one another.
 class Ahead {
  public:
   Ahead(const Matrix& w, const Piece& p, int64_t tiles) {
@@ -100,7 +100,8 @@ void gemm(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
     const auto slab_times_tokens = [&](int64_t row, int64_t c) {
       const Piece p{row, c, std::min(m.w.cols, c + length), slab};
       Core::fill(m.w, p);
-      Ahead ahead(m.w, {.row = few ? m.w.rows : row + kSlabRows, .begin = c, .end = p.end, .slab = nullptr}, (t1 - t0) / Core::tokens + 1);
+      Ahead ahead(m.w, {.row = few ? m.w.rows : row + kSlabRows, .begin = c, .end = p.end, .slab = nullptr},
+                  (t1 - t0) / Core::tokens + 1);
       each_tile<Core::tokens, Core::least_tokens>(t0, t1, [&]<int T>(int64_t t) {
         ahead.ask();
         Vec sums[T][kSlabVectors] = {};

@@ -76,6 +76,20 @@ struct RecurrenceTask {
   int64_t tokens = 0, K = 0, V = 0, column_begin = 0, column_end = 0;
 };
 
+/// c[i, :] = start c[i, :] + sum_l a[i, l] b[l, :] of small fp32 matrices that lie in the caches; a is read at a + i *
+/// row
+/// + l * step, so it can be the transpose of what is stored. Bound by FMA.
+struct SmallProduct {
+  const float* a = nullptr;
+  int64_t row = 0, step = 1;
+  const float* b = nullptr;
+  int64_t b_stride = 0;
+  float* c = nullptr;
+  int64_t c_stride = 0;
+  int64_t k = 0, n = 0;  // columns of a, of c
+  float start = 0;       // times what is there; 0 does not read it
+};
+
 struct Kernels {
   const char* name;
   int64_t (*packed_floats)(const MatmulTask&);
@@ -83,6 +97,10 @@ struct Kernels {
   void (*matmul)(const MatmulTask&, int64_t row_begin, int64_t row_end);
   void (*attend)(const AttendTask&);
   void (*recurrence)(const RecurrenceTask&);
+  /// Rows [row_begin, row_end) of c.
+  void (*multiply)(const SmallProduct&, int64_t row_begin, int64_t row_end);
+  /// x[i] = e^x[i] for x in [-87, 88], relative error below 2e-7; what is smaller counts as -87.
+  void (*exponentials)(float* x, int64_t n);
 };
 
 /// All that this machine runs, best first; the last one runs everywhere.

@@ -270,6 +270,39 @@ TEST_P(Bricks, AttendIsSoftmaxOverWhatTheQuerySees) {
   }
 }
 
+TEST_P(Bricks, SmallProductsOfAMatrixAndOfItsTranspose) {
+  for (const auto& [m, k, n] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {32, 64, 64}, {7, 5, 43}, {13, 0, 9}}) {
+    for (const bool transposed : {false, true}) {
+      const int64_t a_stride = transposed ? m + 1 : k + 2, b_stride = n + 3, c_stride = n + 1;
+      const auto a = random_floats((transposed ? k : m) * a_stride + 1, 1), b = random_floats(k * b_stride + 1, 2);
+      const auto before = random_floats(m * c_stride, 3);
+      for (const float start : {0.0f, -0.5f}) {
+        std::vector<float> c = before;
+        if (start == 0) std::fill(c.begin(), c.end(), NAN);
+        const int64_t row = transposed ? 1 : a_stride, step = transposed ? a_stride : 1, half = m / 2;
+        const SmallProduct p{a.data(), row, step, b.data(), b_stride, c.data(), c_stride, k, n, start};
+        GetParam()->multiply(p, half, m);
+        GetParam()->multiply(p, 0, half);
+        for (int64_t i = 0; i < m; ++i) {
+          for (int64_t j = 0; j < n; ++j) {
+            double want = start == 0 ? 0.0 : double{start} * before[i * c_stride + j];
+            for (int64_t l = 0; l < k; ++l) want += double{a[i * row + l * step]} * b[l * b_stride + j];
+            ASSERT_NEAR(c[i * c_stride + j], want, 1e-5) << m << "x" << k << "x" << n << " at " << i << "," << j;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Bricks, Exponentials) {
+  std::vector<float> x;
+  for (double e = -87; e < 88; e += 0.37) x.push_back(static_cast<float>(e));
+  std::vector<float> got = x;
+  GetParam()->exponentials(got.data(), static_cast<int64_t>(got.size()));
+  for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(got[i] / std::exp(double{x[i]}), 1, 2e-7) << x[i];
+}
+
 TEST_P(Bricks, RecurrenceInAllItsForms) {
   const int64_t T = 71, K = 7, V = 75;    // chunks, a part of one, and (below) single tokens
   for (int form = 0; form < 6; ++form) {  // plain, constant decay, vector decay; delta, gated delta; dplr

@@ -107,9 +107,9 @@ JET_INLINE void sums(const Vec (&v)[N], float* out) {
   }
 }
 
-/// e^x for x <= 0, as the softmax needs it (Cephes expf: 2^n times a polynomial on |r| <= ln 2 / 2; relative error
-/// below 2e-7). Below -87 it stays at e^-87. NaN stays NaN.
-JET_INLINE Vec exp_negative(Vec x) {
+/// e^x for x <= 88 (Cephes expf: 2^n times a polynomial on |r| <= ln 2 / 2; relative error below 2e-7). Below -87 it
+/// stays at e^-87. NaN stays NaN.
+JET_INLINE Vec exp_to_88(Vec x) {
   using Bits = typename VectorOf<uint32_t, kLanes>::type;
   x = x < -87.0f ? broadcast(-87.0f) : x;
   const Vec shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
@@ -128,7 +128,7 @@ JET_INLINE Vec exp_negative(Vec x) {
   std::memcpy(&scale, &power, sizeof(scale));
   return p * scale;
 }
-JET_INLINE float exp_negative(float x) { return exp_negative(broadcast(x))[0]; }
+JET_INLINE float exp_to_88(float x) { return exp_to_88(broadcast(x))[0]; }
 
 }  // namespace
 }  // namespace jet::JET_ISA_NAMESPACE

@@ -47,6 +47,13 @@ std::string split_kind(const std::string& kind, Json& options) {
 
 }  // namespace
 
+const Attention::Config& attention_of(const ModelSpec& s, int layer) {
+  const auto* a = std::get_if<Attention::Config>(&s.layers[layer]);
+  require(a != nullptr, "layer {} of the base is {}: it must have attention in every layer", layer,
+          mixer_label(s.layers[layer]));
+  return *a;
+}
+
 MixerSpec make_mixer(const std::string& given, const Attention::Config& a, const std::vector<int>& dims) {
   Json options = Json::object();
   const std::string kind = split_kind(given, options);

@@ -45,6 +45,9 @@ std::string mixer_label(const MixerSpec& m);
 /// Every fault that would make the shapes meaningless: sizes not positive, heads not divisible by kv_heads, ...
 void check_spec(const ModelSpec& s, const std::string& where);
 
+/// The attention of a layer, or an error that says which mixer it has instead: what is converted must have attention in
+/// every layer.
+const Attention::Config& attention_of(const ModelSpec& s, int layer);
 /// A mixer of `kind` in the place of attention `a`: as many heads, dk = dv = head_dim, or the given [heads, dk, dv]
 /// (attention itself stays as it is).
 /// A kind may set options of its block: "gated_delta_net:qk_conv=false,conv=2".

@@ -128,10 +128,8 @@ ModelSpec with_block(const ModelSpec& base, const std::string& kind, int n_full)
   const int n = base.n_layers();
   for (int i = 0; i < n; ++i) {
     const bool full = (i + 1) * n_full / n > i * n_full / n;
-    const auto* attention = std::get_if<Attention::Config>(&base.layers[i]);
-    require(attention != nullptr, "layer {} of the base is {}; the base must have attention in every layer", i,
-            mixer_label(base.layers[i]));
-    if (!full) out.layers[i] = make_mixer(kind, *attention);
+    const auto& attention = attention_of(base, i);
+    if (!full) out.layers[i] = make_mixer(kind, attention);
   }
   return out;
 }

@@ -168,13 +168,6 @@ Json Run::evaluate(const std::vector<Task>& which, const TorchModel& m) {
   });
 }
 
-const Attention::Config& attention_of(const ModelSpec& spec, int layer) {
-  const auto* a = std::get_if<Attention::Config>(&spec.layers[layer]);
-  require(a != nullptr, "layer {} of the base is {}: PostNAS starts from a model with attention in every layer", layer,
-          mixer_label(spec.layers[layer]));
-  return *a;
-}
-
 TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed, bool inherit) {
   require(layers.size() == base.spec.layers.size(), "make_student: {} layers for a base of {}", layers.size(),
           base.spec.layers.size());

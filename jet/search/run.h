@@ -73,9 +73,6 @@ struct Run {
   Json evaluate(const std::vector<Task>& which, const TorchModel& m);
 };
 
-/// The attention of a base's layer, or an error that says which layer has none.
-const Attention::Config& attention_of(const ModelSpec& spec, int layer);
-
 /// The base with other mixers: attention layers (full or windowed) keep the base's weights; linear ones start from the
 /// attention that they replace, or, without `inherit`, from random values. Everything is shared with the base until it
 /// is trained.

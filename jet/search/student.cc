@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "jet/base/threads.h"
 #include "jet/eval/machine.h"
 #include "jet/eval/speed.h"
 #include "jet/model/train_plan.h"
@@ -206,7 +207,9 @@ Json result_of(Run& run, const Candidate& c) {
 Json train_candidate(Run& run, const Candidate& c) {
   Json out = run.ledger.once("candidate/" + c.name, [&] { return result_of(run, c); });
   if (c.speed) {
-    out.update(run.ledger.once("speed/" + c.name, [&] {
+    // Speeds with other numbers of threads, of a run that went on elsewhere, must not meet in one table.
+    const int threads = run.recipe.threads > 0 ? run.recipe.threads : default_threads();
+    out.update(run.ledger.once(fmt::format("speed/{}/{} threads", c.name, threads), [&] {
       const TorchModel m = load_candidate(run, c);
       return world().from_first([&] { return measure_speed(run, m); });
     }));

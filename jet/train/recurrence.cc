@@ -21,8 +21,8 @@
 //
 // Memory: one state a chunk and W are kept, O(T); the rest is computed again. A decay per head enters as a [C, C]
 // matrix of differences, which cannot overflow. A decay per channel is split as e^(G_t - m) e^(m - G_s) around the
-// chunk's middle m, so the chunk is made short enough for both factors. On the CPU the work is cut into slices of
-// heads, at least two a thread; on other devices one slice is everything.
+// chunk's middle m, so the chunk is made short enough for both factors. In fp32 on the CPU each head is walked by
+// itself (head_recurrence.h); elsewhere, and in fp64, what does not depend on the state is done for all chunks at once.
 #include "jet/train/recurrence.h"
 
 #include <ATen/Parallel.h>
@@ -34,6 +34,8 @@
 #include <bit>
 #include <cmath>
 #include <utility>
+
+#include "jet/train/head_recurrence.h"
 
 namespace jet {
 
@@ -53,52 +55,28 @@ int64_t choose_chunk(const Tensor& g, int64_t tokens) {
   return 1;
 }
 
-// The sequences [b0, b0 + nb) and heads [h0, h0 + nh) of a call, cut into chunks of `chunk` tokens.
-struct Slice {
-  int64_t b0, nb, h0, nh, tokens, chunk;
+// [B, T, H, D] <-> [N, M, C, D], M = B * H; zero-padded at the end: zeros change no state (k = b = a = 0, g = 0).
+struct Chunks {
+  int64_t batch, heads, tokens, size;
 
-  Tensor part(const Tensor& x) const { return x.narrow(0, b0, nb).narrow(2, h0, nh); }
-  Tensor of_state(const Tensor& x) const { return x.narrow(0, b0, nb).narrow(1, h0, nh); }  // of [B, H, K, V]
-  // [B, T, H, D] -> [N, M, C, D], M = nb * nh; zero-padded at the end: zeros change no state (k = b = a = 0, g = 0).
-  Tensor to_chunks(const Tensor& x) const {
-    const int64_t pad = (chunk - tokens % chunk) % chunk;
-    Tensor y = part(x);
-    if (pad > 0) y = at::constant_pad_nd(y, {0, 0, 0, 0, 0, pad});
-    return y.unflatten(1, {-1, chunk}).permute({1, 0, 3, 2, 4}).flatten(1, 2).contiguous();
+  Tensor of(const Tensor& x) const {
+    const int64_t pad = (size - tokens % size) % size;
+    const Tensor y = pad > 0 ? at::constant_pad_nd(x, {0, 0, 0, 0, 0, pad}) : x;
+    return y.unflatten(1, {-1, size}).permute({1, 0, 3, 2, 4}).flatten(1, 2).contiguous();
   }
-  void from_chunks(const Tensor& x, const Tensor& into) const {
-    const Tensor y = x.unflatten(1, {nb, nh}).permute({1, 0, 3, 2, 4}).flatten(1, 2);
-    part(into).copy_(y.narrow(1, 0, tokens));
+  void undo(const Tensor& x, const Tensor& into) const {
+    const Tensor y = x.unflatten(1, {batch, heads}).permute({1, 0, 3, 2, 4}).flatten(1, 2);
+    into.copy_(y.narrow(1, 0, tokens));
   }
 };
 
-// t <- (I - a)^-1 for one strictly lower triangular a [c, c], row by row: t_i = e_i + sum_(j<i) a_ij t_j.
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) void unit_lower_inverse(const float* a,
-                                                                                                      float* t,
-                                                                                                      int64_t c) {
-  for (int64_t i = 0; i < c; ++i) {
-    float* row = t + i * c;
-    for (int64_t n = 0; n < c; ++n) row[n] = n == i;
-    for (int64_t j = 0; j < i; ++j)
-      for (int64_t n = 0; n <= j; ++n) row[n] += a[i * c + j] * t[j * c + n];
-  }
-}
-
 // (I - a)^-1 of strictly lower triangular a [.., C, C]. Substitution: squaring a would lose digits to cancellation.
 Tensor unit_lower_inverse(const Tensor& a) {
-  const int64_t c = a.size(-1);
-  if (!a.device().is_cpu() || a.scalar_type() != at::kFloat) {
-    const Tensor eye = at::eye(c, a.options());
-    return at::linalg_solve_triangular(eye - a, eye.expand_as(a), /*upper=*/false, true, /*unitriangular=*/true);
-  }
-  Tensor t = at::empty_like(a);
-  for (int64_t m = 0; m < a.numel(); m += c * c) {
-    unit_lower_inverse(a.const_data_ptr<float>() + m, t.mutable_data_ptr<float>() + m, c);
-  }
-  return t;
+  const Tensor eye = at::eye(a.size(-1), a.options());
+  return at::linalg_solve_triangular(eye - a, eye.expand_as(a), /*upper=*/false, true, /*unitriangular=*/true);
 }
 
-// The decays of one slice; G undefined where there is none.
+// The decays; G undefined where there is none.
 struct Decay {
   bool per_channel = false;
   Tensor G;                      // [N, M, C, K or 1], inclusive sums
@@ -144,7 +122,7 @@ struct Scores {
   }
 };
 
-// One slice's inputs in chunks, and what follows from them without the state.
+// The inputs in chunks, and what follows from them without the state.
 struct Pass {
   bool delta, erases, writes;  // writes: V has terms of its own (all but the delta rule)
   Tensor raw_k, beta;          // of the delta rule
@@ -154,16 +132,16 @@ struct Pass {
   Tensor q_start, a_start, k_end, b_end;
   Tensor T, decay_end;  // [N, M, C, C]; e^last as a factor of the state, [N, M, K or 1, 1]
 
-  Pass(const Recurrence<Tensor>& r, const Slice& s)
+  Pass(const Recurrence<Tensor>& r, const Chunks& s)
       : delta(r.beta.defined()), erases(delta || r.a.defined()), writes(!delta) {
-    q = s.to_chunks(r.q) * r.scale, k = s.to_chunks(r.k), v = s.to_chunks(r.v);
+    q = s.of(r.q) * r.scale, k = s.of(r.k), v = s.of(r.v);
     if (delta) {
-      raw_k = k, beta = s.to_chunks(r.beta.unsqueeze(-1));
+      raw_k = k, beta = s.of(r.beta.unsqueeze(-1));
       a = -raw_k, b = raw_k * beta;
     } else if (erases) {
-      a = s.to_chunks(r.a), b = s.to_chunks(r.b);
+      a = s.of(r.a), b = s.of(r.b);
     }
-    if (r.g.defined()) set_decay(s.to_chunks(r.g.dim() == 4 ? r.g : r.g.unsqueeze(-1)), r.g.dim() == 4);
+    if (r.g.defined()) set_decay(s.of(r.g.dim() == 4 ? r.g : r.g.unsqueeze(-1)), r.g.dim() == 4);
     q_start = d.weighted(q, d.start_q);
     if (erases) {
       ab = Scores(a, d.Ga, b, d, -1), qb = Scores(q, d.G, b, d, 0);
@@ -191,16 +169,16 @@ struct Pass {
   }
 };
 
-// What a slice's backward pass needs beside the inputs.
+// What the backward pass needs beside the inputs.
 struct Kept {
   Tensor states;  // [N + 1, M, K, V]: before each chunk, and the last
   Tensor W;       // [N, M, C, V] where there is an erasing term
 };
 
-Kept forward_slice(const Pass& p, const Tensor& s0, const Slice& s, const Tensor& o) {
+Kept forward_chunks(const Pass& p, const Tensor& s0, const Chunks& s, const Tensor& o) {
   const int64_t n_chunks = p.chunks(), m = p.q.size(1);
   Kept kept{at::empty({n_chunks + 1, m, p.q.size(-1), p.v.size(-1)}, p.q.options()), {}};
-  s0.defined() ? kept.states[0].copy_(s.of_state(s0).flatten(0, 1)) : kept.states[0].zero_();
+  s0.defined() ? kept.states[0].copy_(s0.flatten(0, 1)) : kept.states[0].zero_();
   Tensor X, grow;
   if (p.erases) {
     X = p.writes ? at::matmul(p.ak.A, p.v) : p.v;
@@ -221,22 +199,22 @@ Kept forward_slice(const Pass& p, const Tensor& s0, const Slice& s, const Tensor
   Tensor out = at::matmul(p.q_start, kept.states.narrow(0, 0, n_chunks));
   if (p.erases) out.add_(at::matmul(p.qb.A, kept.W));
   if (p.writes) out.add_(at::matmul(p.qk.A, p.v));
-  s.from_chunks(out, o);
+  s.undo(out, o);
   return kept;
 }
 
 // Adds nothing, overwrites: `into` and `into_s0` are as large as the inputs, d_out the gradients of o and final state.
-void backward_slice(const Pass& p, const Kept& kept, const Slice& s, double scale, const std::vector<Tensor>& d_out,
-                    const Recurrence<Tensor>& into, const Tensor& into_s0) {
+void backward_chunks(const Pass& p, const Kept& kept, const Chunks& s, double scale, const std::vector<Tensor>& d_out,
+                     const Recurrence<Tensor>& into, const Tensor& into_s0) {
   const int64_t n_chunks = p.chunks();
-  const Tensor dO = s.to_chunks(d_out[0]);
+  const Tensor dO = s.of(d_out[0]);
   const Tensor S = kept.states.narrow(0, 0, n_chunks);
   // The walk over the chunks.
   Tensor dS_from = at::matmul(p.q_start.transpose(-1, -2), dO);  // becomes the gradient of each chunk's start state
   const Tensor dS_to = at::empty_like(dS_from);
   Tensor dW, dR;
   if (p.erases) dW = at::matmul(p.qb.A.transpose(-1, -2), dO), dR = at::empty_like(dW);
-  Tensor dS = d_out[1].defined() ? s.of_state(d_out[1]).flatten(0, 1) : at::zeros_like(S[0]);
+  Tensor dS = d_out[1].defined() ? d_out[1].flatten(0, 1) : at::zeros_like(S[0]);
   for (int64_t n = n_chunks - 1; n >= 0; --n) {
     dS_to[n].copy_(dS);
     Tensor from = dS_from[n];
@@ -249,7 +227,7 @@ void backward_slice(const Pass& p, const Kept& kept, const Slice& s, double scal
     }
     dS = from;
   }
-  if (into_s0.defined()) s.of_state(into_s0).copy_(dS.unflatten(0, {s.nb, s.nh}));
+  if (into_s0.defined()) into_s0.copy_(dS.unflatten(0, {s.batch, s.heads}));
 
   // All chunks at once.
   const Tensor S_t = S.transpose(-1, -2), dS_t = dS_to.transpose(-1, -2);
@@ -280,59 +258,109 @@ void backward_slice(const Pass& p, const Kept& kept, const Slice& s, double scal
     last.add_(sum((kept.states.narrow(0, 1, n_chunks) * dS_to).sum(-1).unsqueeze(-2)));
     Tensor dg = dG.flip(-2).cumsum(-2).flip(-2);
     if (p.erases && !p.delta) dg.sub_(sum(own));
-    s.from_chunks(dg, into.g.dim() == 4 ? into.g : into.g.unsqueeze(-1));
+    s.undo(dg, into.g.dim() == 4 ? into.g : into.g.unsqueeze(-1));
   }
   if (p.delta) {
-    s.from_chunks((db * p.raw_k).sum(-1, true), into.beta.unsqueeze(-1));
+    s.undo((db * p.raw_k).sum(-1, true), into.beta.unsqueeze(-1));
     dk = db.mul_(p.beta).sub_(da);
   }
-  s.from_chunks(dq.mul_(scale), into.q), s.from_chunks(dk, into.k), s.from_chunks(dv, into.v);
-  if (!p.delta && p.erases) s.from_chunks(da, into.a), s.from_chunks(db, into.b);
+  s.undo(dq.mul_(scale), into.q), s.undo(dk, into.k), s.undo(dv, into.v);
+  if (!p.delta && p.erases) s.undo(da, into.a), s.undo(db, into.b);
 }
 
-// Short rows share a slice: below some hundred tokens the calls cost more than the arithmetic.
-constexpr int64_t kSliceTokens = 512;
+bool by_heads(const Tensor& q) { return q.device().is_cpu() && q.scalar_type() == at::kFloat; }
 
-std::vector<Slice> slices(const Tensor& q, int64_t chunk) {
-  const int64_t batch = q.size(0), tokens = q.size(1), heads = q.size(2), wanted = 2 * at::get_num_threads();
-  if (!q.device().is_cpu()) return {{0, batch, 0, heads, tokens, chunk}};
-  const int64_t nh = std::clamp<int64_t>(batch * heads / wanted, 1, heads);
-  const int64_t nb = std::clamp<int64_t>(kSliceTokens / tokens, 1, std::max<int64_t>(1, batch / wanted));
-  std::vector<Slice> out;
-  for (int64_t b = 0; b < batch; b += nb)
-    for (int64_t h = 0; h < heads; h += nh)
-      out.push_back({b, std::min(nb, batch - b), h, std::min(nh, heads - h), tokens, chunk});
-  return out;
+// One head of a [B, T, H, D] or [B, T, H] tensor.
+template <class Rows>
+Rows head_of(const Tensor& x, int64_t b, int64_t h) {
+  if (!x.defined()) return {};
+  return {x.mutable_data_ptr<float>() + b * x.stride(0) + h * x.stride(2), x.stride(1)};
+}
+float* state_of(const Tensor& x, int64_t b, int64_t h) {
+  return x.defined() ? x.mutable_data_ptr<float>() + b * x.stride(0) + h * x.stride(1) : nullptr;
+}
+// A row's numbers side by side.
+Tensor in_rows(const Tensor& x) { return x.defined() && x.dim() == 4 && x.stride(3) != 1 ? x.contiguous() : x; }
+Recurrence<Tensor> in_rows(Recurrence<Tensor> r) {
+  for (Tensor* x : {&r.q, &r.k, &r.v, &r.g, &r.a, &r.b}) *x = in_rows(*x);
+  return r;
 }
 
-// Slices are independent; each thread takes its share. What runs inside must not record gradients.
+// f(b, h, that head of r) for each, on all threads.
 template <class F>
-void for_slices(const std::vector<Slice>& all, F&& f) {
-  at::parallel_for(0, static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end) {
-    const at::NoGradGuard no_grad;
-    for (int64_t i = begin; i < end; ++i) f(i, all[i]);
+void for_heads(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk, F&& f) {
+  const int64_t heads = r.q.size(2);
+  at::parallel_for(0, r.q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = i / heads, h = i % heads;
+      const auto rows = [&](const Tensor& x) { return head_of<HeadRows>(x, b, h); };
+      f(b, h,
+        HeadRecurrence{.tokens = r.q.size(1),
+                       .K = r.q.size(3),
+                       .V = r.v.size(3),
+                       .chunk = chunk,
+                       .scale = r.scale,
+                       .q = rows(r.q),
+                       .k = rows(r.k),
+                       .a = rows(r.a),
+                       .b = rows(r.b),
+                       .v = rows(r.v),
+                       .g = rows(r.g),
+                       .beta = rows(r.beta),
+                       .g_vector = r.g.defined() && r.g.dim() == 4,
+                       .s0 = state_of(s0, b, h)});
+    }
   });
 }
 
 struct Result {
   Tensor o, last;
-  std::vector<Tensor> kept;  // states and W of every slice
+  Kept kept;
 };
 
-Result forward(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk, bool keep) {
-  const auto all = slices(r.q, chunk);
-  const int64_t batch = r.q.size(0), heads = r.q.size(2);
-  Result out{at::empty_like(r.v, at::MemoryFormat::Contiguous),
-             at::empty({batch, heads, r.q.size(-1), r.v.size(-1)}, r.q.options()),
-             {}};
-  if (keep) out.kept.resize(2 * all.size());
-  for_slices(all, [&](int64_t i, const Slice& s) {
-    const Kept kept = forward_slice(Pass(r, s), s0, s, out.o);
-    const Tensor last = kept.states[kept.states.size(0) - 1].unflatten(0, {s.nb, s.nh});
-    s.of_state(out.last).copy_(last);
-    if (keep) out.kept[2 * i] = kept.states, out.kept[2 * i + 1] = kept.W;
+Chunks chunks_of(const Tensor& q, int64_t chunk) { return {q.size(0), q.size(2), q.size(1), chunk}; }
+
+Result forward(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk) {
+  const at::NoGradGuard no_grad;
+  const int64_t batch = r.q.size(0), tokens = r.q.size(1), heads = r.q.size(2), K = r.q.size(3), V = r.v.size(3);
+  Result out{at::empty_like(r.v, at::MemoryFormat::Contiguous), {}, {}};
+  if (!by_heads(r.q)) {
+    out.kept = forward_chunks(Pass(r, chunks_of(r.q, chunk)), s0, chunks_of(r.q, chunk), out.o);
+    out.last = out.kept.states[out.kept.states.size(0) - 1].unflatten(0, {batch, heads}).clone();
+    return out;
+  }
+  const bool erases = r.beta.defined() || r.a.defined();
+  const int64_t n = (tokens + chunk - 1) / chunk;
+  out.kept = {at::empty({batch, heads, n + 1, K, V}, r.q.options()),
+              erases ? at::empty({batch, heads, tokens, V}, r.q.options()) : Tensor()};
+  for_heads(in_rows(r), s0.defined() ? s0.contiguous() : s0, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
+    head_forward(t, head_of<HeadGradient>(out.o, b, h), state_of(out.kept.states, b, h), state_of(out.kept.W, b, h));
   });
+  out.last = out.kept.states.select(2, n).contiguous();
   return out;
+}
+
+void backward(const Recurrence<Tensor>& r, const Tensor& s0, const Kept& kept, int64_t chunk,
+              const std::vector<Tensor>& d_out, const Recurrence<Tensor>& into, const Tensor& into_s0) {
+  const at::NoGradGuard no_grad;
+  if (!by_heads(r.q)) {
+    const Chunks s = chunks_of(r.q, chunk);
+    return backward_chunks(Pass(r, s), kept, s, double{r.scale}, d_out, into, into_s0);
+  }
+  const Tensor d_o = in_rows(d_out[0]), d_last = d_out[1].defined() ? d_out[1].contiguous() : Tensor();
+  for_heads(in_rows(r), s0.defined() ? s0.contiguous() : s0, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
+    const auto rows = [&](const Tensor& x) { return head_of<HeadGradient>(x, b, h); };
+    head_backward(t, state_of(kept.states, b, h), state_of(kept.W, b, h), head_of<HeadRows>(d_o, b, h),
+                  state_of(d_last, b, h),
+                  {.q = rows(into.q),
+                   .k = rows(into.k),
+                   .v = rows(into.v),
+                   .g = rows(into.g),
+                   .beta = rows(into.beta),
+                   .a = rows(into.a),
+                   .b = rows(into.b),
+                   .s0 = state_of(into_s0, b, h)});
+  });
 }
 
 // The inputs in one order, which is also that of their gradients.
@@ -350,9 +378,9 @@ class RecurrenceFunction : public torch::autograd::Function<RecurrenceFunction> 
   static List forward(Context* ctx, at::TensorList present, int64_t mask, double scale, int64_t chunk) {
     Tensor s0;
     Recurrence<Tensor> r = unpack(present, mask, scale, s0);
-    Result result = jet::forward(r, s0, chunk, true);
+    const Result result = jet::forward(r, s0, chunk);
     List saved = present.vec();
-    saved.insert(saved.end(), result.kept.begin(), result.kept.end());
+    saved.push_back(result.kept.states), saved.push_back(result.kept.W);
     ctx->save_for_backward(saved);
     ctx->saved_data["mask"] = mask, ctx->saved_data["scale"] = scale, ctx->saved_data["chunk"] = chunk;
     return {result.o, result.last};
@@ -374,10 +402,7 @@ class RecurrenceFunction : public torch::autograd::Function<RecurrenceFunction> 
       *inputs_of(d, d_s0)[i] = grads.back();
     }
     if (!d_out[0].defined()) d_out[0] = at::zeros_like(r.v);
-    for_slices(slices(r.q, ctx->saved_data["chunk"].toInt()), [&](int64_t i, const Slice& s) {
-      const Kept kept{saved[present + 2 * i], saved[present + 2 * i + 1]};
-      backward_slice(Pass(r, s), kept, s, scale, d_out, d, d_s0);
-    });
+    jet::backward(r, s0, {saved[present], saved[present + 1]}, ctx->saved_data["chunk"].toInt(), d_out, d, d_s0);
     for (int unused = 0; unused < 3; ++unused) grads.emplace_back();  // of mask, scale and chunk
     return grads;
   }
@@ -416,7 +441,7 @@ std::pair<Tensor, Tensor> chunked_recurrence(const Recurrence<Tensor>& given, co
     const auto out = RecurrenceFunction::apply(at::TensorList(present), mask, double{r.scale}, c);
     return {out[0], out[1]};
   }
-  const Result out = forward(r, start, c, false);
+  const Result out = forward(r, start, c);
   return {out.o, out.last};
 }
 

@@ -1,0 +1,333 @@
+#include "jet/train/head_recurrence.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "jet/kernels/kernels.h"
+
+namespace jet {
+namespace {
+
+/// Memory of one call, given out in pieces; kept by its thread.
+class Pieces {
+ public:
+  explicit Pieces(int64_t floats) {
+    static thread_local std::vector<float> memory;
+    if (static_cast<int64_t>(memory.size()) < floats) memory.resize(floats);
+    next_ = memory.data();
+  }
+  float* take(int64_t floats) {
+    float* p = next_;
+    next_ += floats;
+    return p;
+  }
+
+ private:
+  float* next_;
+};
+
+/// c [m, n] = start c + a b.
+void product(float* c, int64_t c_stride, int64_t m, int64_t n, float start, const float* a, int64_t row, int64_t step,
+             int64_t k, const float* b, int64_t b_stride) {
+  kernels().multiply({a, row, step, b, b_stride, c, c_stride, k, n, start}, 0, m);
+}
+
+void transpose(const float* x, int64_t stride, int64_t rows, int64_t columns, float* out) {
+  for (int64_t j = 0; j < columns; ++j)
+    for (int64_t i = 0; i < rows; ++i) out[j * rows + i] = x[i * stride + j];
+}
+
+void copy_or_zeros(const float* x, int64_t n, float* out) {
+  if (x) {
+    std::copy_n(x, n, out);
+  } else {
+    std::fill_n(out, n, 0.0f);
+  }
+}
+
+float dot(const float* x, const float* y, int64_t n) {
+  float sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+/// One chunk's inputs as rows of [n, K], and what follows from them without the state. What a block does not have is
+/// null; where nothing scales a row, the scaled rows are the rows themselves.
+struct Chunk {
+  const HeadRecurrence& r;
+  const int64_t n, K, V;
+  const bool delta, erases, writes, channels;  // writes: V has terms of its own (all but the delta rule)
+  const float* raw_k = nullptr;
+  const float* beta = nullptr;
+  const float* v = nullptr;
+  float *q, *a = nullptr, *b = nullptr, *k = nullptr;
+  float *start_q = nullptr, *start_a = nullptr, *end = nullptr;      // e^G, e^Ga, e^(last - G): a number a row, or K
+  float *q_start, *a_start, *b_end, *k_end;                          // those times q, a, b, k
+  float *ex_q = nullptr, *ex_a = nullptr, *ey = nullptr;             // decay per channel: what a score's rows carry
+  float *xq, *xa, *yb, *yk;                                          // rows as the scores take them
+  float *factor_q = nullptr, *factor_a = nullptr;                    // decay per head: [n, n]
+  float *ab = nullptr, *qb = nullptr, *ak = nullptr, *qk = nullptr;  // A_ab and so on, [n, n]
+
+  static int64_t floats(const HeadRecurrence& r) { return r.chunk * (26 * r.K + 6 * r.chunk); }
+
+  Chunk(const HeadRecurrence& whole, int64_t index, Pieces& memory)
+      : r(whole), n(std::min(r.chunk, r.tokens - index * r.chunk)), K(r.K), V(r.V), delta(r.beta.data != nullptr),
+        erases(delta || r.a.data), writes(!delta), channels(r.g_vector) {
+    const int64_t t0 = index * r.chunk;
+    const auto at = [&](const HeadRows& x) { return x.data + t0 * x.stride; };
+    v = at(r.v), raw_k = at(r.k);
+    q = copy(at(r.q), r.q.stride, r.scale, memory);
+    if (delta) {
+      beta = at(r.beta);
+      a = copy(raw_k, r.k.stride, -1, memory), b = copy(raw_k, r.k.stride, 1, memory);
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t c = 0; c < K; ++c) b[i * K + c] *= beta[i * r.beta.stride];
+    } else {
+      k = copy(raw_k, r.k.stride, 1, memory);
+      if (erases) a = copy(at(r.a), r.a.stride, 1, memory), b = copy(at(r.b), r.b.stride, 1, memory);
+    }
+    if (r.g.data) set_decay(at(r.g), memory);
+    q_start = scaled(q, start_q, memory), a_start = scaled(a, start_a, memory);
+    b_end = scaled(b, end, memory), k_end = scaled(k, end, memory);
+    xq = scaled(q, ex_q, memory), xa = scaled(a, ex_a, memory);
+    yb = scaled(b, ey, memory), yk = scaled(k, ey, memory);
+    float* turned = memory.take(K * n);
+    if (erases) {
+      transpose(yb, K, n, K, turned);
+      ab = scores(xa, turned, factor_a, -1, memory), qb = scores(xq, turned, factor_q, 0, memory);
+    }
+    if (writes) {
+      transpose(yk, K, n, K, turned);
+      qk = scores(xq, turned, factor_q, 0, memory);
+      if (erases) ak = scores(xa, turned, factor_a, -1, memory);
+    }
+  }
+
+  /// to [K, V] = e^last from; `to` can be `from`.
+  void decay_state(const float* from, float* to) const {
+    const float* last = start_q ? start_q + (n - 1) * (channels ? K : 1) : nullptr;
+    for (int64_t i = 0; i < K; ++i) {
+      const float factor = last ? last[channels ? i : 0] : 1.0f;
+      for (int64_t c = 0; c < V; ++c) to[i * V + c] = factor * from[i * V + c];
+    }
+  }
+  /// x's rows times e, in place.
+  void scale_rows(float* x, const float* e) const {
+    if (!e) return;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t c = 0; c < K; ++c) x[i * K + c] *= channels ? e[i * K + c] : e[i];
+  }
+  /// A's gradient [n, n] from that of A as it was before factor and mask.
+  void mask(float* A, const float* factor, int64_t diagonal) const {
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t seen = i + 1 + diagonal;
+      if (factor)
+        for (int64_t j = 0; j < seen; ++j) A[i * n + j] *= factor[i * n + j];
+      std::fill(A + i * n + seen, A + (i + 1) * n, 0.0f);
+    }
+  }
+
+ private:
+  float* copy(const float* x, int64_t stride, float factor, Pieces& memory) const {
+    float* out = memory.take(n * K);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t c = 0; c < K; ++c) out[i * K + c] = factor * x[i * stride + c];
+    return out;
+  }
+  float* scaled(float* x, const float* e, Pieces& memory) const {
+    if (!x || !e) return x;
+    float* out = copy(x, K, 1, memory);
+    scale_rows(out, e);
+    return out;
+  }
+  float* scores(const float* x, const float* turned, const float* factor, int64_t diagonal, Pieces& memory) const {
+    float* A = memory.take(n * n);
+    product(A, n, n, n, 0, x, K, 1, K, turned, n);
+    mask(A, factor, diagonal);
+    return A;
+  }
+  /// e^(x - y) of every number, or of one row against each.
+  float* ratio(const float* x, const float* y, int64_t y_stride, Pieces& memory) const {
+    const int64_t width = channels ? K : 1;
+    float* out = memory.take(n * width);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t c = 0; c < width; ++c) out[i * width + c] = x[i * width + c] - (y ? y[i * y_stride + c] : 0.0f);
+    kernels().exponentials(out, n * width);
+    return out;
+  }
+  float* factor_of(const float* Gx, const float* G, int64_t diagonal, Pieces& memory) const {
+    float* out = memory.take(n * n);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) out[i * n + j] = j <= i + diagonal ? Gx[i] - G[j] : 0.0f;
+    kernels().exponentials(out, n * n);
+    return out;
+  }
+  void set_decay(const float* g, Pieces& memory) {
+    const int64_t width = channels ? K : 1;
+    float *G = memory.take(n * width), *Ga = memory.take(n * width);
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t c = 0; c < width; ++c) {
+        const float before = i > 0 ? G[(i - 1) * width + c] : 0.0f;
+        G[i * width + c] = before + g[i * r.g.stride + c];
+        Ga[i * width + c] = delta ? G[i * width + c] : before;
+      }
+    }
+    start_q = ratio(G, nullptr, 0, memory), start_a = delta ? start_q : ratio(Ga, nullptr, 0, memory);
+    float *minus_G = memory.take(n * width), *minus_last = memory.take(width);
+    for (int64_t i = 0; i < n * width; ++i) minus_G[i] = -G[i];
+    for (int64_t c = 0; c < width; ++c) minus_last[c] = -G[(n - 1) * width + c];
+    end = ratio(minus_G, minus_last, 0, memory);
+    if (channels) {
+      const float* mid = G + (n - 1) / 2 * K;
+      ex_q = ratio(G, mid, 0, memory), ex_a = delta ? ex_q : ratio(Ga, mid, 0, memory);
+      float* minus_mid = memory.take(K);
+      for (int64_t c = 0; c < K; ++c) minus_mid[c] = -mid[c];
+      ey = ratio(minus_G, minus_mid, 0, memory);
+    } else {
+      factor_q = factor_of(G, G, 0, memory);
+      if (erases) factor_a = factor_of(Ga, G, -1, memory);
+    }
+  }
+};
+
+}  // namespace
+
+void head_forward(const HeadRecurrence& r, HeadGradient o, float* states, float* W) {
+  const int64_t K = r.K, V = r.V;
+  copy_or_zeros(r.s0, K * V, states);
+  for (int64_t i = 0; i < r.chunks(); ++i) {
+    Pieces memory(Chunk::floats(r));
+    const Chunk c(r, i, memory);
+    const int64_t n = c.n, t0 = i * r.chunk;
+    const float* from = states + i * K * V;
+    float *to = states + (i + 1) * K * V, *w = W + t0 * V, *out = o.data + t0 * o.stride;
+    c.decay_state(from, to);
+    product(out, o.stride, n, V, 0, c.q_start, K, 1, K, from, V);
+    if (c.erases) {
+      if (c.delta) {
+        for (int64_t t = 0; t < n; ++t) std::copy_n(c.v + t * r.v.stride, V, w + t * V);
+      } else {
+        product(w, V, n, V, 0, c.ak, n, 1, n, c.v, r.v.stride);
+      }
+      product(w, V, n, V, 1, c.a_start, K, 1, K, from, V);
+      for (int64_t t = 1; t < n; ++t) product(w + t * V, V, 1, V, 1, c.ab + t * n, n, 1, t, w, V);
+      product(out, o.stride, n, V, 1, c.qb, n, 1, n, w, V);
+      product(to, V, K, V, 1, c.b_end, 1, K, n, w, V);
+    }
+    if (c.writes) {
+      product(out, o.stride, n, V, 1, c.qk, n, 1, n, c.v, r.v.stride);
+      product(to, V, K, V, 1, c.k_end, 1, K, n, c.v, r.v.stride);
+    }
+  }
+}
+
+void head_backward(const HeadRecurrence& r, const float* states, const float* W, HeadRows d_o, const float* d_last,
+                   const HeadGradients& d) {
+  const int64_t K = r.K, V = r.V, c_max = r.chunk;
+  Pieces memory(Chunk::floats(r) + 3 * K * V + c_max * (6 * K + 4 * V + c_max) + K);
+  float *dS = memory.take(K * V), *S_t = memory.take(K * V), *dS_t = memory.take(K * V);
+  float *dq = memory.take(c_max * K), *da = memory.take(c_max * K), *db = memory.take(c_max * K);
+  float *dk = memory.take(c_max * K), *part = memory.take(c_max * K), *dG = memory.take(c_max * K);
+  float *dr = memory.take(c_max * V), *dv = memory.take(c_max * V);
+  float *w_t = memory.take(c_max * V), *v_t = memory.take(c_max * V);
+  float *dA = memory.take(c_max * c_max), *last = memory.take(K);
+  copy_or_zeros(d_last, K * V, dS);
+
+  for (int64_t i = r.chunks() - 1; i >= 0; --i) {
+    Pieces rest = memory;
+    const Chunk c(r, i, rest);
+    const int64_t n = c.n, t0 = i * r.chunk;
+    const float *S = states + i * K * V, *S_next = S + K * V, *w = W + t0 * V, *dO = d_o.data + t0 * d_o.stride;
+    transpose(S, V, K, V, S_t), transpose(dS, V, K, V, dS_t);
+
+    // What comes through the state.
+    const auto through = [&](float* dx, const float* rows, int64_t stride, const float* state, const float* e) {
+      product(dx, K, n, K, 0, rows, stride, 1, V, state, K);
+      c.scale_rows(dx, e);
+    };
+    through(dq, dO, d_o.stride, S_t, c.start_q);
+    if (c.erases) {
+      product(dr, V, n, V, 0, c.b_end, K, 1, K, dS, V);
+      product(dr, V, n, V, 1, c.qb, 1, n, n, dO, d_o.stride);
+      for (int64_t t = n - 2; t >= 0; --t) {
+        product(dr + t * V, V, 1, V, 1, c.ab + (t + 1) * n + t, 1, n, n - 1 - t, dr + (t + 1) * V, V);
+      }
+      through(da, dr, V, S_t, c.start_a), through(db, w, V, dS_t, c.end);
+      transpose(w, V, n, V, w_t);
+    }
+    if (c.writes) {
+      through(dk, c.v, r.v.stride, dS_t, c.end);
+      product(dv, V, n, V, 0, c.k_end, K, 1, K, dS, V);
+      product(dv, V, n, V, 1, c.qk, 1, n, n, dO, d_o.stride);
+      if (c.erases) product(dv, V, n, V, 1, c.ak, 1, n, n, dr, V);
+      transpose(c.v, r.v.stride, n, V, v_t);
+    }
+
+    // What comes through the scores: of each A = x y^T, x's and y's shares.
+    const auto add = [&](float* dx, const float* ex, const float* A, int64_t row, int64_t step, const float* y) {
+      if (!ex) return product(dx, K, n, K, 1, A, row, step, n, y, K);
+      product(part, K, n, K, 0, A, row, step, n, y, K);
+      for (int64_t j = 0; j < n * K; ++j) dx[j] += part[j] * ex[j];
+    };
+    const auto through_scores = [&](const float* left, int64_t stride, const float* right_t, const float* factor,
+                                    int64_t diagonal, float* dx, const float* x, const float* ex, float* dy,
+                                    const float* y) {
+      product(dA, n, n, n, 0, left, stride, 1, V, right_t, n);
+      c.mask(dA, factor, diagonal);
+      add(dx, ex, dA, n, 1, y), add(dy, c.ey, dA, 1, n, x);
+    };
+    if (c.erases) {
+      through_scores(dr, V, w_t, c.factor_a, -1, da, c.xa, c.ex_a, db, c.yb);
+      through_scores(dO, d_o.stride, w_t, c.factor_q, 0, dq, c.xq, c.ex_q, db, c.yb);
+    }
+    if (c.writes) {
+      through_scores(dO, d_o.stride, v_t, c.factor_q, 0, dq, c.xq, c.ex_q, dk, c.yk);
+      if (c.erases) through_scores(dr, V, v_t, c.factor_a, -1, da, c.xa, c.ex_a, dk, c.yk);
+    }
+
+    if (d.g.data) {
+      for (int64_t j = 0; j < n * K; ++j) {
+        dG[j] = c.q[j] * dq[j];
+        if (c.erases) dG[j] += c.a[j] * da[j] - c.b[j] * db[j];
+        if (c.writes) dG[j] -= c.k[j] * dk[j];
+      }
+      for (int64_t j = 0; j < K; ++j) last[j] = dot(S_next + j * V, dS + j * V, V);
+      // A row's own decay does not reach its a, except of the delta rule.
+      const bool own = c.erases && !c.delta;
+      for (int64_t t = n - 1; t >= 0; --t) {
+        float* out = d.g.data + (t0 + t) * d.g.stride;
+        float sum = 0;
+        for (int64_t j = 0; j < K; ++j) {
+          last[j] += dG[t * K + j];
+          const float x = last[j] - (own ? c.a[t * K + j] * da[t * K + j] : 0.0f);
+          if (r.g_vector) out[j] = x;
+          sum += x;
+        }
+        if (!r.g_vector) *out = sum;
+      }
+    }
+
+    const auto put = [&](const HeadGradient& to, const float* x, int64_t width, float factor) {
+      for (int64_t t = 0; to.data && t < n; ++t)
+        for (int64_t j = 0; j < width; ++j) to.data[(t0 + t) * to.stride + j] = factor * x[t * width + j];
+    };
+    put(d.q, dq, K, r.scale);
+    if (c.delta) {
+      for (int64_t t = 0; t < n; ++t) {
+        const float b = c.beta[t * r.beta.stride], *k = c.raw_k + t * r.k.stride;
+        if (d.beta.data) d.beta.data[(t0 + t) * d.beta.stride] = dot(db + t * K, k, K);
+        for (int64_t j = 0; j < K; ++j) db[t * K + j] = b * db[t * K + j] - da[t * K + j];
+      }
+      put(d.k, db, K, 1), put(d.v, dr, V, 1);
+    } else {
+      put(d.k, dk, K, 1), put(d.v, dv, V, 1), put(d.a, da, K, 1), put(d.b, db, K, 1);
+    }
+
+    c.decay_state(dS, dS);
+    product(dS, V, K, V, 1, c.q_start, 1, K, n, dO, d_o.stride);
+    if (c.erases) product(dS, V, K, V, 1, c.a_start, 1, K, n, dr, V);
+  }
+  if (d.s0) std::copy_n(dS, K * V, d.s0);
+}
+
+}  // namespace jet

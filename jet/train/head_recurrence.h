@@ -1,0 +1,45 @@
+// The recurrence over one head of one sequence on the CPU, with its gradients: recurrence.cc's equations, a chunk at a
+// time from the first to the last, so that all that a chunk needs stays in the L2 cache.
+#pragma once
+
+#include <cstdint>
+
+namespace jet {
+
+/// Rows of one head, `stride` floats between tokens; null where a block does not have them.
+struct HeadRows {
+  const float* data = nullptr;
+  int64_t stride = 0;
+};
+struct HeadGradient {
+  float* data = nullptr;
+  int64_t stride = 0;
+};
+
+struct HeadRecurrence {
+  int64_t tokens = 0, K = 0, V = 0, chunk = 0;
+  float scale = 1;
+  HeadRows q, k, a, b;  // [tokens, K]
+  HeadRows v;           // [tokens, V]
+  HeadRows g;           // [tokens, K] where g_vector, else [tokens]
+  HeadRows beta;        // [tokens]: the delta rule
+  bool g_vector = false;
+  const float* s0 = nullptr;  // [K, V] or null: zeros
+
+  int64_t chunks() const { return (tokens + chunk - 1) / chunk; }
+};
+
+/// o: [tokens, V]. states: [chunks + 1, K, V], before each chunk and the last. W: [tokens, V], what the erasing term
+/// reads; not touched without one.
+void head_forward(const HeadRecurrence& r, HeadGradient o, float* states, float* W);
+
+/// What every gradient overwrites; null where not asked for. d_s0: [K, V].
+struct HeadGradients {
+  HeadGradient q, k, v, g, beta, a, b;
+  float* s0 = nullptr;
+};
+/// d_o: [tokens, V]; d_last: [K, V] or null.
+void head_backward(const HeadRecurrence& r, const float* states, const float* W, HeadRows d_o, const float* d_last,
+                   const HeadGradients& d);
+
+}  // namespace jet
