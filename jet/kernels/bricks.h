@@ -21,7 +21,7 @@
 
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
-constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,   matmul,
-                            attend,       recurrence,           multiply_rows, exponentials};
+constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,      attend,
+                            recurrence,   multiply_rows,        transpose_floats, exponentials};
 }
 }  // namespace jet::JET_ISA_NAMESPACE

@@ -99,6 +99,8 @@ struct Kernels {
   void (*recurrence)(const RecurrenceTask&);
   /// Rows [row_begin, row_end) of c.
   void (*multiply)(const SmallProduct&, int64_t row_begin, int64_t row_end);
+  /// out [columns, rows] = the transpose of x [rows, columns], rows `stride` floats apart.
+  void (*transpose)(const float* x, int64_t stride, int64_t rows, int64_t columns, float* out);
   /// x[i] = e^x[i] for x in [-87, 88], relative error below 2e-7; what is smaller counts as -87.
   void (*exponentials)(float* x, int64_t n);
 };

@@ -295,6 +295,17 @@ TEST_P(Bricks, SmallProductsOfAMatrixAndOfItsTranspose) {
   }
 }
 
+TEST_P(Bricks, Transposes) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{1, 1}, {32, 64}, {19, 37}, {5, 16}}) {
+    const auto x = random_floats(rows * (columns + 3), 1);
+    std::vector<float> out(rows * columns, NAN);
+    GetParam()->transpose(x.data(), columns + 3, rows, columns, out.data());
+    for (int64_t i = 0; i < rows * columns; ++i) {
+      ASSERT_EQ(out[i], x[i % rows * (columns + 3) + i / rows]) << rows << "x" << columns;
+    }
+  }
+}
+
 TEST_P(Bricks, Exponentials) {
   std::vector<float> x;
   for (double e = -87; e < 88; e += 0.37) x.push_back(static_cast<float>(e));

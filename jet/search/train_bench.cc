@@ -2,10 +2,12 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "jet/base/progress.h"
@@ -15,6 +17,7 @@
 #include "jet/model/train_plan.h"
 #include "jet/search/peak_memory.h"
 #include "jet/search/student.h"
+#include "jet/train/recurrence.h"
 
 namespace jet {
 
@@ -184,9 +187,36 @@ void bench_stage(Bench& b, const std::string& line, const std::string& block, co
   });
 }
 
+/// The gated delta rule by itself, of one layer with heads as many and as large as the block's: forward and backward.
+void bench_recurrence(Bench& b, const std::string& block, const ModelSpec& spec) {
+  const Json dims = mixer_to_json(spec.layers[changed_layers(b.base.spec, spec).front()]);
+  const int64_t rows = b.o.rows, tokens = b.o.length, H = dims.at("heads"), K = dims.at("dk"), V = dims.at("dv");
+  at::manual_seed(b.o.seed);
+  Recurrence<Tensor> r;
+  r.q = at::randn({rows, tokens, H, K}), r.k = at::randn({rows, tokens, H, K}), r.v = at::randn({rows, tokens, H, V});
+  r.k = r.k / r.k.norm(2, {-1}, true);
+  r.g = -0.1 * at::rand({rows, tokens, H}), r.beta = at::rand({rows, tokens, H});
+  r.scale = 1 / std::sqrt(static_cast<float>(K));
+  std::vector<Tensor> inputs = {r.q, r.k, r.v, r.g, r.beta};
+  for (Tensor& x : inputs) x.requires_grad_(true);
+  const Tensor weights = at::randn({rows, tokens, H, V});
+  const auto step = [&] { torch::autograd::grad({(chunked_recurrence(r, {}).first * weights).sum()}, inputs); };
+  StagePlan nothing;
+  // Products with the state and, half of each square, within a chunk of 32; backward twice as many.
+  const double flops = 3.0 * static_cast<double>(H * (6 * K * V + 2 * 32 * (K + V)));
+  b.line("recurrence", block, nothing, flops, 0, [&] {
+    step();
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < b.o.steps; ++i) step();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  });
+}
+
 }  // namespace
 
-std::vector<std::string> train_bench_lines() { return {"teacher", "supernet", "stage1", "local", "stage2"}; }
+std::vector<std::string> train_bench_lines() {
+  return {"teacher", "supernet", "stage1", "local", "stage2", "recurrence"};
+}
 
 Json train_bench(const TrainBenchOptions& o) {
   const auto known = train_bench_lines();
@@ -211,6 +241,8 @@ Json train_bench(const TrainBenchOptions& o) {
     for (const char* line : {"stage1", "local", "stage2"}) {
       if (wanted(line)) bench_stage(b, line, block, spec);
     }
+    const bool asked = std::find(o.lines.begin(), o.lines.end(), "recurrence") != o.lines.end();
+    if (asked) bench_recurrence(b, block, spec);
   }
   return {{"format", "jet bench train 1"},
           {"machine", machine_name(at::get_num_threads())},

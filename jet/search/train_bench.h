@@ -26,7 +26,7 @@ struct TrainBenchOptions {
   std::vector<std::string> blocks = {"jet"};  // of stages 1 and 2
   std::string branch = "gla";                 // of the supernet
   int full = 2;
-  std::vector<std::string> lines;  // of train_bench_lines(); empty: all
+  std::vector<std::string> lines;  // of train_bench_lines(); empty: all whole steps
   int rows = 1, length = 512, steps = 1;
   bool keep_activations = false, on_disk = false;
   std::string precision = "auto";
@@ -34,7 +34,7 @@ struct TrainBenchOptions {
   uint64_t seed = 1;
 };
 
-/// "teacher", "supernet", "stage1", "local", "stage2".
+/// "teacher", "supernet", "stage1", "local", "stage2", and "recurrence": the gated delta rule of one layer by itself.
 std::vector<std::string> train_bench_lines();
 /// Throws where an option names nothing that exists.
 Json train_bench(const TrainBenchOptions& o);

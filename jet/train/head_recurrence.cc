@@ -33,8 +33,20 @@ void product(float* c, int64_t c_stride, int64_t m, int64_t n, float start, cons
 }
 
 void transpose(const float* x, int64_t stride, int64_t rows, int64_t columns, float* out) {
-  for (int64_t j = 0; j < columns; ++j)
-    for (int64_t i = 0; i < rows; ++i) out[j * rows + i] = x[i * stride + j];
+  kernels().transpose(x, stride, rows, columns, out);
+}
+
+/// Asks for rows [begin, end): a head's lie too far apart for the hardware to see what comes next.
+void ask(const HeadRows& x, int64_t begin, int64_t end, int64_t width) {
+  if (!x.data) return;
+  for (int64_t t = begin; t < end; ++t)
+    for (int64_t c = 0; c < width; c += 16) __builtin_prefetch(x.data + t * x.stride + c);
+}
+/// What a chunk reads of the inputs.
+void ask_chunk(const HeadRecurrence& r, int64_t index) {
+  const int64_t begin = index * r.chunk, end = std::min(begin + r.chunk, r.tokens);
+  for (const auto* x : {&r.q, &r.k, &r.a, &r.b}) ask(*x, begin, end, r.K);
+  ask(r.v, begin, end, r.V), ask(r.g, begin, end, r.g_vector ? r.K : 1), ask(r.beta, begin, end, 1);
 }
 
 void copy_or_zeros(const float* x, int64_t n, float* out) {
@@ -46,8 +58,13 @@ void copy_or_zeros(const float* x, int64_t n, float* out) {
 }
 
 float dot(const float* x, const float* y, int64_t n) {
-  float sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += x[i] * y[i];
+  constexpr int lanes = 8;  // side by side, as the compiler may not reorder a sum
+  float part[lanes] = {}, sum = 0;
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int l = 0; l < lanes; ++l) part[l] += x[i + l] * y[i + l];
+  for (; i < n; ++i) sum += x[i] * y[i];
+  for (const float p : part) sum += p;
   return sum;
 }
 
@@ -136,8 +153,13 @@ struct Chunk {
   }
   float* scaled(float* x, const float* e, Pieces& memory) const {
     if (!x || !e) return x;
-    float* out = copy(x, K, 1, memory);
-    scale_rows(out, e);
+    float* out = memory.take(n * K);
+    if (channels) {
+      for (int64_t i = 0; i < n * K; ++i) out[i] = x[i] * e[i];
+    } else {
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t c = 0; c < K; ++c) out[i * K + c] = x[i * K + c] * e[i];
+    }
     return out;
   }
   float* scores(const float* x, const float* turned, const float* factor, int64_t diagonal, Pieces& memory) const {
@@ -198,6 +220,7 @@ void head_forward(const HeadRecurrence& r, HeadGradient o, float* states, float*
   for (int64_t i = 0; i < r.chunks(); ++i) {
     Pieces memory(Chunk::floats(r));
     const Chunk c(r, i, memory);
+    if (i + 1 < r.chunks()) ask_chunk(r, i + 1);
     const int64_t n = c.n, t0 = i * r.chunk;
     const float* from = states + i * K * V;
     float *to = states + (i + 1) * K * V, *w = W + t0 * V, *out = o.data + t0 * o.stride;
@@ -236,6 +259,11 @@ void head_backward(const HeadRecurrence& r, const float* states, const float* W,
   for (int64_t i = r.chunks() - 1; i >= 0; --i) {
     Pieces rest = memory;
     const Chunk c(r, i, rest);
+    if (i > 0) {
+      const int64_t begin = (i - 1) * r.chunk, end = i * r.chunk;
+      ask_chunk(r, i - 1), ask(d_o, begin, end, V);
+      if (c.erases) ask({W, V}, begin, end, V);
+    }
     const int64_t n = c.n, t0 = i * r.chunk;
     const float *S = states + i * K * V, *S_next = S + K * V, *w = W + t0 * V, *dO = d_o.data + t0 * d_o.stride;
     transpose(S, V, K, V, S_t), transpose(dS, V, K, V, dS_t);
