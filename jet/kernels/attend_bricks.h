@@ -223,7 +223,7 @@ JET_INLINE void few_scores(AttendScratch f, const T* k, const T* v, const float*
         Vec key[F::keys];
         for (int i = 0; i < F::keys; ++i) key[i] = load_half<HALF>(rows[i] + c);
         for (int r = 0; r < Q; ++r) {
-          Vec q = load(f.q + (c + HALF * kLanes) * Q + r * kLanes);
+          const Vec q = load(f.q + (c + HALF * kLanes) * Q + r * kLanes);
           for (int i = 0; i < F::keys; ++i) dots[i / F::vector][i % F::vector * F::padded + r] += q * key[i];
         }
       };

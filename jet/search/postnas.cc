@@ -69,6 +69,9 @@ void run_postnas(const PostnasOptions& o) {
   const bool searches = std::any_of(std::begin(kStages), std::end(kStages),
                                     [&](const Stage& s) { return s.name == o.only && s.searches; });
   Run run(o.base, o.recipe, o.out, o.trials);
+  for (const auto* objective : {&run.recipe.placement.full_objective, &run.recipe.placement.swa_objective}) {
+    for (const auto& wanted : *objective) run.search_task(wanted.task);  // throws now rather than after the supernet
+  }
   run.require_epochs("supernet", run.recipe.supernet.budget);
   run.require_epochs("blocks", run.recipe.blocks.budget);
   run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);

@@ -85,7 +85,7 @@ struct Chunk {
   float *factor_q = nullptr, *factor_a = nullptr;                    // decay per head: [n, n]
   float *ab = nullptr, *qb = nullptr, *ak = nullptr, *qk = nullptr;  // A_ab and so on, [n, n]
 
-  static int64_t floats(const HeadRecurrence& r) { return r.chunk * (26 * r.K + 6 * r.chunk); }
+  static int64_t floats(const HeadRecurrence& r) { return r.chunk * (21 * r.K + 6 * r.chunk); }
 
   Chunk(const HeadRecurrence& whole, int64_t index, Pieces& memory)
       : r(whole), n(std::min(r.chunk, r.tokens - index * r.chunk)), K(r.K), V(r.V), delta(r.beta.data != nullptr),
@@ -134,7 +134,7 @@ struct Chunk {
     for (int64_t i = 0; i < n; ++i)
       for (int64_t c = 0; c < K; ++c) x[i * K + c] *= channels ? e[i * K + c] : e[i];
   }
-  /// A's gradient [n, n] from that of A as it was before factor and mask.
+  /// A [n, n] times its factor where it is seen, else 0: scores, and their gradients on the way back.
   void mask(float* A, const float* factor, int64_t diagonal) const {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t seen = i + 1 + diagonal;
@@ -168,12 +168,13 @@ struct Chunk {
     mask(A, factor, diagonal);
     return A;
   }
-  /// e^(x - y) of every number, or of one row against each.
-  float* ratio(const float* x, const float* y, int64_t y_stride, Pieces& memory) const {
+  /// e^f(row, number) for a number a row, or K.
+  template <class F>
+  float* exponentials(Pieces& memory, F&& f) const {
     const int64_t width = channels ? K : 1;
     float* out = memory.take(n * width);
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t c = 0; c < width; ++c) out[i * width + c] = x[i * width + c] - (y ? y[i * y_stride + c] : 0.0f);
+      for (int64_t c = 0; c < width; ++c) out[i * width + c] = f(i * width + c, c);
     kernels().exponentials(out, n * width);
     return out;
   }
@@ -194,17 +195,14 @@ struct Chunk {
         Ga[i * width + c] = delta ? G[i * width + c] : before;
       }
     }
-    start_q = ratio(G, nullptr, 0, memory), start_a = delta ? start_q : ratio(Ga, nullptr, 0, memory);
-    float *minus_G = memory.take(n * width), *minus_last = memory.take(width);
-    for (int64_t i = 0; i < n * width; ++i) minus_G[i] = -G[i];
-    for (int64_t c = 0; c < width; ++c) minus_last[c] = -G[(n - 1) * width + c];
-    end = ratio(minus_G, minus_last, 0, memory);
+    const float *last = G + (n - 1) * width, *mid = G + (n - 1) / 2 * width;
+    start_q = exponentials(memory, [&](int64_t i, int64_t) { return G[i]; });
+    start_a = delta ? start_q : exponentials(memory, [&](int64_t i, int64_t) { return Ga[i]; });
+    end = exponentials(memory, [&](int64_t i, int64_t c) { return last[c] - G[i]; });
     if (channels) {
-      const float* mid = G + (n - 1) / 2 * K;
-      ex_q = ratio(G, mid, 0, memory), ex_a = delta ? ex_q : ratio(Ga, mid, 0, memory);
-      float* minus_mid = memory.take(K);
-      for (int64_t c = 0; c < K; ++c) minus_mid[c] = -mid[c];
-      ey = ratio(minus_G, minus_mid, 0, memory);
+      ex_q = exponentials(memory, [&](int64_t i, int64_t c) { return G[i] - mid[c]; });
+      ex_a = delta ? ex_q : exponentials(memory, [&](int64_t i, int64_t c) { return Ga[i] - mid[c]; });
+      ey = exponentials(memory, [&](int64_t i, int64_t c) { return mid[c] - G[i]; });
     } else {
       factor_q = factor_of(G, G, 0, memory);
       if (erases) factor_a = factor_of(Ga, G, -1, memory);
@@ -214,7 +212,7 @@ struct Chunk {
 
 }  // namespace
 
-void head_forward(const HeadRecurrence& r, HeadGradient o, float* states, float* W) {
+void head_forward(const HeadRecurrence& r, HeadOut o, float* states, float* W) {
   const int64_t K = r.K, V = r.V;
   copy_or_zeros(r.s0, K * V, states);
   for (int64_t i = 0; i < r.chunks(); ++i) {
@@ -223,7 +221,7 @@ void head_forward(const HeadRecurrence& r, HeadGradient o, float* states, float*
     if (i + 1 < r.chunks()) ask_chunk(r, i + 1);
     const int64_t n = c.n, t0 = i * r.chunk;
     const float* from = states + i * K * V;
-    float *to = states + (i + 1) * K * V, *w = W + t0 * V, *out = o.data + t0 * o.stride;
+    float *to = states + (i + 1) * K * V, *w = W ? W + t0 * V : nullptr, *out = o.data + t0 * o.stride;
     c.decay_state(from, to);
     product(out, o.stride, n, V, 0, c.q_start, K, 1, K, from, V);
     if (c.erases) {
@@ -265,7 +263,8 @@ void head_backward(const HeadRecurrence& r, const float* states, const float* W,
       if (c.erases) ask({W, V}, begin, end, V);
     }
     const int64_t n = c.n, t0 = i * r.chunk;
-    const float *S = states + i * K * V, *S_next = S + K * V, *w = W + t0 * V, *dO = d_o.data + t0 * d_o.stride;
+    const float *S = states + i * K * V, *S_next = S + K * V, *w = W ? W + t0 * V : nullptr,
+                *dO = d_o.data + t0 * d_o.stride;
     transpose(S, V, K, V, S_t), transpose(dS, V, K, V, dS_t);
 
     // What comes through the state.
@@ -335,7 +334,7 @@ void head_backward(const HeadRecurrence& r, const float* states, const float* W,
       }
     }
 
-    const auto put = [&](const HeadGradient& to, const float* x, int64_t width, float factor) {
+    const auto put = [&](const HeadOut& to, const float* x, int64_t width, float factor) {
       for (int64_t t = 0; to.data && t < n; ++t)
         for (int64_t j = 0; j < width; ++j) to.data[(t0 + t) * to.stride + j] = factor * x[t * width + j];
     };

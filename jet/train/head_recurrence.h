@@ -11,7 +11,7 @@ struct HeadRows {
   const float* data = nullptr;
   int64_t stride = 0;
 };
-struct HeadGradient {
+struct HeadOut {
   float* data = nullptr;
   int64_t stride = 0;
 };
@@ -31,11 +31,11 @@ struct HeadRecurrence {
 
 /// o: [tokens, V]. states: [chunks + 1, K, V], before each chunk and the last. W: [tokens, V], what the erasing term
 /// reads; not touched without one.
-void head_forward(const HeadRecurrence& r, HeadGradient o, float* states, float* W);
+void head_forward(const HeadRecurrence& r, HeadOut o, float* states, float* W);
 
 /// What every gradient overwrites; null where not asked for. d_s0: [K, V].
 struct HeadGradients {
-  HeadGradient q, k, v, g, beta, a, b;
+  HeadOut q, k, v, g, beta, a, b;
   float* s0 = nullptr;
 };
 /// d_o: [tokens, V]; d_last: [K, V] or null.

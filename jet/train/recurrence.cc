@@ -334,7 +334,7 @@ Result forward(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk) {
   out.kept = {at::empty({batch, heads, n + 1, K, V}, r.q.options()),
               erases ? at::empty({batch, heads, tokens, V}, r.q.options()) : Tensor()};
   for_heads(in_rows(r), s0.defined() ? s0.contiguous() : s0, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
-    head_forward(t, head_of<HeadGradient>(out.o, b, h), state_of(out.kept.states, b, h), state_of(out.kept.W, b, h));
+    head_forward(t, head_of<HeadOut>(out.o, b, h), state_of(out.kept.states, b, h), state_of(out.kept.W, b, h));
   });
   out.last = out.kept.states.select(2, n).contiguous();
   return out;
@@ -349,7 +349,7 @@ void backward(const Recurrence<Tensor>& r, const Tensor& s0, const Kept& kept, i
   }
   const Tensor d_o = in_rows(d_out[0]), d_last = d_out[1].defined() ? d_out[1].contiguous() : Tensor();
   for_heads(in_rows(r), s0.defined() ? s0.contiguous() : s0, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
-    const auto rows = [&](const Tensor& x) { return head_of<HeadGradient>(x, b, h); };
+    const auto rows = [&](const Tensor& x) { return head_of<HeadOut>(x, b, h); };
     head_backward(t, state_of(kept.states, b, h), state_of(kept.W, b, h), head_of<HeadRows>(d_o, b, h),
                   state_of(d_last, b, h),
                   {.q = rows(into.q),
