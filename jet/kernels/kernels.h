@@ -76,9 +76,8 @@ struct RecurrenceTask {
   int64_t tokens = 0, K = 0, V = 0, column_begin = 0, column_end = 0;
 };
 
-/// c[i, :] = start c[i, :] + sum_l a[i, l] b[l, :] of small fp32 matrices that lie in the caches; a is read at a + i *
-/// row
-/// + l * step, so it can be the transpose of what is stored. Bound by FMA.
+/// c[i, :] = start c[i, :] + sum_l a[i, l] b[l, :] of small fp32 matrices that lie in the caches. `a` is read at
+/// a + i * row + l * step: it can be the transpose of what is stored. Bound by FMA.
 struct SmallProduct {
   const float* a = nullptr;
   int64_t row = 0, step = 1;

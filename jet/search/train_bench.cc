@@ -241,8 +241,7 @@ Json train_bench(const TrainBenchOptions& o) {
     for (const char* line : {"stage1", "local", "stage2"}) {
       if (wanted(line)) bench_stage(b, line, block, spec);
     }
-    const bool asked = std::find(o.lines.begin(), o.lines.end(), "recurrence") != o.lines.end();
-    if (asked) bench_recurrence(b, block, spec);
+    if (!o.lines.empty() && wanted("recurrence")) bench_recurrence(b, block, spec);
   }
   return {{"format", "jet bench train 1"},
           {"machine", machine_name(at::get_num_threads())},

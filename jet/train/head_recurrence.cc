@@ -128,11 +128,14 @@ struct Chunk {
       for (int64_t c = 0; c < V; ++c) to[i * V + c] = factor * from[i * V + c];
     }
   }
-  /// x's rows times e, in place.
-  void scale_rows(float* x, const float* e) const {
-    if (!e) return;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t c = 0; c < K; ++c) x[i * K + c] *= channels ? e[i * K + c] : e[i];
+  /// out [n, K] = x's rows times e; `out` can be x.
+  void scale_rows(const float* x, const float* e, float* out) const {
+    if (channels) {
+      for (int64_t i = 0; i < n * K; ++i) out[i] = x[i] * e[i];
+    } else {
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t c = 0; c < K; ++c) out[i * K + c] = x[i * K + c] * e[i];
+    }
   }
   /// A [n, n] times its factor where it is seen, else 0: scores, and their gradients on the way back.
   void mask(float* A, const float* factor, int64_t diagonal) const {
@@ -154,12 +157,7 @@ struct Chunk {
   float* scaled(float* x, const float* e, Pieces& memory) const {
     if (!x || !e) return x;
     float* out = memory.take(n * K);
-    if (channels) {
-      for (int64_t i = 0; i < n * K; ++i) out[i] = x[i] * e[i];
-    } else {
-      for (int64_t i = 0; i < n; ++i)
-        for (int64_t c = 0; c < K; ++c) out[i * K + c] = x[i * K + c] * e[i];
-    }
+    scale_rows(x, e, out);
     return out;
   }
   float* scores(const float* x, const float* turned, const float* factor, int64_t diagonal, Pieces& memory) const {
@@ -270,7 +268,7 @@ void head_backward(const HeadRecurrence& r, const float* states, const float* W,
     // What comes through the state.
     const auto through = [&](float* dx, const float* rows, int64_t stride, const float* state, const float* e) {
       product(dx, K, n, K, 0, rows, stride, 1, V, state, K);
-      c.scale_rows(dx, e);
+      if (e) c.scale_rows(dx, e, dx);
     };
     through(dq, dO, d_o.stride, S_t, c.start_q);
     if (c.erases) {

@@ -16,14 +16,18 @@ struct HeadOut {
   int64_t stride = 0;
 };
 
-struct HeadRecurrence {
+/// What a block has of these; `g` is [tokens, K] or [tokens], `beta`, [tokens], that of the delta rule.
+template <class Rows>
+struct HeadTensors {
+  Rows q, k, a, b;  // [tokens, K]
+  Rows v;           // [tokens, V]
+  Rows g, beta;
+};
+
+struct HeadRecurrence : HeadTensors<HeadRows> {
   int64_t tokens = 0, K = 0, V = 0, chunk = 0;
   float scale = 1;
-  HeadRows q, k, a, b;  // [tokens, K]
-  HeadRows v;           // [tokens, V]
-  HeadRows g;           // [tokens, K] where g_vector, else [tokens]
-  HeadRows beta;        // [tokens]: the delta rule
-  bool g_vector = false;
+  bool g_vector = false;      // a decay per channel
   const float* s0 = nullptr;  // [K, V] or null: zeros
 
   int64_t chunks() const { return (tokens + chunk - 1) / chunk; }
@@ -34,8 +38,7 @@ struct HeadRecurrence {
 void head_forward(const HeadRecurrence& r, HeadOut o, float* states, float* W);
 
 /// What every gradient overwrites; null where not asked for. d_s0: [K, V].
-struct HeadGradients {
-  HeadOut q, k, v, g, beta, a, b;
+struct HeadGradients : HeadTensors<HeadOut> {
   float* s0 = nullptr;
 };
 /// d_o: [tokens, V]; d_last: [K, V] or null.

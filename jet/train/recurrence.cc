@@ -276,6 +276,11 @@ Rows head_of(const Tensor& x, int64_t b, int64_t h) {
   if (!x.defined()) return {};
   return {x.mutable_data_ptr<float>() + b * x.stride(0) + h * x.stride(2), x.stride(1)};
 }
+template <class Rows>
+HeadTensors<Rows> heads_of(const Recurrence<Tensor>& r, int64_t b, int64_t h) {
+  const auto rows = [&](const Tensor& x) { return head_of<Rows>(x, b, h); };
+  return {rows(r.q), rows(r.k), rows(r.a), rows(r.b), rows(r.v), rows(r.g), rows(r.beta)};
+}
 float* state_of(const Tensor& x, int64_t b, int64_t h) {
   return x.defined() ? x.mutable_data_ptr<float>() + b * x.stride(0) + h * x.stride(1) : nullptr;
 }
@@ -293,22 +298,10 @@ void for_heads(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk, F&&
   at::parallel_for(0, r.q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t b = i / heads, h = i % heads;
-      const auto rows = [&](const Tensor& x) { return head_of<HeadRows>(x, b, h); };
-      f(b, h,
-        HeadRecurrence{.tokens = r.q.size(1),
-                       .K = r.q.size(3),
-                       .V = r.v.size(3),
-                       .chunk = chunk,
-                       .scale = r.scale,
-                       .q = rows(r.q),
-                       .k = rows(r.k),
-                       .a = rows(r.a),
-                       .b = rows(r.b),
-                       .v = rows(r.v),
-                       .g = rows(r.g),
-                       .beta = rows(r.beta),
-                       .g_vector = r.g.defined() && r.g.dim() == 4,
-                       .s0 = state_of(s0, b, h)});
+      HeadRecurrence head{heads_of<HeadRows>(r, b, h)};
+      head.tokens = r.q.size(1), head.K = r.q.size(3), head.V = r.v.size(3), head.chunk = chunk;
+      head.scale = r.scale, head.g_vector = r.g.defined() && r.g.dim() == 4, head.s0 = state_of(s0, b, h);
+      f(b, h, head);
     }
   });
 }
@@ -349,17 +342,8 @@ void backward(const Recurrence<Tensor>& r, const Tensor& s0, const Kept& kept, i
   }
   const Tensor d_o = in_rows(d_out[0]), d_last = d_out[1].defined() ? d_out[1].contiguous() : Tensor();
   for_heads(in_rows(r), s0.defined() ? s0.contiguous() : s0, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
-    const auto rows = [&](const Tensor& x) { return head_of<HeadOut>(x, b, h); };
     head_backward(t, state_of(kept.states, b, h), state_of(kept.W, b, h), head_of<HeadRows>(d_o, b, h),
-                  state_of(d_last, b, h),
-                  {.q = rows(into.q),
-                   .k = rows(into.k),
-                   .v = rows(into.v),
-                   .g = rows(into.g),
-                   .beta = rows(into.beta),
-                   .a = rows(into.a),
-                   .b = rows(into.b),
-                   .s0 = state_of(into_s0, b, h)});
+                  state_of(d_last, b, h), {heads_of<HeadOut>(into, b, h), state_of(into_s0, b, h)});
   });
 }
 
