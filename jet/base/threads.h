@@ -28,5 +28,7 @@ class ThreadPool {
 
 /// The cores this process may use, or JET_THREADS where it is set.
 int default_threads();
+/// As many as are asked for; 0: default_threads().
+inline int threads_asked(int n) { return n > 0 ? n : default_threads(); }
 
 }  // namespace jet

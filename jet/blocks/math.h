@@ -31,5 +31,11 @@ auto gated_rms_norm(Ops& ops, typename Ops::Tensor o, typename Ops::Tensor gate,
                     float eps) {
   return ops.map([](auto x, auto z) { return x * silu(z); }, ops.rms_norm(o, w, eps), gate);
 }
+/// The same with gate = Wg x, or norm(o) alone where c.gate is false. o [tokens, heads, dV].
+template <class Ops, class Config, class Weights>
+auto read_out(Ops& ops, const Config& c, const Weights& w, typename Ops::Tensor o, typename Ops::Tensor x, int heads) {
+  return c.gate ? gated_rms_norm(ops, o, ops.heads(ops.linear(x, w.g_proj), heads), w.norm, c.norm_eps)
+                : ops.rms_norm(o, w.norm, c.norm_eps);
+}
 
 }  // namespace jet

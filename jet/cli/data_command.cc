@@ -48,8 +48,6 @@ std::vector<GradedItem> graded_items(const std::string& path, const Tokenizer& t
   return items;
 }
 
-int threads_of(int asked) { return asked > 0 ? asked : default_threads(); }
-
 struct BuildCommand {
   BuildOptions build;
   std::string decontaminate;
@@ -76,7 +74,7 @@ void print_manifest(const std::string& folder, const Manifest& m) {
 
 void run_build(BuildCommand& o) {
   Stages stages;
-  o.build.threads = threads_of(o.threads);
+  o.build.threads = threads_asked(o.threads);
   if (!o.decontaminate.empty()) o.build.graded = graded_items(o.decontaminate, Tokenizer::load(o.build.tokenizer));
   o.build.progress = [&](const std::string& stage, const char* unit, int64_t done, int64_t total) {
     stages.update(stage, unit, done, total);
@@ -138,7 +136,7 @@ void print_overlap(const CheckCommand& o, const TokenStore& store, const Overlap
 
 void run_check(const CheckCommand& o) {
   const TokenStore store(o.folder);
-  store.verify(threads_of(o.threads));
+  store.verify(threads_asked(o.threads));
   Json report = {{"folder", o.folder}, {"documents", store.documents()}, {"whole", true}};
   if (!o.json) fmt::print("{}: {} shards are whole\n", o.folder, store.manifest().shards.size());
   if (!o.eval.empty()) {
@@ -146,7 +144,8 @@ void run_check(const CheckCommand& o) {
     const auto items = graded_items(o.eval, tokenizer);
     Stages stages;
     const auto progress = [&](int64_t done, int64_t total) { stages.update("check", "documents", done, total); };
-    const Overlap overlap = find_overlap(store, tokenizer, items, {o.ngram, o.common, threads_of(o.threads), progress});
+    const Overlap overlap =
+        find_overlap(store, tokenizer, items, {o.ngram, o.common, threads_asked(o.threads), progress});
     stages.finish();
     const auto tasks = by_task(store, items, overlap, o.examples);
     for (const auto& [name, t] : tasks)

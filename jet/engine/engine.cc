@@ -27,7 +27,7 @@ struct Engine::Impl {
   std::vector<int32_t> ids;
 
   Impl(ModelSpec s, EngineOptions o)
-      : spec(std::move(s)), options(o), pool(o.threads > 0 ? o.threads : default_threads()), arena(o.poison),
+      : spec(std::move(s)), options(o), pool(threads_asked(o.threads)), arena(o.poison),
         ops(pool, arena, meter, o.exact ? exact_kernels() : kernels()), layout(std::make_shared<StateLayout>()) {
     options.threads = pool.size();
     layout->kv = options.kv;

@@ -70,6 +70,11 @@ inline std::vector<NamedSpec> test_models() {
   }
   models.push_back({"window", test_spec({window, window})});
   models.push_back({"dynamic_gdn", test_spec({dynamic, dynamic})});
+  models.push_back({"other_gates",
+                    test_spec({Gla::Config{.heads = 3, .kv_heads = 3, .dk = 6, .dv = 10, .gate = false},
+                               RetNet::Config{.heads = 3, .dk = 6, .dv = 10, .gate = false},
+                               GatedDeltaNet::Config{.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .gate = false},
+                               Mamba2::Config{.heads = 6, .dk = 6, .dv = 10, .groups = 3, .norm_before_gate = true}})});
   models.push_back(
       {"plain_gla_delta", test_spec({Gla::Config{.heads = 2, .kv_heads = 2, .dk = 20, .dv = 33, .gate_rank = 4},
                                      DeltaNet::Config{.heads = 2, .dk = 17, .dv = 70, .conv = 1}})});

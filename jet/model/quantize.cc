@@ -123,7 +123,7 @@ QuantizeReport quantize_model(const std::string& source, const std::string& targ
   const std::vector<Job> jobs = jobs_of(c, options.type, report);
 
   AtomicFolder folder(target);
-  ThreadPool pool(options.threads > 0 ? options.threads : default_threads());
+  ThreadPool pool(threads_asked(options.threads));
   SafeTensorsWriter file(folder.file("model.safetensors"), tensors_of(jobs, report), {{"format", "pt"}});
   const int64_t total = parameter_count(c.spec);
   int64_t done = 0;

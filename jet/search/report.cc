@@ -153,7 +153,7 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
   const std::string processes = world().alone() ? "" : fmt::format(", {} processes", world().size());
   Json r = {{"title", recipe.title},
             {"command", command},
-            {"machine", machine_name(recipe.threads > 0 ? recipe.threads : default_threads()) + processes},
+            {"machine", machine_name(threads_asked(recipe.threads)) + processes},
             {"seeds", {{"run", recipe.seed}}},
             {"versions", {{"jet", JET_VERSION}, {"torch", TORCH_VERSION}, {"compiler", "gcc " __VERSION__}}},
             {"recipe", to_json_fields(recipe)}};

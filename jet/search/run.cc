@@ -51,7 +51,7 @@ Json identity(const std::string& base_folder, const Recipe& recipe) {
 }
 
 int set_threads(const Recipe& r) {
-  const int n = r.threads > 0 ? r.threads : default_threads();
+  const int n = threads_asked(r.threads);
   at::set_num_threads(n);
   return n;
 }

@@ -208,7 +208,7 @@ Json train_candidate(Run& run, const Candidate& c) {
   Json out = run.ledger.once("candidate/" + c.name, [&] { return result_of(run, c); });
   if (c.speed) {
     // Speeds with other numbers of threads, of a run that went on elsewhere, must not meet in one table.
-    const int threads = run.recipe.threads > 0 ? run.recipe.threads : default_threads();
+    const int threads = threads_asked(run.recipe.threads);
     out.update(run.ledger.once(fmt::format("speed/{}/{} threads", c.name, threads), [&] {
       const TorchModel m = load_candidate(run, c);
       return world().from_first([&] { return measure_speed(run, m); });

@@ -249,7 +249,7 @@ int64_t recurrent_numbers(const ModelSpec& s) {
 
 void run_study(const std::string& recipe, const std::string& out) {
   const StudyRecipe r = read_study(recipe);
-  at::set_num_threads(r.threads > 0 ? r.threads : default_threads());
+  at::set_num_threads(threads_asked(r.threads));
   const Json tasks = Study(r, out).run();
   std::vector<PlotPanel> panels;
   for (const auto& t : tasks) {

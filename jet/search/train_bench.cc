@@ -228,7 +228,7 @@ Json train_bench(const TrainBenchOptions& o) {
   const auto wanted = [&](const std::string& line) {
     return o.lines.empty() || std::find(o.lines.begin(), o.lines.end(), line) != o.lines.end();
   };
-  at::set_num_threads(o.threads > 0 ? o.threads : default_threads());
+  at::set_num_threads(threads_asked(o.threads));
   Bench b(o);
   b.ops.compute = precision_named(o.precision);
   require(o.full >= 0 && o.full < b.base.spec.n_layers(), "bench train: --full {} of {} layers; one must be replaced",

@@ -77,9 +77,7 @@ struct DeltaNet {
                                 .v = ops.heads(v, c.heads),
                                 .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
-    auto o = ops.recurrence(r, s.recurrent);
-    o = c.gate ? gated_rms_norm(ops, o, ops.heads(ops.linear(x, w.g_proj), c.heads), w.norm, c.norm_eps)
-               : ops.rms_norm(o, w.norm, c.norm_eps);
+    auto o = read_out(ops, c, w, ops.recurrence(r, s.recurrent), x, c.heads);
     return ops.linear(ops.flat(o), w.o_proj);
   }
 };

@@ -2,7 +2,7 @@
 //   q, k, v = silu(conv(Wq x)), silu(conv(Wk x)), silu(conv(Wv x)),  q and k of unit length
 //   beta = sigmoid(Wb x),  g = -exp(A_log) softplus(Wa x + dt_bias)
 //   S_t = exp(g_t) (I - beta_t k_t k_t^T) S_(t-1) + beta_t k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK)
-//   y = Wo (norm(o) * silu(Wg x)).   v may have more heads than q and k, which are then repeated.
+//   y = Wo (norm(o) * silu(Wg x)), without gate: Wo norm(o).   v may have more heads than q and k, then repeated.
 // qk_conv false: q and k without convolution; generator > 0: the kernel of v's convolution is made from x, token by
 // token, W2 silu(W1 x) + b2. Both together are JetBlock (jet/blocks/jet_block).
 #pragma once
@@ -20,14 +20,14 @@ struct GatedDeltaNet {
   struct Config {
     int heads = 0, v_heads = 0, dk = 0, dv = 0;
     int conv = 4;
-    bool negative_eigenvalues = false, qk_conv = true;
+    bool negative_eigenvalues = false, qk_conv = true, gate = true;
     int generator = 0;  // hidden size of the kernel generator; 0: one kernel for all tokens
     float norm_eps = 1e-5f;
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("v_heads", c.v_heads), v("dk", c.dk), v("dv", c.dv), v("conv", c.conv);
       v("negative_eigenvalues", c.negative_eigenvalues), v("qk_conv", c.qk_conv), v("generator", c.generator);
-      v("norm_eps", c.norm_eps);
+      v("gate", c.gate), v("norm_eps", c.norm_eps);
     }
   };
 
@@ -65,7 +65,7 @@ struct GatedDeltaNet {
     } else {
       visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, last_tap});
     }
-    visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
+    if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
     visit("o_norm.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
     visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
   }
@@ -108,8 +108,7 @@ struct GatedDeltaNet {
                                              ops.linear(x, w.a_proj), w.A_log, w.dt_bias),
                                 .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
-    auto o = gated_rms_norm(ops, ops.recurrence(r, s.recurrent), ops.heads(ops.linear(x, w.g_proj), c.v_heads), w.norm,
-                            c.norm_eps);
+    auto o = read_out(ops, c, w, ops.recurrence(r, s.recurrent), x, c.v_heads);
     return ops.linear(ops.flat(o), w.o_proj);
   }
 };

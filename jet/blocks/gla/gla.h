@@ -1,7 +1,8 @@
 // Gated linear attention (Yang et al. 2024; fla layers/gla.py):
 //   q, k, v = Wq x, Wk x, Wv x           (each through a short convolution and SiLU where conv > 0)
 //   g = max(log sigmoid(W2 W1 x + b) / 16, clamp_min)      per key channel
-//   S_t = diag(exp g_t) S_(t-1) + k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK),  y = Wo (norm(o) * silu(Wg x))
+//   S_t = diag(exp g_t) S_(t-1) + k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK)
+//   y = Wo (norm(o) * silu(Wg x)), without gate: Wo norm(o)
 #pragma once
 
 #include <cmath>
@@ -17,11 +18,12 @@ struct Gla {
   struct Config {
     int heads = 0, kv_heads = 0, dk = 0, dv = 0;
     int gate_rank = 16, conv = 0;
+    bool gate = true;
     float clamp_min = 0, norm_eps = 1e-5f;  // clamp_min 0: none
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("kv_heads", c.kv_heads), v("dk", c.dk), v("dv", c.dv), v("gate_rank", c.gate_rank);
-      v("conv", c.conv), v("clamp_min", c.clamp_min), v("norm_eps", c.norm_eps);
+      v("conv", c.conv), v("gate", c.gate), v("clamp_min", c.clamp_min), v("norm_eps", c.norm_eps);
     }
   };
 
@@ -52,7 +54,7 @@ struct Gla {
     visit("gk_proj.0.weight", w.gk_0, ParamSpec{{c.gate_rank, hidden}});
     visit("gk_proj.1.weight", w.gk_1, ParamSpec{{k_kv, c.gate_rank}});
     visit("gk_proj.1.bias", w.gk_bias, ParamSpec{{k_kv}, {Init::constant, 4}});
-    visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
+    if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
     visit("g_norm_swish_gate.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
     visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
   }
@@ -90,8 +92,7 @@ struct Gla {
                                 .v = ops.repeat_heads(ops.heads(v, c.kv_heads), group),
                                 .g = ops.repeat_heads(ops.heads(g, c.kv_heads), group)};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
-    auto o = gated_rms_norm(ops, ops.recurrence(r, s.recurrent), ops.heads(ops.linear(x, w.g_proj), c.heads), w.norm,
-                            c.norm_eps);
+    auto o = read_out(ops, c, w, ops.recurrence(r, s.recurrent), x, c.heads);
     return ops.linear(ops.flat(o), w.o_proj);
   }
 };

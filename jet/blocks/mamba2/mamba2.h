@@ -1,7 +1,7 @@
 // Mamba2, state-space duality (Dao & Gu 2024; fla layers/mamba2.py). N = dk state channels, P = dv channels a head:
 //   z, xBC, dt = split(Win x);   x, B, C = split(silu(conv(xBC) + bias));   dt = softplus(dt + dt_bias)
 //   S_t = exp(-exp(A_log) dt_t) S_(t-1) + B_t (dt_t x_t)^T,   y_t = S_t^T C_t + D x_t
-//   out = Wout norm(y * silu(z))            the norm is over each group's channels
+//   out = Wout norm(y * silu(z)), norm_before_gate: Wout (norm(y) * silu(z))      the norm is over a group's channels
 // B and C are shared by the heads of a group.
 #pragma once
 
@@ -16,11 +16,12 @@ struct Mamba2 {
   struct Config {
     int heads = 0, dk = 0, dv = 0;
     int groups = 1, conv = 4;
+    bool norm_before_gate = false;
     float norm_eps = 1e-5f;
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("groups", c.groups), v("conv", c.conv);
-      v("norm_eps", c.norm_eps);
+      v("norm_before_gate", c.norm_before_gate), v("norm_eps", c.norm_eps);
     }
     int64_t inner() const { return int64_t{heads} * dv; }
     int64_t bc() const { return int64_t{groups} * dk; }
@@ -85,9 +86,12 @@ struct Mamba2 {
         s.recurrent);
     // D is one number a head: seen as [heads, 1] it broadcasts over the head's channels.
     o = ops.map([](auto y, auto t, auto d) { return y + d * t; }, o, v, ops.heads(w.D, c.heads));
-    o = ops.map([](auto y, auto gate) { return y * silu(gate); }, ops.flat(o), z);
+    const auto gated = [&](TensorOf<Ops> y) { return ops.map([](auto t, auto gate) { return t * silu(gate); }, y, z); };
+    o = ops.flat(o);
+    if (!c.norm_before_gate) o = gated(o);
     o = ops.flat(ops.rms_norm(ops.heads(o, c.groups), {}, c.norm_eps));
     o = ops.map([](auto y, auto weight) { return y * weight; }, o, w.norm);
+    if (c.norm_before_gate) o = gated(o);
     return ops.linear(o, w.out_proj);
   }
 };

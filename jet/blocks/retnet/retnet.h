@@ -1,6 +1,7 @@
 // Multi-scale retention (Sun et al. 2023; fla layers/multiscale_retention.py):
 //   q, k = rope(Wq x), rope(Wk x),  v = Wv x,  gamma_h = 1 - 2^(-5-h)
-//   S_t = gamma_h S_(t-1) + k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK),  y = Wo (norm(o) * silu(Wg x))
+//   S_t = gamma_h S_(t-1) + k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK)
+//   y = Wo (norm(o) * silu(Wg x)), without gate: Wo norm(o)
 #pragma once
 
 #include <cmath>
@@ -15,11 +16,13 @@ struct RetNet {
 
   struct Config {
     int heads = 0, dk = 0, dv = 0;
+    bool gate = true;
     float norm_eps = 1e-5f;
     Rope rope{};
     template <class V>
     static void fields(Config& c, V&& v) {
-      v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("norm_eps", c.norm_eps), v("rope", c.rope);
+      v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("gate", c.gate), v("norm_eps", c.norm_eps),
+          v("rope", c.rope);
     }
   };
 
@@ -39,7 +42,7 @@ struct RetNet {
     visit("q_proj.weight", w.q_proj, ParamSpec{{k, hidden}});
     visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
     visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
-    visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
+    if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
     visit("g_norm_swish_gate.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
     visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
   }
@@ -63,8 +66,7 @@ struct RetNet {
                                 .v = ops.heads(ops.linear(x, w.v_proj), c.heads),
                                 .g = ops.constant(decay)};
     r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
-    auto o = gated_rms_norm(ops, ops.recurrence(r, s.recurrent), ops.heads(ops.linear(x, w.g_proj), c.heads), w.norm,
-                            c.norm_eps);
+    auto o = read_out(ops, c, w, ops.recurrence(r, s.recurrent), x, c.heads);
     return ops.linear(ops.flat(o), w.o_proj);
   }
 };
