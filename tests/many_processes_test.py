@@ -54,8 +54,8 @@ lr = 2e-3
 """
 DISTILL = """
 [distill]
-stage1 = {train = {tokens = 1536, batch = 6, length = 64, lr = 5e-4}}
-stage2 = {train = {tokens = 1536, batch = 6, length = 64, lr = 2e-4}}
+stage1 = {train = {tokens = 3840, batch = 6, length = 160, lr = 5e-4}}
+stage2 = {train = {tokens = 3840, batch = 6, length = 160, lr = 2e-4}}
 """
 TRIALS = """
 [placement]
@@ -164,13 +164,21 @@ def pretraining(folder):
 
 
 def distillation(folder, teacher, student):
-    recipe = folder / "distill.toml"
-    recipe.write_text(RECIPE + DISTILL)
-    for n in (1, 2, 3):
-        jet(n, "distill", teacher, "--student", student, "--recipe", recipe, "--out", folder / f"distill{n}")
-    for n in (2, 3):
-        for stage in ("distill-stage1", "distill-stage2"):
-            compare(f"{stage}, {n} processes and 1", *(folder / f"distill{k}/checkpoints/{stage}.safetensors" for k in (1, n)))
+    """Rows as they are; in chunks that hand their states on; packed documents that do not see each other."""
+    whole = RECIPE + DISTILL
+    curves = []
+    for name, text in (("whole", whole), ("chunks", whole.replace("length = 160", "length = 160, chunk = 48")),
+                       ("documents", "separate_documents = true" + whole)):
+        recipe = folder / f"{name}.toml"
+        recipe.write_text(text)
+        for n in (1, 2, 3):
+            jet(n, "distill", teacher, "--student", student, "--recipe", recipe, "--out", folder / f"{name}{n}")
+        curves.append(json.loads(tensors(folder / f"{name}1/checkpoints/distill-stage1.safetensors")[1]["state"])["curve"])
+        assert curves.count(curves[-1]) == 1, f"{name} trains as another form of rows does: {curves}"
+        for n in (2, 3):
+            for stage in ("distill-stage1", "distill-stage2"):
+                compare(f"{name}: {stage}, {n} processes and 1",
+                        *(folder / f"{name}{k}/checkpoints/{stage}.safetensors" for k in (1, n)))
 
 
 def begun_and_done(log):
