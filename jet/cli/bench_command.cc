@@ -75,7 +75,7 @@ void run(BenchOptions o) {
     fmt::print("{}", compare_benches(read_json(o.compare[0]), read_json(o.compare[1])));
     return;
   }
-  if (o.threads == 0) o.threads = default_threads();
+  o.threads = threads_asked(o.threads);
   const auto engine = open(o);
   const BenchRun done = run_with_progress(o, *engine);
   const Json report = bench_report(o.shape.empty() ? o.model : o.shape, *engine, o.plan, done);

@@ -70,7 +70,7 @@ void print_score(const TaskScore& s) {
 void run(EvalOptions o) {
   require(o.length > 1 && o.text_tokens > 1, "--length {} and --text-tokens {} must be 2 or more", o.length,
           o.text_tokens);
-  if (o.threads == 0) o.threads = default_threads();
+  o.threads = threads_asked(o.threads);
   const auto tokenizer = Tokenizer::load(o.model);
   const auto engine = Engine::load(
       o.model,

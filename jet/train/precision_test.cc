@@ -11,14 +11,10 @@ namespace jet {
 namespace {
 
 TrainResult learn(const ModelSpec& spec, at::ScalarType compute) {
-  TorchModel model = TorchModel::random(spec, 6);
+  const TorchModel model = TorchModel::random(spec, 6);
   TorchOps ops;
   ops.compute = compute;
-  NamedTensors parameters;
-  model_params(model.spec, model.weights, [&](const std::string& name, at::Tensor& t, const ParamSpec&) {
-    t = t.detach().clone().requires_grad_(true);
-    parameters.emplace_back(name, t);
-  });
+  const NamedTensors parameters = model.parameters();
   const at::Tensor ids = (at::arange(70, at::kLong) * 17 % 61).view({2, 35}), next = ids.narrow(1, 1, 34).unsqueeze(-1);
   const TrainConfig config{.tokens = 20 * 70, .batch = 2, .length = 35, .lr = 0.01};
   const TrainResult r = train({"test", "", config, parameters, [&](const Part&) {
