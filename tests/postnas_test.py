@@ -26,13 +26,15 @@ def command(out):
     return [str(JET), "postnas", "models/base", "--recipe", "recipes/smoke.toml", "--out", str(out)]
 
 
-def run_killed(out, seconds):
-    """Starts the run KILLS times and kills it with -9 at random moments, then lets it end. Returns the kills that hit."""
+def run_killed(out, seconds, wanted):
+    """Starts the run KILLS times and kills it with -9 at random moments, spread over the `wanted` results that it should
+    end with; then lets it end. Returns the kills that hit."""
     hits, draw = 0, random.Random(SEED)
-    for _ in range(KILLS):
+    for left in range(KILLS, 0, -1):
+        there = len(results(out, TIMED)) if (out / "ledger.json").exists() else 0
         p = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
-            p.wait(timeout=max(1.0, draw.uniform(0.3, 1.7) * 1.3 * seconds / KILLS))
+            p.wait(timeout=max(1.0, draw.uniform(0.3, 1.7) * seconds * (1 - there / wanted) / left))
             break
         except subprocess.TimeoutExpired:
             os.killpg(p.pid, signal.SIGKILL)
@@ -49,7 +51,7 @@ def main():
         subprocess.run(command(whole), check=True)
         seconds = time.time() - start
         print(f"undisturbed: {seconds:.0f} s")
-        hits = run_killed(killed, seconds)
+        hits = run_killed(killed, seconds, len(results(whole, TIMED)))
         assert hits >= KILLS / 3, f"only {hits} kills hit the run"
         a, b = results(whole, TIMED), results(killed, TIMED)
         for key in sorted(a.keys() | b.keys()):

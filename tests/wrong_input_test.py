@@ -191,6 +191,8 @@ def main():
             expect("unknown recipe key", run("colour = 1\n" + smoke), "colour", "recipe.toml")
             expect("unknown nested key", run(smoke.replace("beam = 2", "beams = 2")), "beams", "placement")
             expect("recipe not TOML", run("seed = = 1"), "recipe.toml:1")
+            expect("unknown device", run('device = "gpu"\n' + smoke), "'gpu'", "cuda:N", "recipe.toml")
+            expect("device that is not there", run('device = "cuda:99"\n' + smoke), "cuda:99", "recipe.toml")
             expect("wrong type in recipe", run(smoke.replace("beam = 2", 'beam = "two"')), "beam")
             expect("missing training text", run(smoke.replace("data/train/gsm8k.txt", "data/train/none.txt")), "none.txt")
             expect("training of nothing", ["bench", "train"], "--shape")

@@ -103,9 +103,10 @@ void add_verify(CLI::App& app, int& code) {
 int main(int argc, char** argv) {
   CLI::App app{"jet-train: training and search (started by `jet`)", "jet"};
   app.require_subcommand(1);
-  app.set_version_flag("--version",
-                       fmt::format("jet {}, libtorch {}, {}", JET_VERSION, TORCH_VERSION, jet::mpi_version()),
-                       "versions, and the MPI that joins many processes");
+  app.set_version_flag(
+      "--version",
+      fmt::format("jet {}, libtorch {}, {}, {}", JET_VERSION, TORCH_VERSION, jet::mpi_version(), jet::nccl_version()),
+      "versions, and what joins many processes");
   jet::PostnasOptions postnas;
   postnas.command = typed(argc, argv);
   add_postnas(app, postnas);

@@ -44,7 +44,7 @@ void print_evaluation(const Json& e) {
 
 void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe, const std::string& out) {
   Run run(tokenizer_folder, recipe, out);
-  TorchModel m = TorchModel::random(spec_of(run.recipe.model, run.tokenizer), run.recipe.seed);
+  TorchModel m = TorchModel::random(spec_of(run.recipe.model, run.tokenizer), run.recipe.seed).to(run.device);
   const TrainConfig& c = run.recipe.pretrain;
   run.require_epochs("pretrain", c);
   const TrainResult r = train({"pretrain", run.checkpoint("pretrain"), c, m.parameters(), [&](const Part& p) {

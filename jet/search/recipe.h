@@ -175,7 +175,8 @@ struct Recipe {
   std::string title = "PostNAS";
   uint64_t seed = 1;
   int threads = 0;                 // 0: all
-  std::string precision = "auto";  // of matrix products in training: fp32, bf16, auto (bf16 where the CPU has it)
+  std::string device = "auto";     // where training runs: cpu, cuda, cuda:N, auto (cuda where libtorch finds one)
+  std::string precision = "auto";  // of matrix products in training: fp32, bf16, auto (bf16 where the device has it)
   std::string frozen = "fp32";     // weights that are not trained: fp32 in memory, or mapped from the file as they lie
   bool checkpoint_activations = false;  // keep the layers' inputs alone and run each again in the backward pass
   bool separate_documents = false;      // in training, no document of a row sees another
@@ -193,7 +194,7 @@ struct Recipe {
   TrainConfig pretrain{};
   template <class V>
   static void fields(Recipe& r, V&& v) {
-    v("title", r.title), v("seed", r.seed), v("threads", r.threads), v("precision", r.precision);
+    v("title", r.title), v("seed", r.seed), v("threads", r.threads), v("device", r.device), v("precision", r.precision);
     v("frozen", r.frozen), v("checkpoint_activations", r.checkpoint_activations);
     v("separate_documents", r.separate_documents), v("held_out_tokens", r.held_out_tokens), v("data", r.data),
         v("eval", r.eval), v("supernet", r.supernet);

@@ -1,7 +1,9 @@
 #include "jet/search/run.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/version.h>
 
 #include "jet/base/threads.h"
 #include "jet/train/world.h"
@@ -10,17 +12,17 @@ namespace jet {
 
 using at::Tensor;
 
-TorchBatch to_torch(const TokenBatch& b, const Part& p, bool apart) {
+TorchBatch to_torch(const TokenBatch& b, const Part& p, bool apart, at::Device device) {
   const std::vector<int64_t> all(b.ids.begin(), b.ids.end());
-  const Tensor ids = at::tensor(all, at::kLong).view({b.batch, b.length}).narrow(0, p.from, p.rows);
-  const Tensor weights = at::tensor(b.weights, at::kFloat).view({b.batch, b.length});
+  const Tensor ids = at::tensor(all, at::kLong).to(device).view({b.batch, b.length}).narrow(0, p.from, p.rows);
+  const Tensor weights = at::tensor(b.weights, at::kFloat).to(device).view({b.batch, b.length});
   const Tensor predicted = weights.narrow(1, 1, b.length - 1);
   const int tokens = p.tokens > 0 ? p.tokens : b.length, n = std::min(tokens, b.length - 1 - p.begin);
   TorchBatch out;
   out.rows = TokenRows(ids.narrow(1, p.begin, tokens), nullptr, p.begin);
   if (apart) {
     const auto starts = std::span(b.starts).subspan(size_t(p.from) * b.length, size_t(p.rows) * b.length);
-    out.rows.documents = std::make_shared<const Documents>(starts, p.rows, b.length);
+    out.rows.documents = std::make_shared<const Documents>(starts, p.rows, b.length, device);
   }
   out.next = ids.narrow(1, p.begin + 1, n);
   out.weights = (predicted / predicted.sum()).narrow(0, p.from, p.rows).narrow(1, p.begin, n);
@@ -36,10 +38,23 @@ States TorchBatch::states(const std::string& model) const {
   return states;
 }
 
-at::ScalarType precision_named(const std::string& name) {
+at::Device device_named(const std::string& name, const std::string& where) {
+  if (name == "auto") return device_named(at::getNumGPUs() > 0 ? "cuda" : "cpu", where);
+  std::optional<at::Device> device;
+  try {
+    device = at::Device(name);
+  } catch (const c10::Error&) { fail("{}: device '{}' is unknown (known: auto, cpu, cuda, cuda:N)", where, name); }
+  if (!device->is_cuda()) return *device;
+  const auto gpus = static_cast<int>(at::getNumGPUs());
+  require(std::max<int>(0, device->index()) < gpus, "{}: device '{}': libtorch {} finds {} GPUs{}", where, name,
+          TORCH_VERSION, gpus, at::globalContext().hasCUDART() ? "" : ": it was built without CUDA");
+  return device->has_index() ? *device : at::Device(at::kCUDA, at::DeviceIndex(world().local_rank() % gpus));
+}
+
+at::ScalarType precision_named(const std::string& name, at::Device device) {
   if (name == "fp32") return at::kFloat;
   if (name == "bf16") return at::kBFloat16;
-  return __builtin_cpu_supports("avx512bf16") ? at::kBFloat16 : at::kFloat;
+  return !device.is_cpu() || __builtin_cpu_supports("avx512bf16") ? at::kBFloat16 : at::kFloat;
 }
 
 namespace {
@@ -60,10 +75,12 @@ int set_threads(const Recipe& r) {
 
 Run::Run(std::string folder, const std::string& recipe_path, const std::string& out, bool trials)
     : base_folder(std::move(folder)), recipe(read_recipe(recipe_path)),
-      ledger(out, identity(base_folder, recipe), trials), tokenizer(Tokenizer::load(base_folder)),
+      device(device_named(recipe.device, recipe_path)), ledger(out, identity(base_folder, recipe), trials),
+      tokenizer(Tokenizer::load(base_folder)),
       corpus(Corpus::load(tokenizer, recipe.data, recipe.held_out_tokens, set_threads(recipe))),
       base(load_model(base_folder)) {
-  ops.compute = precision_named(recipe.precision);
+  ops.device = device;
+  ops.compute = precision_named(recipe.precision, device);
   ops.recompute = recipe.checkpoint_activations;
   for (const auto& file : task_files(recipe.eval.tasks)) {
     tasks.push_back(load_task(file, tokenizer, recipe.eval.items));
@@ -74,13 +91,13 @@ Run::Run(std::string folder, const std::string& recipe_path, const std::string& 
 }
 
 TorchModel Run::load_model(const std::string& folder) const {
-  return recipe.frozen == "mapped" ? TorchModel::map(folder) : TorchModel::load(folder);
+  return (recipe.frozen == "mapped" ? TorchModel::map(folder) : TorchModel::load(folder)).to(device);
 }
 
 // The whole batch is drawn for any part of it: its weights sum to one over all parts.
 TorchBatch Run::batch(const std::string& stage, const Part& p, const TrainConfig& c) const {
   return to_torch(corpus.train_batch(hash64(stage, recipe.seed), p.step, c.batch, c.length), p,
-                  recipe.separate_documents);
+                  recipe.separate_documents, device);
 }
 
 void Run::require_epochs(const std::string& section, const TrainConfig& c) const {
@@ -110,8 +127,9 @@ std::vector<QueryScore> score_queries(const TorchOps& ops, const std::vector<Que
       targets.push_back(q[t]);
     }
   }
-  const Tensor h = hidden(at::tensor(ids, at::kLong).view({n, longest})).flatten(0, 1);
-  const Tensor log_p = at::log_softmax(ops.linear(h.index_select(0, at::tensor(rows, at::kLong)), head), -1);
+  const auto there = [&](const std::vector<int64_t>& v) { return at::tensor(v, at::kLong).to(ops.device); };
+  const Tensor h = hidden(there(ids).view({n, longest})).flatten(0, 1);
+  const Tensor log_p = at::log_softmax(ops.linear(h.index_select(0, there(rows)), head), -1).to(at::kCPU);
   const Tensor best = log_p.argmax(-1), picked = log_p.gather(1, at::tensor(targets, at::kLong).unsqueeze(1));
   std::vector<QueryScore> out(n);
   int64_t row = 0;
@@ -152,7 +170,7 @@ Json Run::evaluate(const std::vector<Task>& which, const HiddenFn& hidden, const
   for (const auto& name : corpus.names()) {
     auto rows = corpus.held_out(name, recipe.eval.held_out_rows, recipe.eval.held_out_length);
     std::fill(rows.weights.begin(), rows.weights.end(), 1.0f);
-    const TorchBatch b = to_torch(rows);
+    const TorchBatch b = to_torch(rows, {0, 0, rows.batch}, false, device);
     const double loss = next_token_loss(ops, hidden(b.rows.ids), head, b.next, b.weights).item<double>();
     out["losses"][name] = loss;
     sum += loss;
@@ -176,7 +194,7 @@ TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& la
   for (int i = 0; i < base.spec.n_layers(); ++i) {
     if (std::holds_alternative<Attention::Config>(layers[i])) continue;
     auto& w = student.weights.layers[i].mixer;
-    w = random_mixer(layers[i], base.spec.hidden_size, seed, fmt::format("layer {} ", i));
+    w = random_mixer(layers[i], base.spec.hidden_size, seed, fmt::format("layer {} ", i), head_of(base).device());
     if (!inherit) continue;
     inherit_attention(attention_of(base.spec, i), base.weights.layers[i].mixer, layers[i], base.spec.hidden_size, w);
   }

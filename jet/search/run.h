@@ -27,11 +27,14 @@ struct TorchBatch {
   States states(const std::string& model) const;
 };
 /// `apart`: no document of a row sees another.
-TorchBatch to_torch(const TokenBatch& b, const Part& part, bool apart = false);
+TorchBatch to_torch(const TokenBatch& b, const Part& part, bool apart = false, at::Device device = at::kCPU);
 inline TorchBatch to_torch(const TokenBatch& b) { return to_torch(b, {0, 0, b.batch}); }
 
-/// Of matrix products: fp32, bf16, or auto (bf16 where the CPU has it).
-at::ScalarType precision_named(const std::string& name);
+/// cpu, cuda, cuda:N, or auto: cuda where libtorch finds a GPU. Of a machine's GPUs each of its processes gets the
+/// next. Throws where there is no such device; `where` asks for it.
+at::Device device_named(const std::string& name, const std::string& where);
+/// Of matrix products: fp32, bf16, or auto (bf16 where the device has it).
+at::ScalarType precision_named(const std::string& name, at::Device device);
 
 struct Run {
   /// `trials`: other processes work in `out` too, each on candidates of its own (Ledger, shared).
@@ -39,6 +42,7 @@ struct Run {
 
   std::string base_folder;
   Recipe recipe;
+  at::Device device;
   Ledger ledger;
   Tokenizer tokenizer;
   Corpus corpus;
@@ -46,7 +50,7 @@ struct Run {
   std::vector<Task> search_tasks, tasks;  // small sets for the search, larger ones for reported figures; disjoint
   TorchOps ops;
 
-  /// A model as the recipe wants frozen weights: fp32 in memory, or mapped.
+  /// A model as the recipe wants frozen weights: fp32 in memory, or as they lie in the file, on the CPU mapped.
   TorchModel load_model(const std::string& folder) const;
   /// A part of a step's batch, or the whole of it.
   TorchBatch batch(const std::string& stage, const Part& part, const TrainConfig& c) const;

@@ -148,7 +148,7 @@ Json final_evaluation(Run& run) {
     Json labels = Json::array();
     for (const auto& m : spec.layers) labels.push_back(mixer_label(m));
     out["layers"] = labels;
-    out["ablations"] = ablations(run, TorchModel::load(folder));
+    out["ablations"] = ablations(run, TorchModel::load(folder).to(run.device));
     progress.finish();
     return out;
   });

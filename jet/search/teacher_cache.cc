@@ -16,7 +16,8 @@ Targets read(const std::string& path) {
 }
 
 void write(const std::string& path, const Targets& t) {
-  const Tensor ids = t.ids.contiguous(), log_p = t.log_p.contiguous(), log_rest = t.log_rest.contiguous();
+  const auto here = [](const Tensor& x) { return x.to(at::kCPU).contiguous(); };
+  const Tensor ids = here(t.ids), log_p = here(t.log_p), log_rest = here(t.log_rest);
   write_safetensors(path, {{"ids", DType::i32, ids.sizes().vec(), ids.const_data_ptr()},
                            {"log_p", DType::f32, log_p.sizes().vec(), log_p.const_data_ptr()},
                            {"log_rest", DType::f32, log_rest.sizes().vec(), log_rest.const_data_ptr()}});
@@ -48,7 +49,7 @@ Targets teacher_targets(Run& run, const std::string& stream, const Part& part, c
             "{}: not the {} targets of {} positions; remove the folder", path(row), k, each);
     ids.push_back(t.ids), log_p.push_back(t.log_p), rest.push_back(t.log_rest);
   }
-  return {at::cat(ids), at::cat(log_p), at::cat(rest)};
+  return {at::cat(ids).to(run.device), at::cat(log_p).to(run.device), at::cat(rest).to(run.device)};
 }
 
 }  // namespace jet

@@ -230,7 +230,7 @@ Json train_bench(const TrainBenchOptions& o) {
   };
   at::set_num_threads(threads_asked(o.threads));
   Bench b(o);
-  b.ops.compute = precision_named(o.precision);
+  b.ops.compute = precision_named(o.precision, at::kCPU);
   require(o.full >= 0 && o.full < b.base.spec.n_layers(), "bench train: --full {} of {} layers; one must be replaced",
           o.full, b.base.spec.n_layers());
   if (wanted("teacher")) bench_teacher(b);

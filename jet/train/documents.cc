@@ -34,9 +34,11 @@ std::map<int64_t, std::vector<Span>> by_class(std::span<const uint8_t> starts, i
 
 }  // namespace
 
-Documents::Documents(std::span<const uint8_t> starts, int64_t rows, int64_t length) : rows_(rows), length_(length) {
+Documents::Documents(std::span<const uint8_t> starts, int64_t rows, int64_t length, at::Device device)
+    : rows_(rows), length_(length) {
   require(static_cast<int64_t>(starts.size()) == rows * length && rows > 0 && length > 0,
           "documents: {} marks for {} rows of {} tokens", starts.size(), rows, length);
+  const auto there = at::TensorOptions(at::kLong).device(device);
   std::vector<int64_t> back(rows * length), positions(rows * length);
   int64_t at = 0;
   for (const auto& [bound, spans] : by_class(starts, rows, length)) {
@@ -49,10 +51,10 @@ Documents::Documents(std::span<const uint8_t> starts, int64_t rows, int64_t leng
         if (t < s.size) back[s.begin + t] = at, positions[s.begin + t] = t;
       }
     }
-    groups_.push_back({at::tensor(from, at::kLong), longest});
+    groups_.push_back({at::tensor(from, there), longest});
   }
-  back_ = at::tensor(back, at::kLong);
-  positions_ = at::tensor(positions, at::kLong).view({rows, length});
+  back_ = at::tensor(back, there);
+  positions_ = at::tensor(positions, there).view({rows, length});
 }
 
 Tensor Documents::gather(const Group& g, const Tensor& x) const {

@@ -18,8 +18,9 @@ namespace jet {
 
 class Documents {
  public:
-  /// starts [rows, length]: not zero where a document begins; a row's first token begins one in any case.
-  Documents(std::span<const uint8_t> starts, int64_t rows, int64_t length);
+  /// starts [rows, length]: not zero where a document begins; a row's first token begins one in any case. `device`:
+  /// where the rows' tensors lie.
+  Documents(std::span<const uint8_t> starts, int64_t rows, int64_t length, at::Device device = at::kCPU);
 
   /// [B, T] int64, of every token within its document.
   const at::Tensor& positions() const { return positions_; }

@@ -46,7 +46,7 @@ void Gradients::make_buckets() {
     sizes.back() += leaves_[i].numel();
   }
   for (size_t b = 0; b < buckets_.size(); ++b) {
-    buckets_[b].buffer = at::zeros({sizes[b]});
+    buckets_[b].buffer = at::zeros({sizes[b]}, leaves_[0].options().requires_grad(false));
     int64_t at = 0;
     for (const size_t i : buckets_[b].leaves) {
       sums_[i] = buckets_[b].buffer.narrow(0, at, leaves_[i].numel()).view(leaves_[i].sizes());
@@ -65,9 +65,7 @@ void Gradients::arrived(size_t bucket) {
 }
 
 void Gradients::send_full_buckets() {
-  for (; sent_ < buckets_.size() && buckets_[sent_].missing == 0; ++sent_) {
-    world_.start_sum(values_of(buckets_[sent_].buffer));
-  }
+  for (; sent_ < buckets_.size() && buckets_[sent_].missing == 0; ++sent_) { world_.start_sum(buckets_[sent_].buffer); }
 }
 
 void Gradients::add(const Tensor& loss, bool last) {
@@ -109,13 +107,6 @@ std::vector<Tensor> Gradients::take() {
   world_.wait();
   sent_ = 0;
   return sums_;
-}
-
-std::span<float> values_of(const Tensor& t) {
-  require(t.is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous(),
-          "many processes: a trained tensor must be contiguous fp32 on the CPU, one of {} {} is not",
-          at::toString(t.scalar_type()), fmt::join(t.sizes(), " x "));
-  return {t.data_ptr<float>(), static_cast<size_t>(t.numel())};
 }
 
 std::vector<int> owners_of(const std::vector<Tensor>& parameters, int processes) {

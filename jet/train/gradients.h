@@ -19,7 +19,8 @@ namespace jet {
 
 class Gradients {
  public:
-  /// Of `leaves`, which require gradients: fp32, contiguous. `room`: a tensor a leaf, or none; for a world of one.
+  /// Of `leaves`, which require gradients: fp32, contiguous, on one device. `room`: a tensor a leaf, or none; for a
+  /// world of one.
   Gradients(World& world, std::vector<at::Tensor> leaves, std::vector<at::Tensor> room = {});
   ~Gradients();
   Gradients(const Gradients&) = delete;
@@ -48,9 +49,6 @@ class Gradients {
   size_t sent_ = 0;
   bool fresh_ = true, last_ = false;  // no part was added since take(); the part being added is the last
 };
-
-/// The values of a contiguous fp32 tensor on the CPU; throws for any other.
-std::span<float> values_of(const at::Tensor& t);
 
 /// Which process keeps a parameter's moments and updates it: the largest first, each to the one that has least.
 std::vector<int> owners_of(const std::vector<at::Tensor>& parameters, int processes);

@@ -11,13 +11,13 @@ namespace {
 class Twins : public World {
  public:
   int size() const override { return 2; }
-  void start_sum(std::span<float> x) override {
-    for (float& v : x) v *= 2;
-    sizes.push_back(x.size());
+  void start_sum(const at::Tensor& x) override {
+    for (float& v : values_of(x)) v *= 2;
+    sizes.push_back(x.numel());
     arrivals.push_back(polls);
   }
   void poll() override { ++polls; }
-  std::vector<size_t> sizes;
+  std::vector<int64_t> sizes;
   std::vector<int> arrivals;  // gradients that had arrived before the one that sent a bucket off
   int polls = 0;
 };
@@ -54,7 +54,7 @@ TEST(Gradients, SumOverPartsAndProcessesInBucketsThatLeaveEarly) {
       EXPECT_LT((got[i] - 2 * want[i]).abs().max().item<double>(), 1e-6);
       EXPECT_EQ(want[i].abs().max().item<double>() > 0, i > 0 || all);
     }
-    EXPECT_EQ(two.sizes, std::vector<size_t>(4, 600000));
+    EXPECT_EQ(two.sizes, std::vector<int64_t>(4, 600000));
     EXPECT_EQ(two.arrivals, (std::vector<int>{0, 1, 2, 3}));  // without leaf 0 its bucket leaves after all three
   }
 }

@@ -65,10 +65,18 @@ TorchModel TorchModel::random(const ModelSpec& spec, uint64_t seed) {
   return m;
 }
 
-MixerWeights<Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t seed, const std::string& label) {
+TorchModel TorchModel::to(at::Device device) const {
+  TorchModel m = *this;  // handles only
+  model_params(m.spec, m.weights, [&](const std::string&, Tensor& t, const ParamSpec&) { t = t.to(device); });
+  return m;
+}
+
+MixerWeights<Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t seed, const std::string& label,
+                                  at::Device device) {
   MixerWeights<Tensor> w;
-  mixer_params(m, hidden, w,
-               [&](const char* name, Tensor& t, const ParamSpec& p) { t = init_tensor(p, seed, label + name); });
+  mixer_params(m, hidden, w, [&](const char* name, Tensor& t, const ParamSpec& p) {
+    t = init_tensor(p, seed, label + name).to(device);
+  });
   return w;
 }
 

@@ -25,6 +25,8 @@ struct TorchModel {
   /// process that maps them, and not to be trained. All else is small and fp32.
   static TorchModel map(const std::string& folder);
   static TorchModel random(const ModelSpec& spec, uint64_t seed);
+  /// The same model on a device; what is there already is shared with this one.
+  TorchModel to(at::Device device) const;
   void save(const std::string& folder, const std::string& tokenizer_folder, DType dtype,
             const std::string& model_type = "jet_cpp") const;
 
@@ -37,8 +39,9 @@ struct TorchModel {
 /// A parameter's first value, drawn from the stream (seed, name).
 at::Tensor init_tensor(const ParamSpec& p, uint64_t seed, const std::string& name);
 
-/// A mixer's parameters, drawn; `label` names its random stream.
-MixerWeights<at::Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t seed, const std::string& label);
+/// A mixer's parameters, drawn (the same on any device); `label` names its random stream.
+MixerWeights<at::Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t seed, const std::string& label,
+                                      at::Device device = at::kCPU);
 
 /// Gives `to` the q, k, v, o of the attention layer that it replaces, head by head: head h of n takes head h * N / n of
 /// N (so grouped key/value heads are shared out), the first min(dim) rows of each; what is left keeps its random value,

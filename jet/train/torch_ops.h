@@ -28,6 +28,7 @@ class TorchOps {
   using Weight = at::Tensor;
   using State = at::Tensor;
 
+  at::Device device = at::kCPU;         // where weights and rows lie
   at::ScalarType compute = at::kFloat;  // type of the big products: kFloat or kBFloat16; everything else is fp32
   bool recompute = false;               // forward_with: keep the layers' inputs alone, run each again when going back
   bool keep_state = false;              // write states back, for a next call with `position` advanced
@@ -50,7 +51,7 @@ class TorchOps {
   Tensor layer_norm(const Tensor& x, float eps) const { return at::layer_norm(x, {x.size(-1)}, {}, {}, eps); }
   Tensor l2_norm(const Tensor& x, float eps) const { return x * (x.square().sum(-1, true) + eps).rsqrt(); }
   Tensor sum_last(const Tensor& x) const { return x.sum(-1, true); }
-  Tensor constant(const std::vector<float>& v) const { return at::tensor(v); }
+  Tensor constant(const std::vector<float>& v) const { return at::tensor(v).to(device); }
   Tensor rope(const Tensor& x, const Rope& r) const;
   Tensor shift(const Tensor& x, State& last) const;
   Tensor short_conv(const Tensor& x, const Weight& w, const Weight& bias, State& tail) const;

@@ -68,6 +68,7 @@ std::vector<Tensor> move_to_disk(const TrainJob& job) {
   require(world().alone(), "{}: on_disk is for one process; many share the moments out instead", job.name);
   std::vector<Tensor> room;
   for (const auto& [name, t] : job.parameters) {
+    require(t.is_cpu(), "{}: on_disk is for the CPU; '{}' lies on {}", job.name, name, t.device().str());
     Tensor there = on_disk(job, t);
     there.copy_(t);
     t.set_data(there);
@@ -96,14 +97,14 @@ void move_moments(const State& s, const NamedTensors& all, bool to_first) {
     const int owner = s.owners[i];
     if (!world().first() && owner != world().rank()) continue;
     for (int k = 0; k < 2; ++k, ++next) {
-      if (owner != 0) world().move(values_of(all[next].second), to_first ? owner : 0, to_first ? 0 : owner);
+      if (owner != 0) world().move(all[next].second, to_first ? owner : 0, to_first ? 0 : owner);
     }
   }
 }
 
 void share_parameters(const TrainJob& job, const std::vector<int>& from) {
   if (world().alone()) return;
-  for (size_t i = 0; i < from.size(); ++i) world().start_broadcast(values_of(job.parameters[i].second), from[i]);
+  for (size_t i = 0; i < from.size(); ++i) world().start_broadcast(job.parameters[i].second, from[i]);
   world().wait();
 }
 
@@ -191,7 +192,7 @@ bool step_once(const TrainJob& job, State& s, Gradients& gradients, double& loss
   const at::NoGradGuard no_grad;
   const std::vector<Tensor> all = gradients.take();
   std::vector<Tensor> leaves, grads, m, v;  // of the parameters that this process updates
-  Tensor square = at::zeros({});
+  Tensor square = at::zeros({}, all[0].options());
   for (size_t i = 0; i < all.size(); ++i) {
     if (!s.m[i].defined()) continue;
     leaves.push_back(job.parameters[i].second), grads.push_back(all[i]), m.push_back(s.m[i]), v.push_back(s.v[i]);
@@ -264,7 +265,7 @@ TrainResult train(const TrainJob& job) {
     const bool own = s.owners[i] == world().rank();
     s.m.push_back(own ? zeros(leaves[i]) : Tensor());
     s.v.push_back(own ? zeros(leaves[i]) : Tensor());
-    if (own) s.steps.push_back(at::zeros({}, at::kFloat));
+    if (own) s.steps.push_back(at::zeros({}, leaves[i].options()));
   }
   if (!resume(job, s)) {
     for (auto& t : leaves) t.requires_grad_(true);

@@ -23,6 +23,13 @@ bool World::first_says(bool yes) {
   return x > 0;
 }
 
+std::span<float> values_of(const at::Tensor& t) {
+  require(t.is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous(),
+          "many processes: a trained tensor must be contiguous fp32, one of {} {} on {} is not",
+          at::toString(t.scalar_type()), fmt::join(t.sizes(), " x "), t.device().str());
+  return {t.data_ptr<float>(), static_cast<size_t>(t.numel())};
+}
+
 namespace {
 
 std::unique_ptr<World>& joined() {

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "jet/train/world_nccl.h"
+
 namespace jet {
 namespace {
 
@@ -20,19 +22,29 @@ class MpiWorld : public World {
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    MPI_Comm machine;
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine);
+    MPI_Comm_rank(machine, &local_rank_);
+    MPI_Comm_free(&machine);
   }
-  ~MpiWorld() override { MPI_Finalize(); }
+  ~MpiWorld() override {
+    gpus_.reset();
+    MPI_Finalize();
+  }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  int local_rank() const override { return local_rank_; }
 
-  void start_sum(std::span<float> x) override {
-    in_pieces(x, [&](float* data, int n) {
+  void start_sum(const at::Tensor& x) override {
+    if (!x.is_cpu()) return gpus(x).sum(x);
+    in_pieces(values_of(x), [&](float* data, int n) {
       MPI_Iallreduce(MPI_IN_PLACE, data, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &requests_.emplace_back());
     });
   }
-  void start_broadcast(std::span<float> x, int from) override {
-    in_pieces(x, [&](float* data, int n) {
+  void start_broadcast(const at::Tensor& x, int from) override {
+    if (!x.is_cpu()) return gpus(x).broadcast(x, from);
+    in_pieces(values_of(x), [&](float* data, int n) {
       MPI_Ibcast(data, n, MPI_FLOAT, from, MPI_COMM_WORLD, &requests_.emplace_back());
     });
   }
@@ -43,14 +55,16 @@ class MpiWorld : public World {
   void wait() override {
     MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
     requests_.clear();
+    if (gpus_) gpus_->wait();
   }
 
   void sum(std::span<double> x) override {
     MPI_Allreduce(MPI_IN_PLACE, x.data(), static_cast<int>(x.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
   }
-  void move(std::span<float> x, int from, int to) override {
-    in_pieces(x, [&](float* data, int n) {
-      if (from == to) return;
+  void move(const at::Tensor& x, int from, int to) override {
+    if (from == to) return;
+    if (!x.is_cpu()) return gpus(x).move(x, from, to);
+    in_pieces(values_of(x), [&](float* data, int n) {
       if (rank_ == from) MPI_Send(data, n, MPI_FLOAT, to, 0, MPI_COMM_WORLD);
       if (rank_ == to) MPI_Recv(data, n, MPI_FLOAT, from, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     });
@@ -79,8 +93,15 @@ class MpiWorld : public World {
     for (size_t i = 0; i < x.size(); i += kPiece) f(x.data() + i, static_cast<int>(std::min(kPiece, x.size() - i)));
   }
 
-  int rank_ = 0, size_ = 1;
+  // All processes come here at the same time, with the first tensor of theirs that lies on a GPU.
+  GpuLink& gpus(const at::Tensor& x) {
+    if (!gpus_) gpus_ = link_gpus(*this, x.device());
+    return *gpus_;
+  }
+
+  int rank_ = 0, size_ = 1, local_rank_ = 0;
   std::vector<MPI_Request> requests_;
+  std::unique_ptr<GpuLink> gpus_;
 };
 
 }  // namespace

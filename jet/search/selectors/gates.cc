@@ -17,7 +17,7 @@ std::vector<double> learn_gates(SelectionInput& in) {
   Run& run = in.run;
   const GatesConfig& c = run.recipe.placement.gates;
   const int n = in.layers();
-  const Tensor z = at::zeros({n}).requires_grad_(true);
+  const Tensor z = at::zeros({n}, run.device).requires_grad_(true);
   const auto loss = [&](const Part& part) {
     const auto b = run.batch("gates", part, c.train);
     const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
