@@ -16,6 +16,11 @@ if(JET_MPI AND MPI_CXX_FOUND)
   list(TRANSFORM MPI_CXX_INCLUDE_DIRS PREPEND -isystem OUTPUT_VARIABLE mpi_options)
   set_source_files_properties(jet/train/world_mpi.cc PROPERTIES
     COMPILE_DEFINITIONS "JET_MPI;OMPI_SKIP_MPICXX;MPICH_SKIP_MPICXX" COMPILE_OPTIONS "${mpi_options}")
+  # world_nccl.cc with NCCL's calls made by MPI, for tests/many_processes_test.py.
+  add_executable(many_gpus tests/nccl/many_gpus.cc tests/nccl/fake_nccl.cc)
+  target_include_directories(many_gpus SYSTEM PRIVATE tests/nccl ${MPI_CXX_INCLUDE_DIRS})
+  target_compile_definitions(many_gpus PRIVATE JET_NCCL OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
+  target_link_libraries(many_gpus PRIVATE jet_train)
 else()
   message(STATUS "without MPI: training runs in one process (Debian packages: libopenmpi-dev openmpi-bin)")
 endif()

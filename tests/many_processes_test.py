@@ -228,6 +228,16 @@ def trials(folder, base):
     assert results(folder / "world", TIMED).keys() == a.keys()
 
 
+def gpus(folder):
+    """Tensors of another device than the CPU, by a stand-in for NCCL."""
+    for n in (2, 3):
+        (folder / f"gpus{n}").mkdir()
+        r = subprocess.run(MPIRUN + ["-n", str(n), str(BUILD / "many_gpus"), folder / f"gpus{n}"], env=ENV,
+                           capture_output=True, text=True, timeout=120)
+        assert r.returncode == 0, r.stderr
+        print(r.stdout, end="", flush=True)
+
+
 def errors(folder):
     """What fails in one process ends all with its line; what fails in all is told once."""
     recipe = folder / "few.toml"
@@ -254,6 +264,7 @@ def main():
         folder = Path(name)
         pretraining(folder)
         errors(folder)
+        gpus(folder)
         trials(folder, folder / "pretrain1/model")
         distillation(folder, folder / "pretrain1/model", folder / "shared/model")
     print("1 passed, 0 failed")

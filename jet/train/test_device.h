@@ -40,6 +40,11 @@ struct Guard : c10::impl::NoOpDeviceGuardImpl<kType> {
   }
   c10::Stream getNewStream(c10::Device d, int) const override { return getStream(d); }
   c10::Stream exchangeStream(c10::Stream s) const noexcept override { return s; }
+  // Whatever is started is done at once, so streams and events have nothing to wait for.
+  c10::Stream getStreamFromGlobalPool(c10::Device d, bool) const override { return getStream(d); }
+  void* getStreamNativeHandle(c10::Stream) const override { return nullptr; }
+  void record(void**, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {}
+  void block(void*, const c10::Stream&) const override {}
 };
 
 struct Hooks : at::PrivateUse1HooksInterface {
