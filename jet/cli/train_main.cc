@@ -77,6 +77,7 @@ void add_bench(CLI::App& app) {
   c->add_option("--steps", o->steps, "of each line")->capture_default_str();
   c->add_flag("--keep-activations", o->keep_activations, "instead of running layers again");
   c->add_flag("--on-disk", o->on_disk, "what is trained lies in files in TMPDIR, with gradients and moments");
+  c->add_option("--device", o->device, "cpu, cuda, cuda:N, auto: cuda where there is one")->capture_default_str();
   c->add_option("--precision", o->precision, "of products: fp32, bf16, auto")
       ->check(CLI::IsMember({"fp32", "bf16", "auto"}));
   c->add_option("--threads", o->threads, "0: all cores");

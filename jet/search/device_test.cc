@@ -5,6 +5,7 @@
 
 #include "jet/search/postnas.h"
 #include "jet/search/run.h"
+#include "jet/search/train_bench.h"
 #include "jet/train/test_device.h"
 
 namespace jet {
@@ -78,6 +79,15 @@ TEST(Device, AWholeSearchRunsThere) {
     EXPECT_NEAR(there.at(key).get<double>(), want, 0.01 * want) << key;
   }
   std::filesystem::remove_all(folder);
+}
+
+TEST(Device, TrainingStepsAreTimedThere) {
+  TrainBenchOptions o;
+  o.model = "models/base", o.device = far_device().str(), o.precision = "fp32", o.length = 16;
+  o.lines = train_bench_lines();
+  const Json report = train_bench(o);
+  EXPECT_EQ(report.at("device"), o.device);
+  EXPECT_EQ(report.at("lines").size(), o.lines.size());
 }
 
 TEST(Device, NamesThatAreNoDeviceAreRefused) {

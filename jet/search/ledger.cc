@@ -1,5 +1,6 @@
 #include "jet/search/ledger.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "jet/base/file.h"
@@ -54,13 +55,21 @@ void Ledger::enter() {
           "{}: another run is at work there; wait for it, choose another --out, or start both with --trials", folder_);
 }
 
-// What stands in the file, which is made where there is none.
+// What stands in the file, which is made where there is none. A run that left nothing else, as one that an error in its
+// recipe ended, has not begun.
 Json Ledger::open(const Json& identity) {
   enter();
   const Claim file = claim(kFile);
-  if (!file_exists(path_)) { write_file(path_, Json{{"identity", identity}, {"results", Json::object()}}.dump(1)); }
-  Json all = read_json(path_);
+  const Json fresh = {{"identity", identity}, {"results", Json::object()}};
+  Json all = file_exists(path_) ? read_json(path_) : fresh;
   require(all.is_object() && all.contains("identity") && all.contains("results"), "{}: not a ledger", path_);
+  const auto begun = [](const auto& entry) {
+    const std::string name = entry.path().filename();
+    return name != "ledger.json" && name != "claims";
+  };
+  const std::filesystem::directory_iterator entries(folder_);
+  if (!shared_ && all["results"].empty() && std::none_of(begin(entries), end(entries), begun)) all = fresh;
+  if (all == fresh) write_file(path_, all.dump(1));
   return all;
 }
 

@@ -29,6 +29,16 @@ TEST_F(LedgerTest, AnswersFromTheFileAndRefusesAnotherIdentityOrASecondRun) {
   EXPECT_THROW(Ledger(folder, Json{{"recipe", 2}}), Error);
 }
 
+TEST_F(LedgerTest, ARunThatLeftNothingHasNotBegun) {
+  const Json mended = {{"recipe", 2}};
+  { Ledger failed(folder, identity); }
+  { Ledger again(folder, mended); }
+  EXPECT_THROW(Ledger(folder, identity, /*shared=*/true), Error);
+  std::filesystem::create_directory(folder + "/checkpoints");
+  EXPECT_THROW(Ledger(folder, identity), Error);
+  EXPECT_EQ(Ledger(folder, mended).once("a", [] { return 1; }), 1);
+}
+
 // Two openings stand for two processes: each key is computed once, both see all results, and work is shared out.
 TEST_F(LedgerTest, SharedByManyEachKeyIsComputedOnce) {
   Ledger a(folder, identity, true), b(folder, identity, true);

@@ -201,14 +201,4 @@ TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& la
   return student;
 }
 
-NamedTensors own_parameters(TorchModel& m, const std::function<bool(const std::string&)>& wanted) {
-  NamedTensors own;
-  model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec&) {
-    if (!wanted(name)) return;
-    t = t.detach().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-    own.emplace_back(name, t);
-  });
-  return own;
-}
-
 }  // namespace jet

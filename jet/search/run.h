@@ -83,7 +83,4 @@ struct Run {
 TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed,
                         bool inherit = true);
 
-/// Gives a student tensors of its own for `names` (a predicate on parameter names) and returns them.
-NamedTensors own_parameters(TorchModel& m, const std::function<bool(const std::string&)>& wanted);
-
 }  // namespace jet

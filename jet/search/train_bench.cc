@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <unistd.h>
 
@@ -62,8 +63,49 @@ TorchModel open_base(const TrainBenchOptions& o) {
   return base;
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// FLOP/s of products of this type: out of registers on the CPU, else the best of some large ones.
+double peak_flops(at::Device device, at::ScalarType type) {
+  if (device.is_cpu()) {
+    ThreadPool pool(at::get_num_threads());
+    return gemm_peak(pool, type == at::kBFloat16 ? DType::bf16 : DType::f32).best;
+  }
+  const int64_t n = device.is_cuda() ? 8192 : 128;
+  const Tensor a = at::ones({n, n}, at::TensorOptions(type).device(device));
+  double best = 0;
+  for (int i = 0; i < 5; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    at::matmul(a, a)[0][0].item<double>();  // which waits for it
+    best = std::max(best, 2.0 * n * n * n / seconds_since(start));
+  }
+  return best;
+}
+
+// Most bytes at once, since it was made: of a GPU, or of this process.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(at::Device device) : device_(device) {
+    if (device_.is_cuda()) c10::getDeviceAllocator(at::kCUDA)->resetPeakStats(device_.index());
+  }
+  int64_t peak() const {
+    if (!device_.is_cuda()) return process_.resident();
+    const auto stats = c10::getDeviceAllocator(at::kCUDA)->getDeviceStats(device_.index());
+    return stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+  }
+  int64_t anonymous() const { return process_.anonymous(); }
+
+ private:
+  at::Device device_;
+  PeakMemory process_;
+};
+
 struct Bench {
-  explicit Bench(const TrainBenchOptions& options) : o(options), base(open_base(options)) {
+  explicit Bench(const TrainBenchOptions& options)
+      : o(options), device(device_named(options.device, "bench train")), base(open_base(options).to(device)) {
+    ops.device = device;
     for (const auto& [name, t] : base.parameters()) base_bytes += static_cast<int64_t>(t.nbytes());
     plan.rows = o.rows, plan.length = o.length, plan.activation_bytes = sizeof(float);
     plan.logit_chunk = positions_at_once(base.spec.vocab_size);
@@ -71,6 +113,7 @@ struct Bench {
   }
 
   const TrainBenchOptions& o;
+  at::Device device;
   TorchModel base;
   int64_t base_bytes = 0;
   TrainOptions plan;
@@ -79,21 +122,17 @@ struct Bench {
 
   TorchBatch batch(int64_t step, const Part& p) const {
     at::manual_seed(o.seed + static_cast<uint64_t>(step));
-    const Tensor ids = at::randint(base.spec.vocab_size, {o.rows, o.length}, at::kLong);
+    const Tensor ids = at::randint(base.spec.vocab_size, {o.rows, o.length}, at::kLong).to(device);
     const Tensor own = ids.narrow(0, p.from, p.rows), next = own.narrow(1, 1, o.length - 1);
-    const Tensor weights = at::full(next.sizes(), 1.0 / (double(o.rows) * (o.length - 1)));
+    const Tensor weights = at::full(next.sizes(), 1.0 / (double(o.rows) * (o.length - 1)), device);
     return {own, next, weights, static_cast<double>(p.rows) / o.rows};
   }
 
   /// Times `work`, which returns its seconds.
   void line(const std::string& what, const std::string& block, const StagePlan& p, double flops, double bytes,
             const std::function<double()>& work) {
-    double peak_flops = 0;
-    {
-      ThreadPool pool(at::get_num_threads());
-      peak_flops = gemm_peak(pool, ops.compute == at::kBFloat16 ? DType::bf16 : DType::f32).best;
-    }
-    const PeakMemory memory;
+    const double peak = peak_flops(device, ops.compute);
+    const DeviceMemory memory(device);
     const double seconds = work();
     const double tokens = static_cast<double>(o.rows) * o.length * o.steps, tps = tokens / seconds;
     lines.push_back({{"what", what},
@@ -103,9 +142,9 @@ struct Bench {
                      {"tps", tps},
                      {"trained", p.trained},
                      {"flops", flops},
-                     {"peak_flops", peak_flops},
-                     {"share", tps * flops / peak_flops},
-                     {"peak_bytes", memory.resident()},
+                     {"peak_flops", peak},
+                     {"share", tps * flops / peak},
+                     {"peak_bytes", memory.peak()},
                      {"anonymous_bytes", memory.anonymous()},
                      {"predicted_bytes", bytes}});
   }
@@ -136,9 +175,9 @@ void bench_teacher(Bench& b) {
     for (int step = 0; step < b.o.steps; ++step) {
       const TorchBatch rows = b.batch(step, {step, 0, b.o.rows});
       const Trace t = teach(b.ops, b.base, rows.rows);
-      next_token_loss(b.ops, t.hidden, t.head, rows.next, rows.weights);
+      next_token_loss(b.ops, t.hidden, t.head, rows.next, rows.weights).item<double>();  // GPUs are waited for
     }
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return seconds_since(start);
   });
 }
 
@@ -193,14 +232,19 @@ void bench_recurrence(Bench& b, const std::string& block, const ModelSpec& spec)
   const int64_t rows = b.o.rows, tokens = b.o.length, H = dims.at("heads"), K = dims.at("dk"), V = dims.at("dv");
   at::manual_seed(b.o.seed);
   Recurrence<Tensor> r;
-  r.q = at::randn({rows, tokens, H, K}), r.k = at::randn({rows, tokens, H, K}), r.v = at::randn({rows, tokens, H, V});
+  const auto there = at::TensorOptions(b.device);
+  r.q = at::randn({rows, tokens, H, K}, there), r.k = at::randn({rows, tokens, H, K}, there);
+  r.v = at::randn({rows, tokens, H, V}, there);
   r.k = r.k / r.k.norm(2, {-1}, true);
-  r.g = -0.1 * at::rand({rows, tokens, H}), r.beta = at::rand({rows, tokens, H});
+  r.g = -0.1 * at::rand({rows, tokens, H}, there), r.beta = at::rand({rows, tokens, H}, there);
   r.scale = 1 / std::sqrt(static_cast<float>(K));
   std::vector<Tensor> inputs = {r.q, r.k, r.v, r.g, r.beta};
   for (Tensor& x : inputs) x.requires_grad_(true);
-  const Tensor weights = at::randn({rows, tokens, H, V});
-  const auto step = [&] { torch::autograd::grad({(chunked_recurrence(r, {}).first * weights).sum()}, inputs); };
+  const Tensor weights = at::randn({rows, tokens, H, V}, there);
+  const auto step = [&] {
+    const auto grads = torch::autograd::grad({(chunked_recurrence(r, {}).first * weights).sum()}, inputs);
+    grads.back().flatten()[0].item<double>();
+  };
   StagePlan nothing;
   // Products with the state and, half of each square, within a chunk of 32; backward twice as many.
   const double flops = 3.0 * static_cast<double>(H * (6 * K * V + 2 * 32 * (K + V)));
@@ -208,7 +252,7 @@ void bench_recurrence(Bench& b, const std::string& block, const ModelSpec& spec)
     step();
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < b.o.steps; ++i) step();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return seconds_since(start);
   });
 }
 
@@ -230,7 +274,7 @@ Json train_bench(const TrainBenchOptions& o) {
   };
   at::set_num_threads(threads_asked(o.threads));
   Bench b(o);
-  b.ops.compute = precision_named(o.precision, at::kCPU);
+  b.ops.compute = precision_named(o.precision, b.device);
   require(o.full >= 0 && o.full < b.base.spec.n_layers(), "bench train: --full {} of {} layers; one must be replaced",
           o.full, b.base.spec.n_layers());
   if (wanted("teacher")) bench_teacher(b);
@@ -245,6 +289,7 @@ Json train_bench(const TrainBenchOptions& o) {
   }
   return {{"format", "jet bench train 1"},
           {"machine", machine_name(at::get_num_threads())},
+          {"device", b.device.str()},
           {"model", o.shape.empty() ? o.model : o.shape},
           {"student", o.student},
           {"precision", b.ops.compute == at::kBFloat16 ? "bf16" : "fp32"},
@@ -260,13 +305,14 @@ Json train_bench(const TrainBenchOptions& o) {
 
 std::string train_bench_text(const Json& r) {
   const auto text = [](const Json& j, const char* key) { return j.at(key).get<std::string>(); };
+  const bool gpu = text(r, "device") != "cpu";
   std::string s = fmt::format(
-      "{}\n{}: {} parameters, {:.2f} GB mapped; {} x {} tokens a step, {} step{}, {} products, "
+      "{}{}\n{}: {} parameters, {:.2f} GB{}; {} x {} tokens a step, {} step{}, {} products, "
       "activations {}{}\n\n",
-      text(r, "machine"), text(r, "model"), format_count(r.at("parameters").get<double>()),
-      r.at("base_bytes").get<double>() * 1e-9, r.at("rows").get<int>(), r.at("length").get<int>(),
-      r.at("steps").get<int>(), r.at("steps") == 1 ? "" : "s", text(r, "precision"),
-      r.at("checkpoint_activations").get<bool>() ? "recomputed" : "kept",
+      text(r, "machine"), gpu ? ", " + text(r, "device") : "", text(r, "model"),
+      format_count(r.at("parameters").get<double>()), r.at("base_bytes").get<double>() * 1e-9, gpu ? "" : " mapped",
+      r.at("rows").get<int>(), r.at("length").get<int>(), r.at("steps").get<int>(), r.at("steps") == 1 ? "" : "s",
+      text(r, "precision"), r.at("checkpoint_activations").get<bool>() ? "recomputed" : "kept",
       r.at("on_disk").get<bool>() ? ", what is trained on disk" : "");
   s += fmt::format("{:<15} {:<16} {:>9} {:>8} {:>12} {:>8} {:>8} {:>9} {:>9} {:>10}\n", "", "", "tokens/s", "trained",
                    "GFLOP/token", "GFLOP/s", "of peak", "peak GB", "anonymous", "cost model");

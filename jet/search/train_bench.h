@@ -3,12 +3,13 @@
 // end to end and layer by layer, stage 2. Ids are random; a shape's weights are, too, and lie in a file while it is
 // mapped.
 //
-//   {"format": "jet bench train 1", "machine", "model", "student", "precision", "rows", "length", "steps",
+//   {"format": "jet bench train 1", "machine", "device", "model", "student", "precision", "rows", "length", "steps",
 //   "checkpoint_activations", "on_disk", "parameters", "base_bytes",
 //    "lines": [{"what": "stage 1", "block", "tokens", "seconds", "tps", "trained", "flops": a token's, by the cost
 //    model
-//               "peak_flops": of fp32 or bf16 products, probed right before; "share": of it
-//               "peak_bytes": most resident at once (VmHWM), mapped files included
+//               "peak_flops": of fp32 or bf16 products, probed right before (on a GPU: a large product of torch's);
+//               "share": of it
+//               "peak_bytes": most resident at once (VmHWM), mapped files included; on a GPU: most allocated there
 //               "anonymous_bytes": most at once that is no file's (RssAnon, sampled every 20 ms)
 //               "predicted_bytes": the cost model's: the base as it lies, 16 a trained number, activations in fp32}]}
 #pragma once
@@ -29,7 +30,7 @@ struct TrainBenchOptions {
   std::vector<std::string> lines;  // of train_bench_lines(); empty: all whole steps
   int rows = 1, length = 512, steps = 1;
   bool keep_activations = false, on_disk = false;
-  std::string precision = "auto";
+  std::string device = "auto", precision = "auto";  // as in a recipe
   int threads = 0;
   uint64_t seed = 1;
 };

@@ -26,10 +26,8 @@ struct Pass {
 template <class Run>
 Pass pass(TorchModel m, const Run& run) {
   Pass p;
-  model_params(m.spec, m.weights, [&](const std::string& name, at::Tensor& t, const ParamSpec&) {
-    t = t.detach().clone().requires_grad_(true);
-    p.grads.emplace_back(name, t);
-  });
+  p.grads = own_parameters(m);
+  for (auto& [name, t] : p.grads) t.requires_grad_(true);
   run(m, [&](const at::Tensor& hidden, bool back) {
     p.hidden.push_back(hidden.detach());
     const at::Tensor loss = hidden.sin().sum();

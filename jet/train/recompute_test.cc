@@ -21,10 +21,8 @@ Gradients gradients(TorchModel student, const TorchModel& teacher, bool recomput
   TorchOps ops;
   ops.recompute = recompute;
   Gradients g;
-  model_params(student.spec, student.weights, [&](const std::string& name, at::Tensor& t, const ParamSpec&) {
-    t = t.detach().clone().requires_grad_(trained(name));
-    if (t.requires_grad()) g.of.emplace_back(name, t);
-  });
+  g.of = own_parameters(student, trained);
+  for (auto& [name, t] : g.of) t.requires_grad_(true);
   const at::Tensor ids = (at::arange(70, at::kLong) * 17 % 61).view({2, 35});
   const Trace theirs = teach(ops, teacher, ids);
   Trace own;

@@ -133,6 +133,16 @@ NamedTensors TorchModel::parameters() const {
   return all;
 }
 
+NamedTensors own_parameters(TorchModel& m, const std::function<bool(const std::string&)>& wanted) {
+  NamedTensors own;
+  model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec&) {
+    if (!wanted(name)) return;
+    t = t.detach().to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+    own.emplace_back(name, t);
+  });
+  return own;
+}
+
 Tensor TorchModel::logits(TorchOps& ops, const Tensor& ids) const {
   ModelState<Tensor> state;
   model_state(spec, state, [](int, const char*, Tensor&, const StateSpec&) {});

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -35,6 +36,10 @@ struct TorchModel {
   /// ids [B, T] -> logits [B, T, vocab].
   at::Tensor logits(TorchOps& ops, const at::Tensor& ids) const;
 };
+
+/// Gives the model fp32 tensors of its own for the parameters whose names are `wanted`, and returns them.
+NamedTensors own_parameters(
+    TorchModel& m, const std::function<bool(const std::string&)>& wanted = [](const std::string&) { return true; });
 
 /// A parameter's first value, drawn from the stream (seed, name).
 at::Tensor init_tensor(const ParamSpec& p, uint64_t seed, const std::string& name);
