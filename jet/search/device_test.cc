@@ -58,7 +58,9 @@ Json search(const std::string& folder, const std::string& device) {
   PostnasOptions options;
   options.base = "models/base", options.recipe = path, options.out = out;
   run_postnas(options);
-  const Json all = parse_json(read_file(out + "/ledger.json"), out).flatten();
+  const std::string machine = read_json(out + "/report.json").at("machine");
+  EXPECT_EQ(machine.ends_with(", training on far"), device == "far") << machine;
+  const Json all = read_json(out + "/ledger.json").flatten();
   Json losses;
   for (const auto& [key, value] : all.items()) {
     if (key.ends_with("/loss") || key.ends_with("/nll")) losses[key] = value;

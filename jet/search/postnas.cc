@@ -84,11 +84,11 @@ void run_postnas(const PostnasOptions& o) {
       continue;
     }
     run_stage(run, net, stage);
-    if (world().first()) write_report(o.out, build_report(run.recipe, run.ledger, o.command));
+    if (world().first()) write_report(o.out, build_report(run.recipe, run.ledger, run.device.str(), o.command));
     if (name == o.until) break;
   }
   if (!world().first()) return;
-  const Json report = build_report(run.recipe, run.ledger, o.command);
+  const Json report = build_report(run.recipe, run.ledger, run.device.str(), o.command);
   write_report(o.out, report);
   std::printf("%s\n", report_text(report).c_str());
   for (const auto& note : report.at("notes")) std::printf("- %s\n", note.get<std::string>().c_str());

@@ -149,11 +149,12 @@ std::string replace_once(std::string text, const std::string& from, const std::s
 
 }  // namespace
 
-Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& command) {
+Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& device, const std::string& command) {
   const std::string processes = world().alone() ? "" : fmt::format(", {} processes", world().size());
+  const std::string gpu = device == "cpu" ? "" : ", training on " + device;
   Json r = {{"title", recipe.title},
             {"command", command},
-            {"machine", machine_name(threads_asked(recipe.threads)) + processes},
+            {"machine", machine_name(threads_asked(recipe.threads)) + processes + gpu},
             {"seeds", {{"run", recipe.seed}}},
             {"versions", {{"jet", JET_VERSION}, {"torch", TORCH_VERSION}, {"compiler", "gcc " __VERSION__}}},
             {"recipe", to_json_fields(recipe)}};
