@@ -15,12 +15,15 @@ endif()
 
 add_library(jet_torch INTERFACE)
 target_include_directories(jet_torch SYSTEM INTERFACE ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
+set(libraries stdc++)  # first: some wheels' libtorch.so carries a broken std::filesystem of its own
 foreach(name torch torch_cpu c10 torch_cuda c10_cuda)  # the last two where it is for CUDA
   set(library ${torch_root}/lib/lib${name}.so)
-  if(EXISTS ${library})  # no symbol of torch_cuda is named by this project, yet its operators must be there
-    target_link_libraries(jet_torch INTERFACE -Wl,--push-state,--no-as-needed ${library} -Wl,--pop-state)
+  if(EXISTS ${library})
+    list(APPEND libraries ${library})
   endif()
 endforeach()
+# No symbol of torch_cuda is named by this project, yet its operators must be there.
+target_link_libraries(jet_torch INTERFACE -Wl,--push-state,--no-as-needed ${libraries} -Wl,--pop-state)
 # at::parallel_for lives in a header: without this it runs on one thread.
 target_compile_options(jet_torch INTERFACE -fopenmp)
 target_link_options(jet_torch INTERFACE -fopenmp)

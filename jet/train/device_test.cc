@@ -64,7 +64,7 @@ double difference(const std::string& kind, const Way& way, at::Device there) {
 }
 
 TEST(Device, EveryBlockLearnsThereWhatItLearnsHere) {
-  const at::Device there = far_device();
+  const at::Device there = other_device();
   EXPECT_THROW(at::ones({2}).to(there) + at::ones({2}), c10::Error);
   const Way ways[] = {{"whole", false, false, 0},
                       {"again", true, false, 0},
@@ -76,7 +76,7 @@ TEST(Device, EveryBlockLearnsThereWhatItLearnsHere) {
 }
 
 TEST(Device, ATrainingThereGoesOnAfterAStop) {
-  const at::Device there = far_device();
+  const at::Device there = other_device();
   const std::string folder = testing::TempDir() + "jet_device";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);

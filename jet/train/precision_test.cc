@@ -10,12 +10,13 @@
 namespace jet {
 namespace {
 
-TrainResult learn(const ModelSpec& spec, at::ScalarType compute) {
-  const TorchModel model = TorchModel::random(spec, 6);
+TrainResult learn(const ModelSpec& spec, at::ScalarType compute, at::Device device) {
+  const TorchModel model = TorchModel::random(spec, 6).to(device);
   TorchOps ops;
-  ops.compute = compute;
+  ops.device = device, ops.compute = compute;
   const NamedTensors parameters = model.parameters();
-  const at::Tensor ids = (at::arange(70, at::kLong) * 17 % 61).view({2, 35}), next = ids.narrow(1, 1, 34).unsqueeze(-1);
+  const at::Tensor ids = (at::arange(70, at::kLong) * 17 % 61).view({2, 35}).to(device);
+  const at::Tensor next = ids.narrow(1, 1, 34).unsqueeze(-1);
   const TrainConfig config{.tokens = 20 * 70, .batch = 2, .length = 35, .lr = 0.01};
   const TrainResult r = train({"test", "", config, parameters, [&](const Part&) {
                                  const at::Tensor logits = model.logits(ops, ids).narrow(1, 0, 34);
@@ -28,13 +29,19 @@ TrainResult learn(const ModelSpec& spec, at::ScalarType compute) {
 TEST(Precision, EveryBlockLearnsWithBf16ProductsAsWithFp32Ones) {
   const int threads = at::get_num_threads();
   at::set_num_threads(1);  // products this small are lost in barriers
-  BlockList::for_each([]<class Block>() {
-    const ModelSpec spec = test_hybrid(Block::kind);
-    const TrainResult fp32 = learn(spec, at::kFloat), bf16 = learn(spec, at::kBFloat16);
-    EXPECT_LT(fp32.last_loss(), 0.65 * fp32.curve.front().second) << Block::kind;
-    EXPECT_NEAR(bf16.last_loss(), fp32.last_loss(), 0.05 * fp32.curve.front().second) << Block::kind;
-    EXPECT_NE(bf16.last_loss(), fp32.last_loss()) << Block::kind << ": were the products in bf16?";
-  });
+  std::vector<at::Device> devices{at::kCPU};
+  if (at::getNumGPUs() > 0) devices.emplace_back(at::kCUDA, 0);
+  for (const at::Device device : devices) {
+    BlockList::for_each([&]<class Block>() {
+      const ModelSpec spec = test_hybrid(Block::kind);
+      const TrainResult fp32 = learn(spec, at::kFloat, device), bf16 = learn(spec, at::kBFloat16, device);
+      EXPECT_LT(fp32.last_loss(), 0.65 * fp32.curve.front().second) << Block::kind << " on " << device;
+      EXPECT_NEAR(bf16.last_loss(), fp32.last_loss(), 0.05 * fp32.curve.front().second)
+          << Block::kind << " on " << device;
+      EXPECT_NE(bf16.last_loss(), fp32.last_loss())
+          << Block::kind << " on " << device << ": were the products in bf16?";
+    });
+  }
   at::set_num_threads(threads);
 }
 

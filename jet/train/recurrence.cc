@@ -45,9 +45,10 @@ namespace {
 
 constexpr double kMaxExponent = 60;  // e^60 * e^60 stays inside fp32's e^88 for the sums of a chunk of products
 
-int64_t choose_chunk(const Tensor& g, int64_t tokens) {
-  for (int64_t c : {32, 16, 4}) {
-    const bool channels = g.defined() && g.dim() == 4;
+// A GPU is bound by the launches of the walk over the chunks, a CPU by the arithmetic within them.
+int64_t choose_chunk(const Tensor& g, int64_t tokens, bool gpu) {
+  const bool channels = g.defined() && g.dim() == 4;
+  for (int64_t c : {gpu ? 64 : 32, 32, 16, 4}) {
     if (!channels || -g.detach().min().item<double>() * static_cast<double>(c) / 2 <= kMaxExponent) {
       return std::min(c, tokens);
     }
@@ -420,7 +421,7 @@ std::pair<Tensor, Tensor> chunked_recurrence(const Recurrence<Tensor>& given, co
     mask |= int64_t{1} << i;
     learns = learns || t.requires_grad();
   }
-  const int64_t c = chunk > 0 ? std::min(chunk, r.q.size(1)) : choose_chunk(r.g, r.q.size(1));
+  const int64_t c = chunk > 0 ? std::min(chunk, r.q.size(1)) : choose_chunk(r.g, r.q.size(1), r.q.is_cuda());
   if (learns && at::GradMode::is_enabled()) {
     const auto out = RecurrenceFunction::apply(at::TensorList(present), mask, double{r.scale}, c);
     return {out[0], out[1]};

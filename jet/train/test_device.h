@@ -124,6 +124,10 @@ inline at::Device far_device() {
   return {far::kType, 0};
 }
 
+/// The device whose training is compared with the CPU's: a GPU where there is one, else the stand-in. (libtorch's
+/// autograd takes two in one process for one.)
+inline at::Device other_device() { return at::getNumGPUs() > 0 ? at::Device(at::kCUDA, 0) : far_device(); }
+
 C10_REGISTER_GUARD_IMPL(PrivateUse1, far::Guard)
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, all) { all.fallback(torch::CppFunction::makeFromBoxedFunction<&far::on_cpu>()); }
