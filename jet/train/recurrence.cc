@@ -31,6 +31,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <utility>
@@ -292,12 +293,14 @@ Recurrence<Tensor> in_rows(Recurrence<Tensor> r) {
   return r;
 }
 
-// f(b, h, that head of r) for each, on all threads.
+// f(b, h, that head of r) for each, on all threads. Each takes the next head when it is done with its last: on a shared
+// machine they are not equally fast.
 template <class F>
 void for_heads(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk, F&& f) {
-  const int64_t heads = r.q.size(2);
-  at::parallel_for(0, r.q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+  const int64_t heads = r.q.size(2), all = r.q.size(0) * heads;
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min<int64_t>(all, at::get_num_threads()), 1, [&](int64_t, int64_t) {
+    for (int64_t i = next++; i < all; i = next++) {
       const int64_t b = i / heads, h = i % heads;
       HeadRecurrence head{heads_of<HeadRows>(r, b, h)};
       head.tokens = r.q.size(1), head.K = r.q.size(3), head.V = r.v.size(3), head.chunk = chunk;
