@@ -310,25 +310,31 @@ void head_backward(const HeadRecurrence& r, const float* states, const float* W,
       if (c.erases) through_scores(dr, V, v_t, c.factor_a, -1, da, c.xa, c.ex_a, dk, c.yk);
     }
 
-    if (d.g.data) {
+    // A row's own decay does not reach its a, except of the delta rule.
+    const bool own = c.erases && !c.delta;
+    if (d.g.data && r.g_vector) {
       for (int64_t j = 0; j < n * K; ++j) {
         dG[j] = c.q[j] * dq[j];
         if (c.erases) dG[j] += c.a[j] * da[j] - c.b[j] * db[j];
         if (c.writes) dG[j] -= c.k[j] * dk[j];
       }
       for (int64_t j = 0; j < K; ++j) last[j] = dot(S_next + j * V, dS + j * V, V);
-      // A row's own decay does not reach its a, except of the delta rule.
-      const bool own = c.erases && !c.delta;
       for (int64_t t = n - 1; t >= 0; --t) {
         float* out = d.g.data + (t0 + t) * d.g.stride;
-        float sum = 0;
         for (int64_t j = 0; j < K; ++j) {
           last[j] += dG[t * K + j];
-          const float x = last[j] - (own ? c.a[t * K + j] * da[t * K + j] : 0.0f);
-          if (r.g_vector) out[j] = x;
-          sum += x;
+          out[j] = last[j] - (own ? c.a[t * K + j] * da[t * K + j] : 0.0f);
         }
-        if (!r.g_vector) *out = sum;
+      }
+    } else if (d.g.data) {  // the sums of the same over the channels
+      float sum = dot(S_next, dS, K * V);
+      for (int64_t t = n - 1; t >= 0; --t) {
+        const auto of_row = [&](const float* x, const float* dx) { return dot(x + t * K, dx + t * K, K); };
+        const float of_a = c.erases ? of_row(c.a, da) : 0.0f;
+        sum += of_row(c.q, dq) + of_a;
+        if (c.erases) sum -= of_row(c.b, db);
+        if (c.writes) sum -= of_row(c.k, dk);
+        d.g.data[(t0 + t) * d.g.stride] = sum - (own ? of_a : 0.0f);
       }
     }
 
