@@ -48,11 +48,11 @@ constexpr double kMaxExponent = 60;  // e^60 * e^60 stays inside fp32's e^88 for
 
 // A GPU is bound by the launches of the walk over the chunks, a CPU by the arithmetic within them.
 int64_t choose_chunk(const Tensor& g, int64_t tokens, bool gpu) {
-  const bool channels = g.defined() && g.dim() == 4;
-  for (int64_t c : {gpu ? 64 : 32, 32, 16, 4}) {
-    if (!channels || -g.detach().min().item<double>() * static_cast<double>(c) / 2 <= kMaxExponent) {
-      return std::min(c, tokens);
-    }
+  const int64_t largest = gpu ? 64 : 32;
+  if (!g.defined() || g.dim() != 4) return std::min(largest, tokens);
+  const double steepest = -g.detach().min().item<double>();
+  for (int64_t c : {64, 32, 16, 4}) {
+    if (c <= largest && steepest * static_cast<double>(c) / 2 <= kMaxExponent) return std::min(c, tokens);
   }
   return 1;
 }
