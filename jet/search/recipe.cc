@@ -1,6 +1,8 @@
 #include "jet/search/recipe.h"
 
 #include <toml++/toml.h>
+
+#include <filesystem>
 #include <sstream>
 
 namespace jet {
@@ -99,9 +101,7 @@ void check(const Recipe& r, const std::string& where) {
   check_train("pretrain", r.pretrain);
 }
 
-}  // namespace
-
-Json read_toml(const std::string& path) {
+Json parse_toml(const std::string& path) {
   toml::table table;
   try {
     table = toml::parse(read_file(path), path);
@@ -109,6 +109,21 @@ Json read_toml(const std::string& path) {
   std::stringstream text;
   text << toml::json_formatter{table};
   return parse_json(text.str(), path);
+}
+
+}  // namespace
+
+Json read_toml(const std::string& path) {
+  Json own = parse_toml(path);
+  if (!own.contains("include")) return own;
+  require(own["include"].is_string(), "{}: include: name one file, as seen from this one's folder", path);
+  const auto folder = std::filesystem::path(path).parent_path();
+  const std::string other = (folder / own["include"].get<std::string>()).string();
+  Json whole = parse_toml(other);
+  require(!whole.contains("include"), "{}: included by {}, so it can include no other file", other, path);
+  own.erase("include");
+  whole.merge_patch(own);
+  return whole;
 }
 
 Recipe read_recipe(const std::string& path) {

@@ -204,7 +204,8 @@ struct Recipe {
   }
 };
 
-/// The file's tables as JSON; throws with file and line where it is no TOML.
+/// The file's tables as JSON; throws with file and line where it is no TOML. `include = "FILE"`, seen from this file's
+/// folder, adds what that file says and this one does not: tables key by key, all else (arrays too) whole.
 Json read_toml(const std::string& path);
 /// Throws with file, line and key on anything that is not understood.
 Recipe read_recipe(const std::string& path);
