@@ -27,7 +27,7 @@ ENV = os.environ | {"OMP_NUM_THREADS": "1", "JET_THREADS": "1", "GOMP_SPINCOUNT"
                     "OMPI_MCA_btl_vader_single_copy_mechanism": "none",  # containers forbid what it uses
                     "OMPI_MCA_mpi_yield_when_idle": "1"}  # who waits leaves the core to others
 MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-q"]
-TIMED = {"seconds", "decode_tps", "base_decode_tps", "prefill_tps", "train_tps", "speed"}
+TIMED = {"seconds", "decode_tps", "speedup", "prefill_tps", "train_tps", "speed"}
 
 RECIPE = f"""
 device = "{DEVICE}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from ledger_results import results
 
 JET = Path(sys.argv[1]) / "jet"
-TIMED = {"seconds", "decode_tps", "base_decode_tps", "prefill_tps", "train_tps", "speed", "predicted_ratio", "predicted_tps",
+TIMED = {"seconds", "decode_tps", "speedup", "prefill_tps", "train_tps", "speed", "predicted_speedup",
          "predicted_error", "worst_error"}
 # Nothing else may differ.
 KILLS = int(sys.argv[2]) if len(sys.argv) > 2 else 6

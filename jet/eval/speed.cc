@@ -84,6 +84,33 @@ class StageRunner {
   std::vector<std::unique_ptr<Sequence>> sequences_;
 };
 
+void check(const Engine& engine, const Stage& stage, const SpeedOptions& options) {
+  require(stage.tokens > 0 && stage.batch > 0 && options.decode > 0 && options.repeats > 0,
+          "{}: tokens {}, batch {}, steps {} and repeats {} must all be positive", stage.label(), stage.tokens,
+          stage.batch, options.decode, options.repeats);
+  require(stage.depth >= 0, "{}: a depth of {} tokens", stage.label(), stage.depth);
+  const int64_t positions = positions_of(stage, options), most = engine.spec().max_position_embeddings;
+  require(positions <= most, "{}: needs {} positions, the model has {}", stage.label(), positions, most);
+}
+
+/// Seconds of a prompt or step, by engine and turn.
+std::vector<std::vector<double>> turns(const std::vector<Engine*>& engines, const Stage& stage,
+                                       const SpeedOptions& options) {
+  std::vector<std::unique_ptr<StageRunner>> runners;
+  for (Engine* e : engines) {
+    check(*e, stage, options);
+    runners.push_back(std::make_unique<StageRunner>(*e, stage, options));
+    runners.back()->warm_up();
+  }
+  std::vector<std::vector<double>> seconds(engines.size());
+  for (int turn = 0; turn < options.repeats; ++turn) {
+    for (size_t e = 0; e < engines.size(); ++e) {
+      seconds[e].push_back(runners[e]->run(false) / static_cast<double>(runners[e]->passes()));
+    }
+  }
+  return seconds;
+}
+
 }  // namespace
 
 std::string Stage::label() const {
@@ -97,12 +124,7 @@ int64_t positions_of(const Stage& stage, const SpeedOptions& options) {
 
 Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& options,
                      const std::function<Moment()>& look) {
-  require(stage.tokens > 0 && stage.batch > 0 && options.decode > 0 && options.repeats > 0,
-          "{}: tokens {}, batch {}, steps {} and repeats {} must all be positive", stage.label(), stage.tokens,
-          stage.batch, options.decode, options.repeats);
-  require(stage.depth >= 0, "{}: a depth of {} tokens", stage.label(), stage.depth);
-  const int64_t positions = positions_of(stage, options), most = engine.spec().max_position_embeddings;
-  require(positions <= most, "{}: needs {} positions, the model has {}", stage.label(), positions, most);
+  check(engine, stage, options);
   StageRunner runner(engine, stage, options);
   Timing t{.stage = stage};
   runner.warm_up();
@@ -124,15 +146,22 @@ Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& opt
   return t;
 }
 
-std::vector<SpeedPoint> measure(Engine& engine, const std::vector<int64_t>& contexts, const SpeedOptions& options) {
+std::vector<std::vector<SpeedPoint>> measure_by_turns(const std::vector<Engine*>& engines,
+                                                      const std::vector<int64_t>& contexts,
+                                                      const SpeedOptions& options) {
   std::vector<int64_t> order = contexts;
   std::sort(order.begin(), order.end());
   order.erase(std::unique(order.begin(), order.end()), order.end());
-  std::vector<SpeedPoint> points;
+  std::vector<std::vector<SpeedPoint>> points(engines.size());
   for (const int64_t context : order) {
-    const Timing prompt = measure_stage(engine, {Stage::prefill, context, options.prefill}, options);
-    const Timing step = measure_stage(engine, {Stage::decode, context}, options);
-    points.push_back({context, options.prefill / median(prompt.seconds), 1 / median(step.seconds), step.cache_bytes});
+    const auto prompts = turns(engines, {Stage::prefill, context, options.prefill}, options);
+    const auto steps = turns(engines, {Stage::decode, context, 1, options.batch}, options);
+    for (size_t e = 0; e < engines.size(); ++e) {
+      std::vector<double> ratios;
+      for (size_t i = 0; i < steps[e].size(); ++i) ratios.push_back(steps[0][i] / steps[e][i]);
+      points[e].push_back({context, options.prefill / median(prompts[e]), options.batch / median(steps[e]),
+                           median(ratios), engines[e]->sequence_bytes(context)});
+    }
   }
   return points;
 }

@@ -25,8 +25,9 @@ struct Stage {
 };
 
 struct SpeedOptions {
-  int prefill = 512;  // tokens of a timed prompt, for measure()
-  int decode = 32;    // steps of a repeat
+  int prefill = 512;  // tokens of a timed prompt and sequences of a step, for measure_by_turns()
+  int batch = 1;
+  int decode = 32;  // steps of a repeat
   int repeats = 3;
   uint64_t seed = 1;  // of ids and states
 };
@@ -60,15 +61,20 @@ Timing measure_stage(Engine& engine, const Stage& stage, const SpeedOptions& opt
 /// Positions that a stage needs of the model.
 int64_t positions_of(const Stage& stage, const SpeedOptions& options);
 
+/// Medians of one engine at one context.
 struct SpeedPoint {
   int64_t context = 0;      // tokens before the timed ones
   double prefill_tps = 0;   // tokens/s of options.prefill tokens appended there
-  double decode_tps = 0;    // tokens/s of one sequence
-  int64_t cache_bytes = 0;  // its state, by the model's shapes
+  double decode_tps = 0;    // tokens/s of all options.batch sequences
+  double speedup = 1;       // of decode over the first engine, turn by turn
+  int64_t cache_bytes = 0;  // one sequence's state, by the model's shapes
 };
 
-/// Medians of prefill and decode at each context, in ascending order.
-std::vector<SpeedPoint> measure(Engine& engine, const std::vector<int64_t>& contexts, const SpeedOptions& options = {});
+/// At each context, in ascending order, every engine takes its turn in each repeat: what slows the machine for a while
+/// slows all of them. By engine.
+std::vector<std::vector<SpeedPoint>> measure_by_turns(const std::vector<Engine*>& engines,
+                                                      const std::vector<int64_t>& contexts,
+                                                      const SpeedOptions& options = {});
 
 /// What the cost model (jet/model/model_cost.h) counts for one prompt or step, by kind of op.
 std::map<std::string, Count> count_stage(const Engine& engine, const Stage& stage, const SpeedOptions& options);

@@ -113,16 +113,22 @@ TEST(Speed, RefusesWhatDoesNotFit) {
   EXPECT_THROW(measure_stage(*engine, {Stage::decode, 0}, {.repeats = 0}), Error);
 }
 
-TEST(Speed, MeasuresEachContextOnce) {
-  const auto engine = Engine::random(tiny(), 1, DType::f32, {.threads = 1});
-  const auto points = measure(*engine, {32, 0, 32}, {.prefill = 16, .decode = 4, .repeats = 2});
-  ASSERT_EQ(points.size(), 2u);
-  EXPECT_EQ(points[1].context, 32);
-  EXPECT_EQ(points[1].cache_bytes, 2 * 2 * 16 * 32 * 2);
-  for (const auto& p : points) {
-    EXPECT_GT(p.prefill_tps, 0);
-    EXPECT_GT(p.decode_tps, 0);
+TEST(Speed, MeasuresEachContextOnceByTurns) {
+  const auto a = Engine::random(tiny(), 1, DType::f32, {.threads = 1}),
+             b = Engine::random(tiny(), 2, DType::f32, {.threads = 1});
+  const auto all = measure_by_turns({a.get(), b.get()}, {32, 0, 32}, {.prefill = 16, .decode = 4, .repeats = 3});
+  ASSERT_EQ(all.size(), 2u);
+  for (const auto& points : all) {
+    ASSERT_EQ(points.size(), 2u);
+    EXPECT_EQ(points[1].context, 32);
+    EXPECT_EQ(points[1].cache_bytes, 2 * 2 * 16 * 32 * 2);
+    for (const auto& p : points) {
+      EXPECT_GT(p.prefill_tps, 0);
+      EXPECT_GT(p.decode_tps, 0);
+      EXPECT_GT(p.speedup, 0);
+    }
   }
+  EXPECT_EQ(all[0][0].speedup, 1);  // over itself
 }
 
 }  // namespace

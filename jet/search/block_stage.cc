@@ -82,12 +82,12 @@ void score_rows(const Run& run, Json& rows) {
   const ScoreWeights& w = run.recipe.blocks.weights;
   double fastest = 0, smallest = INFINITY;
   for (const auto& r : rows) {
-    fastest = std::max(fastest, r.at("decode_tps").get<double>());
+    fastest = std::max(fastest, r.at("speedup").get<double>());
     smallest = std::min(smallest, r.at("cache_bytes").get<double>());
   }
   for (auto& r : rows) {
     r["stability"] = stability(run, r);
-    r["score"] = (w.accuracy * mean_accuracy(r) + w.speed * r["decode_tps"].get<double>() / fastest +
+    r["score"] = (w.accuracy * mean_accuracy(r) + w.speed * r["speedup"].get<double>() / fastest +
                   w.memory * smallest / r["cache_bytes"].get<double>() + w.stability * r["stability"].get<double>()) /
                  (w.accuracy + w.speed + w.memory + w.stability);
   }

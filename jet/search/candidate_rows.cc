@@ -5,8 +5,8 @@ namespace jet {
 Json row_of(const Json& candidate) {
   Json row = {{"accuracy", Json::object()}};
   for (const auto& [task, score] : candidate.at("tasks").items()) row["accuracy"][task] = score.at("accuracy");
-  for (const char* key : {"loss", "lr", "train_tps", "decode_tps", "base_decode_tps", "prefill_tps", "cache_bytes",
-                          "diverged", "spikes", "parameters"}) {
+  for (const char* key : {"loss", "lr", "train_tps", "decode_tps", "speedup", "prefill_tps", "cache_bytes", "diverged",
+                          "spikes", "parameters"}) {
     if (candidate.contains(key)) row[key] = candidate[key];
   }
   return row;

@@ -7,12 +7,15 @@
 #include <numeric>
 
 #include "jet/eval/cost.h"
+#include "jet/eval/machine.h"
 #include "jet/search/candidate_rows.h"
 #include "jet/search/stages.h"
 
 namespace jet {
 
 namespace {
+
+constexpr int kFits = 7;  // of the cost model
 
 // `kind` with one more option.
 std::string with_option(const std::string& kind, const std::string& option) {
@@ -57,24 +60,30 @@ std::string name_of(const Json& d) {
   return name + fmt::format(" window {}", d.at("window").get<int>());
 }
 
-// Fits the cost model to this machine and prices every combination, relative to the base, which is measured beside each
-// candidate: what makes all small or all large models slower than the model says is the same for both. Of the others
-// than the block's own, only the fastest are kept: `most` in all.
+// Fits the cost model to this machine and prices every combination, relative to the base, with which each candidate is
+// measured by turns: what makes all small or all large models slower than the model says is the same for both. Medians
+// of several fits, as other work comes and goes. Of the others than the block's own, only the fastest are kept: `most`
+// in all.
 Json prune(Run& run, const Placement& p, const std::string& kind) {
   const DimensionsConfig& c = run.recipe.dimensions;
   std::vector<Json> all = combinations(run, p, kind);
   if (all.size() == 1) return {{"kept", all}, {"pruned", Json::array()}};
   const CountTypes types = engine_types(DType::bf16);
   const EngineOptions options{.threads = run.recipe.threads};
-  const Machine machine = MachineProbe(DType::bf16, weight_bytes(run.base.spec, types), options)
-                              .measure({Stage::decode, c.context, 1, c.batch});
-  const double base = predict_decode(run.base.spec, machine, c.context, c.batch, types);
+  MachineProbe probe(DType::bf16, weight_bytes(run.base.spec, types), options);
+  std::vector<Machine> fits(kFits);
+  for (Machine& m : fits) m = probe.measure({Stage::decode, c.context, 1, c.batch});
   for (Json& d : all) {
     ModelSpec spec = run.base.spec;
     spec.layers = with_dimensions(run, p, kind, d);
-    d["predicted_ratio"] = predict_decode(spec, machine, c.context, c.batch, types) / base;
+    std::vector<double> speedups;
+    for (const Machine& m : fits) {
+      speedups.push_back(predict_decode(spec, m, c.context, c.batch, types) /
+                         predict_decode(run.base.spec, m, c.context, c.batch, types));
+    }
+    d["predicted_speedup"] = median(speedups);
   }
-  const auto speed = [&](size_t i) { return all[i].at("predicted_ratio").get<double>(); };
+  const auto speed = [&](size_t i) { return all[i].at("predicted_speedup").get<double>(); };
   std::vector<size_t> order(all.size() - 1);
   std::iota(order.begin(), order.end(), size_t{1});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return speed(a) > speed(b); });
@@ -124,10 +133,9 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
     }
     row.update(d);
     row.update({{"name", name}, {"score", mean_accuracy(row)}});
-    const double measured = row.at("decode_tps");
-    if (d.contains("predicted_ratio")) {
-      row["predicted_tps"] = d["predicted_ratio"].get<double>() * row.at("base_decode_tps").get<double>();
-      row["predicted_error"] = row["predicted_tps"].get<double>() / measured - 1;
+    const double measured = row.at("speedup");
+    if (d.contains("predicted_speedup")) {
+      row["predicted_error"] = d["predicted_speedup"].get<double>() / measured - 1;
       worst_error = std::max(worst_error, std::abs(row["predicted_error"].get<double>()));
     }
     fastest = std::max(fastest, measured);
@@ -136,7 +144,7 @@ Json search_dimensions(Run& run, const Placement& p, const Json& blocks) {
   out["worst_error"] = worst_error;
   Json best;
   for (auto& row : out["candidates"]) {
-    row["fast_enough"] = row.at("decode_tps").get<double>() >= (1 - c.speed_tolerance) * fastest;
+    row["fast_enough"] = row.at("speedup").get<double>() >= (1 - c.speed_tolerance) * fastest;
     if (!row["fast_enough"].get<bool>() || row.value("diverged", false)) continue;
     if (best.is_null() || better_row(row, best)) best = row;
   }

@@ -153,7 +153,7 @@ struct StagesConfig {
 
 struct SpeedConfig {
   std::vector<int64_t> contexts = {0, 1024, 2048, 3840};
-  int decode = 48, repeats = 3, prefill = 128;
+  int decode = 48, repeats = 7, prefill = 128;
   template <class V>
   static void fields(SpeedConfig& c, V&& v) {
     v("contexts", c.contexts), v("decode", c.decode), v("repeats", c.repeats), v("prefill", c.prefill);

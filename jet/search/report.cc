@@ -25,18 +25,17 @@ Json gain(const std::string& step, const Json& row, const std::string& note = ""
     if (row.contains("accuracy") && row["accuracy"].contains(task)) g[task] = row["accuracy"][task];
     if (row.contains("tasks") && row["tasks"].contains(task)) g[task] = row["tasks"][task].at("accuracy");
   }
-  for (const char* key : {"cache_bytes", "decode_tps"})
+  for (const char* key : {"cache_bytes", "decode_tps", "speedup"})
     if (row.contains(key)) g[key] = row[key];
   return g;
 }
 
-// The speed of `evaluation` at the context where candidates were measured, where it has that point.
-void add_speed(Json& g, const Json& evaluation, int context) {
+// The speed of "base" or "hybrid" at the context where candidates were measured, where `evaluation` has that point.
+void add_speed(Json& g, const Json& evaluation, const std::string& model, int context) {
   const Json& s = evaluation.at("speed");
   for (size_t i = 0; i < s.at("contexts").size(); ++i) {
     if (s["contexts"][i] != context) continue;
-    g["cache_bytes"] = s["cache_bytes"][i];
-    g["decode_tps"] = s["decode_tps"][i];
+    for (const char* key : {"cache_bytes", "decode_tps", "speedup"}) g[key] = s.at(model).at(key)[i];
   }
 }
 
@@ -46,7 +45,7 @@ Json gains_table(const Recipe& recipe, const Ledger& ledger) {
   const Json distill = ledger.find("distill"), final = ledger.find("final");
   if (base.is_null()) return rows;
   rows.push_back(gain("base", base, "full attention everywhere"));
-  add_speed(rows.back(), base, recipe.dimensions.context);
+  add_speed(rows.back(), final.is_null() ? base : final, "base", recipe.dimensions.context);
   if (!blocks.is_null()) {
     const std::string branch = recipe.supernet.branch;
     rows.push_back(gain("all-linear", blocks["all_linear"], branch + " in every layer"));
@@ -75,7 +74,7 @@ Json gains_table(const Recipe& recipe, const Ledger& ledger) {
   }
   if (!final.is_null()) {
     rows.push_back(gain("+ stage 2", final, "everything trained; measured by generation in the engine"));
-    add_speed(rows.back(), final, recipe.dimensions.context);
+    add_speed(rows.back(), final, "hybrid", recipe.dimensions.context);
   }
   return rows;
 }
@@ -128,7 +127,7 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement, con
   if (!validation.is_null() && validation.contains("rows")) notes.push_back(validation_remark(validation));
   notes.push_back(fmt::format(
       "Dimensions: the most accurate candidate among those within {:.0f} % of the fastest was taken; cache and decode "
-      "tokens/s of the steps are those after {} tokens of context.",
+      "speed of the steps are those after {} tokens of context.",
       100 * recipe.dimensions.speed_tolerance, recipe.dimensions.context));
   if (!dimensions.is_null() && dimensions.value("worst_error", 0.0) > 0) {
     const double off = dimensions["worst_error"];
@@ -136,8 +135,8 @@ Json remarks(const Recipe& recipe, const Json& gains, const Json& placement, con
                                 off > 0.15 ? ": more than the 15 % that pruning by it should stand on" : ""));
   }
   notes.push_back(
-      "Speeds are medians on a shared machine and move by tens of per cent between runs; compare them within "
-      "this table only.");
+      "Decode speed over the base's is the median of turns that both take; tokens/s are those of their moment on a "
+      "shared machine.");
   return notes;
 }
 
@@ -167,12 +166,9 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
   r["gains"] = gains_table(recipe, ledger);
   r["notes"] =
       remarks(recipe, r["gains"], ledger.find("placement"), ledger.find("validation"), ledger.find("dimensions"));
-  if (const Json final = ledger.find("final"), base = ledger.find("base"); !final.is_null() && !base.is_null()) {
+  if (const Json final = ledger.find("final"); !final.is_null()) {
     r["layers"] = final["layers"];
-    r["speed"] = {
-        {"contexts", base["speed"]["contexts"]},
-        {"base", {{"decode_tps", base["speed"]["decode_tps"]}, {"cache_bytes", base["speed"]["cache_bytes"]}}},
-        {"hybrid", {{"decode_tps", final["speed"]["decode_tps"]}, {"cache_bytes", final["speed"]["cache_bytes"]}}}};
+    r["speed"] = final["speed"];
   }
   return r;
 }
@@ -188,17 +184,18 @@ void write_report(const std::string& folder, const Json& report) {
 namespace {
 
 std::string gains_text(const Json& report) {
-  std::string out = fmt::format("{:<14} {:>7} {:>7} {:>7} {:>7} {:>10} {:>9}  {}\n", "step", "recall", "mcq", "math",
-                                "loss", "cache", "tok/s", "");
+  std::string out = fmt::format("{:<14} {:>7} {:>7} {:>7} {:>7} {:>10} {:>7} {:>7}  {}\n", "step", "recall", "mcq",
+                                "math", "loss", "cache", "tok/s", "x base", "");
   for (const auto& g : report.at("gains")) {
     const auto percent = [&](const char* key) {
       return g.contains(key) ? fmt::format("{:.1f}", 100 * g[key].get<double>()) : "-";
     };
     out +=
-        fmt::format("{:<14} {:>7} {:>7} {:>7} {:>7.3f} {:>10} {:>9}  {}\n", g.at("step").get<std::string>(),
+        fmt::format("{:<14} {:>7} {:>7} {:>7} {:>7.3f} {:>10} {:>7} {:>7}  {}\n", g.at("step").get<std::string>(),
                     percent("recall"), percent("mcq"), percent("math"), g.at("loss").get<double>(),
                     g.contains("cache_bytes") ? fmt::format("{:.0f} KiB", g["cache_bytes"].get<double>() / 1024) : "-",
                     g.contains("decode_tps") ? fmt::format("{:.0f}", g["decode_tps"].get<double>()) : "-",
+                    g.contains("speedup") ? fmt::format("{:.2f}", g["speedup"].get<double>()) : "-",
                     g.at("note").get<std::string>());
   }
   return out;

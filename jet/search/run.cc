@@ -59,10 +59,13 @@ at::ScalarType precision_named(const std::string& name, at::Device device) {
 
 namespace {
 
+// Of the results that stages leave for each other; a run that another version began is not gone on with.
+constexpr int kFormat = 2;
+
 Json identity(const std::string& base_folder, const Recipe& recipe) {
   const std::string weights = base_folder + "/model.safetensors";
   const uint64_t hash = file_exists(weights) ? hash64(read_file(weights)) : 0;
-  return {{"recipe", to_json_fields(recipe)}, {"base", fmt::format("{:016x}", hash)}};
+  return {{"recipe", to_json_fields(recipe)}, {"base", fmt::format("{:016x}", hash)}, {"format of results", kFormat}};
 }
 
 int set_threads(const Recipe& r) {

@@ -48,21 +48,27 @@ Json engine_evaluation(Run& run, const std::string& folder) {
   return out;
 }
 
+// The base and, where `folder` is another model, that one by turns with it:
+// {"contexts", "base" and "hybrid": {"decode_tps", ...}}, numbers by context.
 Json speed_by_context(Run& run, const std::string& folder) {
-  const auto engine = Engine::load(folder, {.threads = run.recipe.threads});
+  const EngineOptions options{.threads = run.recipe.threads};
+  std::vector<std::shared_ptr<Engine>> engines = {Engine::load(run.base_folder, options)};
+  if (folder != run.base_folder) engines.push_back(Engine::load(folder, options));
   SpeedOptions o;
   o.prefill = run.recipe.speed.prefill;
   o.decode = run.recipe.speed.decode;
   o.repeats = run.recipe.speed.repeats;
-  Json out = {{"contexts", Json::array()},
-              {"decode_tps", Json::array()},
-              {"prefill_tps", Json::array()},
-              {"cache_bytes", Json::array()}};
-  for (const auto& p : measure(*engine, run.recipe.speed.contexts, o)) {
-    out["contexts"].push_back(p.context);
-    out["decode_tps"].push_back(p.decode_tps);
-    out["prefill_tps"].push_back(p.prefill_tps);
-    out["cache_bytes"].push_back(p.cache_bytes);
+  std::vector<Engine*> both;
+  for (const auto& e : engines) both.push_back(e.get());
+  const auto points = measure_by_turns(both, run.recipe.speed.contexts, o);
+  Json out = {{"contexts", Json::array()}};
+  for (const auto& p : points[0]) out["contexts"].push_back(p.context);
+  for (size_t e = 0; e < both.size(); ++e) {
+    Json& model = out[e == 0 ? "base" : "hybrid"];
+    for (const auto& p : points[e]) {
+      model["decode_tps"].push_back(p.decode_tps), model["speedup"].push_back(p.speedup);
+      model["prefill_tps"].push_back(p.prefill_tps), model["cache_bytes"].push_back(p.cache_bytes);
+    }
   }
   return out;
 }

@@ -160,8 +160,8 @@ Trained train_student(Run& run, const Candidate& c) {
   return t;
 }
 
-// Tokens/s of the engine with this model, at the context and batch where dimensions are compared; and of the base right
-// before and after it, by which figures of different hours can be compared.
+// Tokens/s of the engine with this model, at the context and batch where dimensions are compared; and how many times
+// the base's that is, measured by turns with it: figures of different hours can be compared by that.
 Json measure_speed(const Run& run, const TorchModel& m) {
   const std::string folder = run.ledger.folder() + "/speed-probe";
   m.save(folder, run.base_folder, DType::bf16);
@@ -171,18 +171,13 @@ Json measure_speed(const Run& run, const TorchModel& m) {
   o.prefill = run.recipe.speed.prefill;
   o.decode = run.recipe.speed.decode;
   o.repeats = run.recipe.speed.repeats;
-  const int64_t context = run.recipe.dimensions.context;
-  const int batch = run.recipe.dimensions.batch;
-  const Timing prompt = measure_stage(*engine, {Stage::prefill, context, o.prefill}, o);
-  const auto step_seconds = [&](Engine& e) {
-    return median(measure_stage(e, {Stage::decode, context, 1, batch}, o).seconds);
-  };
-  const double before = step_seconds(*base), own = step_seconds(*engine), after = step_seconds(*base);
+  o.batch = run.recipe.dimensions.batch;
+  const SpeedPoint p = measure_by_turns({base.get(), engine.get()}, {run.recipe.dimensions.context}, o)[1][0];
   std::filesystem::remove_all(folder);
-  return {{"decode_tps", batch / own},
-          {"base_decode_tps", 2 * batch / (before + after)},
-          {"prefill_tps", o.prefill / median(prompt.seconds)},
-          {"cache_bytes", engine->sequence_bytes(context)}};
+  return {{"decode_tps", p.decode_tps},
+          {"speedup", p.speedup},
+          {"prefill_tps", p.prefill_tps},
+          {"cache_bytes", p.cache_bytes}};
 }
 
 Json result_of(Run& run, const Candidate& c) {
