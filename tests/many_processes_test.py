@@ -61,6 +61,23 @@ DISTILL = """
 stage1 = {train = {tokens = 3840, batch = 6, length = 160, lr = 5e-4}}
 stage2 = {train = {tokens = 3840, batch = 6, length = 160, lr = 2e-4}}
 """
+STUDY = """
+kinds = ["gla", "delta_net"]
+lrs = [1e-3, 1e-2]
+seeds = 2
+steps = 60
+step_tokens = 96
+test_rows = 16
+[model]
+layers = 1
+hidden = 32
+mlp = 32
+[[tasks]]
+kind = "mqar"
+train = [2]
+test = [2, 4]
+vocabulary = 4
+"""
 TRIALS = """
 [placement]
 full = 1
@@ -233,6 +250,25 @@ def trials(folder, base):
     assert results(folder / "world", TIMED).keys() == a.keys()
 
 
+def study(folder):
+    """A study by one process and by two that share it."""
+    recipe = folder / "study.toml"
+    recipe.write_text(STUDY)
+    run = lambda out, *more: command(1, "study", recipe, "--out", folder / out, *more)
+    subprocess.run(run("study1"), env=ENV, check=True, capture_output=True)
+    logs = [folder / "first.log", folder / "second.log"]
+    both = [subprocess.Popen(run("study2", "--trials"), env=ENV, stdout=subprocess.DEVNULL, stderr=log.open("w"))
+            for log in logs]
+    for process, log in zip(both, logs):
+        assert process.wait(timeout=300) == 0, log.read_text()
+    alone, shared = (json.loads((folder / out / "study.json").read_text()) for out in ("study1", "study2"))
+    assert alone == shared, f"{alone}\n{shared}"
+    first, second = ({line.split()[0] for line in log.read_text().splitlines()
+                      if line.startswith("mqar/") and "100%" in line} for log in logs)
+    assert not first & second and len(first | second) == 6, f"{first}\n{second}"
+    print(f"study: two processes took {len(first)} and {len(second)} trainings; the same results", flush=True)
+
+
 def gpus(folder):
     """Tensors of another device than the CPU, by a stand-in for NCCL."""
     for n in (2, 3):
@@ -272,6 +308,7 @@ def main():
             errors(folder)
             gpus(folder)
             trials(folder, folder / "pretrain1/model")
+            study(folder)
             distillation(folder, folder / "pretrain1/model", folder / "shared/model")
     print("1 passed, 0 failed")
 

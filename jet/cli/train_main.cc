@@ -43,6 +43,9 @@ int complain(const std::string& message) {
   return 2;
 }
 
+constexpr const char* kTrialsHelp =
+    "share trainings out with other processes started on the same --out (docs/many_processes.md)";
+
 void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   auto* c = app.add_subcommand("postnas", "search a hybrid of BASE and distil it: all stages, resumable");
   c->add_option("base", o.base, "folder of the pre-trained full-attention model")->required();
@@ -50,8 +53,7 @@ void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   c->add_option("--out", o.out, "folder of the run: ledger, checkpoints, report, model")->required();
   c->add_option("--only", o.only, fmt::format("one stage: {}", fmt::join(jet::stage_names(), " ")));
   c->add_option("--until", o.until, "the last stage to run");
-  c->add_flag("--trials", o.trials,
-              "share candidates out with other processes started on the same --out (docs/many_processes.md)");
+  c->add_flag("--trials", o.trials, kTrialsHelp);
   c->callback([&o] {
     if (!o.trials) join();
     jet::run_postnas(o);
@@ -138,7 +140,9 @@ int main(int argc, char** argv) {
   auto* study = app.add_subcommand("study", "train small models of every kind on made-up tasks: lab/README.md");
   study->add_option("recipe", recipe, "settings (TOML)")->required();
   study->add_option("--out", out, "folder of the run: ledger, study.json, study.svg")->required();
-  study->callback([&] { jet::run_study(recipe, out); });
+  bool trials = false;
+  study->add_flag("--trials", trials, kTrialsHelp);
+  study->callback([&] { jet::run_study(recipe, out, trials); });
 
   auto* report = app.add_subcommand("report", "write RUN/report.html again from RUN/report.json");
   report->add_option("run", run_folder, "folder of a run")->required();

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "jet/base/file.h"
@@ -131,12 +132,13 @@ Json identity(const StudyRecipe& r) {
 
 class Study {
  public:
-  Study(const StudyRecipe& recipe, const std::string& out)
-      : r_(recipe), ledger_(out, identity(recipe)),
+  Study(const StudyRecipe& recipe, const std::string& out, bool trials)
+      : r_(recipe), ledger_(out, identity(recipe), trials), trials_(trials),
         runs_("study", static_cast<int64_t>(r_.tasks.size() * r_.kinds.size() * (r_.lrs.size() + r_.seeds - 1)),
               "runs") {}
 
   Json run() {
+    if (trials_) take_what_is_free();
     Json tasks = Json::array();
     for (const auto& t : r_.tasks) {
       Json kinds = Json::array();
@@ -148,22 +150,49 @@ class Study {
   }
 
  private:
-  Json run_once(const Try& t) {
-    const Json j = ledger_.once(t.key(), [&] { return train_and_test(r_, t); });
+  template <class F>
+  void each_kind(F&& f) {
+    for (const auto& t : r_.tasks)
+      for (const auto& kind : r_.kinds) f(t, kind);
+  }
+
+  // What no other process is at: every first seed, then the others at the best rates. What is then missing is waited
+  // for.
+  void take_what_is_free() {
+    const auto take = [&](const Try& t) { ledger_.once_if_free(t.key(), [&] { return train_and_test(r_, t); }); };
+    each_kind([&](const SyntheticTask& t, const std::string& kind) {
+      for (double rate : r_.lrs) take({t, kind, rate, 0});
+    });
+    each_kind([&](const SyntheticTask& t, const std::string& kind) {
+      const double lr = best_rate(t, kind);
+      for (int seed = 1; seed < r_.seeds; ++seed) take({t, kind, lr, seed});
+    });
+  }
+
+  Json result(const Try& t) {
+    return ledger_.once(t.key(), [&] { return train_and_test(r_, t); });
+  }
+  Json told(const Try& t) {
+    const Json j = result(t);
     runs_.update(++done_, fmt::format("{}: {:.1f} %", t.key(), 100 * j.at("validation").get<double>()));
     return j;
   }
 
+  double best_rate(const SyntheticTask& t, const std::string& kind) {
+    return *std::max_element(r_.lrs.begin(), r_.lrs.end(), [&](double a, double b) {
+      return result({t, kind, a, 0}).at("validation") < result({t, kind, b, 0}).at("validation");
+    });
+  }
+
   Json run_kind(const SyntheticTask& t, const std::string& kind) {
-    Json rates = Json::array(), best;
-    double lr = 0;
+    Json rates = Json::array();
     for (double rate : r_.lrs) {
-      const Json j = run_once({t, kind, rate, 0});
+      const Json j = told({t, kind, rate, 0});
       rates.push_back({{"lr", rate}, {"validation", j.at("validation")}, {"diverged", j.at("diverged")}});
-      if (best.is_null() || j.at("validation") > best.at("validation")) best = j, lr = rate;
     }
-    std::vector<Json> seeds = {best};
-    for (int seed = 1; seed < r_.seeds; ++seed) seeds.push_back(run_once({t, kind, lr, seed}));
+    const double lr = best_rate(t, kind);
+    std::vector<Json> seeds = {result({t, kind, lr, 0})};
+    for (int seed = 1; seed < r_.seeds; ++seed) seeds.push_back(told({t, kind, lr, seed}));
     Json row = {{"kind", kind}, {"state", recurrent_numbers(study_spec(r_.model, kind, t))}, {"lr", lr}};
     row["rates"] = rates;
     row.update(summary(seeds));
@@ -172,6 +201,7 @@ class Study {
 
   const StudyRecipe& r_;
   Ledger ledger_;
+  bool trials_;
   Progress runs_;
   int64_t done_ = 0;
 };
@@ -247,10 +277,10 @@ int64_t recurrent_numbers(const ModelSpec& s) {
   return n;
 }
 
-void run_study(const std::string& recipe, const std::string& out) {
+void run_study(const std::string& recipe, const std::string& out, bool trials) {
   const StudyRecipe r = read_study(recipe);
   at::set_num_threads(threads_asked(r.threads));
-  const Json tasks = Study(r, out).run();
+  const Json tasks = Study(r, out, trials).run();
   std::vector<PlotPanel> panels;
   for (const auto& t : tasks) {
     std::printf("%s\n", table(t, r.seeds).c_str());

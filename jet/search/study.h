@@ -50,7 +50,8 @@ ModelSpec study_spec(const StudyModel& m, const std::string& kind, const Synthet
 /// Numbers of recurrent state (without convolution tails) of a sequence; 0 where it only grows (attention).
 int64_t recurrent_numbers(const ModelSpec& s);
 
-/// Runs everything, prints the tables, writes OUT/study.json and OUT/study.svg.
-void run_study(const std::string& recipe, const std::string& out);
+/// Runs everything, prints the tables, writes OUT/study.json and OUT/study.svg. `trials`: shares the trainings with
+/// other processes that were started on the same folder.
+void run_study(const std::string& recipe, const std::string& out, bool trials = false);
 
 }  // namespace jet
