@@ -61,23 +61,6 @@ DISTILL = """
 stage1 = {train = {tokens = 3840, batch = 6, length = 160, lr = 5e-4}}
 stage2 = {train = {tokens = 3840, batch = 6, length = 160, lr = 2e-4}}
 """
-STUDY = """
-kinds = ["gla", "delta_net"]
-lrs = [1e-3, 1e-2]
-seeds = 2
-steps = 60
-step_tokens = 96
-test_rows = 16
-[model]
-layers = 1
-hidden = 32
-mlp = 32
-[[tasks]]
-kind = "mqar"
-train = [2]
-test = [2, 4]
-vocabulary = 4
-"""
 TRIALS = """
 [placement]
 full = 1
@@ -252,9 +235,7 @@ def trials(folder, base):
 
 def study(folder):
     """A study by one process and by two that share it."""
-    recipe = folder / "study.toml"
-    recipe.write_text(STUDY)
-    run = lambda out, *more: command(1, "study", recipe, "--out", folder / out, *more)
+    run = lambda out, *more: command(1, "study", "tests/fixtures/study.toml", "--out", folder / out, *more)
     subprocess.run(run("study1"), env=ENV, check=True, capture_output=True)
     logs = [folder / "first.log", folder / "second.log"]
     both = [subprocess.Popen(run("study2", "--trials"), env=ENV, stdout=subprocess.DEVNULL, stderr=log.open("w"))

@@ -25,9 +25,9 @@ struct Stage {
 };
 
 struct SpeedOptions {
-  int prefill = 512;  // tokens of a timed prompt and sequences of a step, for measure_by_turns()
-  int batch = 1;
-  int decode = 32;  // steps of a repeat
+  int prefill = 512;  // tokens of a timed prompt, for measure_by_turns()
+  int batch = 1;      // sequences of a step, likewise
+  int decode = 32;    // steps of a repeat
   int repeats = 3;
   uint64_t seed = 1;  // of ids and states
 };

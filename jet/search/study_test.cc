@@ -124,25 +124,7 @@ std::string recipe(const std::string& folder, const std::string& text) {
 TEST(Study, LearnsAndGoesOnWhereItStopped) {
   const std::string folder = testing::TempDir() + "jet_study", out = folder + "/out";
   std::filesystem::remove_all(folder);
-  // Two pairs among four values: within reach of a hundred steps, and far from the quarter that chance gives.
-  const std::string path = recipe(folder, R"(
-kinds = ["gla", "delta_net:negative_eigenvalues=true"]
-lrs = [1e-3, 1e-2]
-seeds = 2
-steps = 120
-step_tokens = 96
-test_rows = 64
-[model]
-first = "attention:window=2"
-layers = 1
-hidden = 32
-mlp = 32
-[[tasks]]
-kind = "mqar"
-train = [2]
-test = [2, 4]
-vocabulary = 4
-)");
+  const std::string path = "tests/fixtures/study.toml";
   run_study(path, out);
   const Json first = read_json(out + "/study.json");
   const Json& kinds = first.at("tasks").at(0).at("kinds");
