@@ -183,7 +183,7 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
   std::atomic<int64_t> next{0};
   const auto n = static_cast<int64_t>(parts_.size());
   const double work = pairs * static_cast<double>(q.dims.count());
-  parallel(work < (1 << 18) ? 1 : std::min<int64_t>(n, pool_.size()), 1, [&](int64_t, int64_t) {
+  parallel(work < (1 << 16) ? 1 : std::min<int64_t>(n, pool_.size()), 1, [&](int64_t, int64_t) {
     for (int64_t i; (i = next.fetch_add(1)) < n;) attend(parts_[n - 1 - i]);
   });
   merge_parts(out, group, dim);

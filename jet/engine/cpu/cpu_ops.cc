@@ -64,9 +64,10 @@ CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   task.out = out.data;
   task.out_stride = out.stride;
   task.packed = packed(x, task);
-  // A part should take longer than waking a thread: 2^17 products, at least.
+  // A part of 2^15 products takes some microseconds, longer than a waiting thread needs to take it up; with larger ones
+  // the matrices of a small model, 64 KiB to 512 KiB of bf16, would be read by one thread.
   const int64_t units = (d.outer + kRowUnit - 1) / kRowUnit;
-  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 17) / (x.rows * d.inner * kRowUnit));
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 15) / (x.rows * d.inner * kRowUnit));
   parallel(units, grain, [&](int64_t begin, int64_t end) {
     // A few hundred rows at a time: their outputs for a block of tokens stay in the L2 cache.
     for (int64_t u = begin; u < end; u += 8) {
