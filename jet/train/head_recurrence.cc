@@ -32,6 +32,44 @@ void product(float* c, int64_t c_stride, int64_t m, int64_t n, float start, cons
   kernels().multiply({a, row, step, b, b_stride, c, c_stride, k, n, start}, 0, m);
 }
 
+constexpr int64_t kTile = 6;  // rows of c that a product makes at once
+
+/// c [n, V] = start c + A b for A [n, n] without numbers above its diagonal, a tile of rows at a time: what is zero is
+/// not multiplied.
+void lower_product(float* c, int64_t c_stride, int64_t n, int64_t V, float start, const float* A, const float* b,
+                   int64_t b_stride) {
+  for (int64_t i = 0; i < n; i += kTile) {
+    const int64_t rows = std::min(kTile, n - i);
+    product(c + i * c_stride, c_stride, rows, V, start, A + i * n, n, 1, i + rows, b, b_stride);
+  }
+}
+/// c [n, V] = start c + A^T b, likewise.
+void lower_transposed_product(float* c, int64_t c_stride, int64_t n, int64_t V, float start, const float* A,
+                              const float* b, int64_t b_stride) {
+  for (int64_t i = 0; i < n; i += kTile) {
+    product(c + i * c_stride, c_stride, std::min(kTile, n - i), V, start, A + i * n + i, 1, n, n - i, b + i * b_stride,
+            b_stride);
+  }
+}
+/// w = (1 - A)^-1 w for A without numbers on its diagonal and above, w [n, V].
+void solve(float* w, int64_t n, int64_t V, const float* A) {
+  for (int64_t i = 0; i < n; i += kTile) {
+    const int64_t rows = std::min(kTile, n - i);
+    if (i > 0) product(w + i * V, V, rows, V, 1, A + i * n, n, 1, i, w, V);
+    for (int64_t t = i + 1; t < i + rows; ++t) product(w + t * V, V, 1, V, 1, A + t * n + i, n, 1, t - i, w + i * V, V);
+  }
+}
+/// w = (1 - A^T)^-1 w.
+void solve_transposed(float* w, int64_t n, int64_t V, const float* A) {
+  for (int64_t end = n; end > 0; end -= std::min(kTile, end)) {
+    const int64_t rows = std::min(kTile, end), i = end - rows;
+    if (end < n) product(w + i * V, V, rows, V, 1, A + end * n + i, 1, n, n - end, w + end * V, V);
+    for (int64_t t = end - 2; t >= i; --t) {
+      product(w + t * V, V, 1, V, 1, A + (t + 1) * n + t, 1, n, end - 1 - t, w + (t + 1) * V, V);
+    }
+  }
+}
+
 void transpose(const float* x, int64_t stride, int64_t rows, int64_t columns, float* out) {
   kernels().transpose(x, stride, rows, columns, out);
 }
@@ -137,8 +175,14 @@ struct Chunk {
         for (int64_t c = 0; c < K; ++c) out[i * K + c] = x[i * K + c] * e[i];
     }
   }
-  /// A [n, n] times its factor where it is seen, else 0: scores, and their gradients on the way back.
-  void mask(float* A, const float* factor, int64_t diagonal) const {
+  /// A [n, n] = x y times its factor where it is seen, else 0: scores, and their gradients on the way back. y: [D, n].
+  void masked_product(float* A, const float* x, int64_t x_stride, int64_t D, const float* y, const float* factor,
+                      int64_t diagonal) const {
+    constexpr int64_t kColumns = 16;  // a tile's
+    for (int64_t i = 0; i < n; i += kTile) {
+      const int64_t rows = std::min(kTile, n - i), columns = (i + rows + kColumns - 1) / kColumns * kColumns;
+      product(A + i * n, n, rows, std::min(n, columns), 0, x + i * x_stride, x_stride, 1, D, y, n);
+    }
     for (int64_t i = 0; i < n; ++i) {
       const int64_t seen = i + 1 + diagonal;
       if (factor)
@@ -162,8 +206,7 @@ struct Chunk {
   }
   float* scores(const float* x, const float* turned, const float* factor, int64_t diagonal, Pieces& memory) const {
     float* A = memory.take(n * n);
-    product(A, n, n, n, 0, x, K, 1, K, turned, n);
-    mask(A, factor, diagonal);
+    masked_product(A, x, K, K, turned, factor, diagonal);
     return A;
   }
   /// e^f(row, number) for a number a row, or K.
@@ -226,15 +269,15 @@ void head_forward(const HeadRecurrence& r, HeadOut o, float* states, float* W) {
       if (c.delta) {
         for (int64_t t = 0; t < n; ++t) std::copy_n(c.v + t * r.v.stride, V, w + t * V);
       } else {
-        product(w, V, n, V, 0, c.ak, n, 1, n, c.v, r.v.stride);
+        lower_product(w, V, n, V, 0, c.ak, c.v, r.v.stride);
       }
       product(w, V, n, V, 1, c.a_start, K, 1, K, from, V);
-      for (int64_t t = 1; t < n; ++t) product(w + t * V, V, 1, V, 1, c.ab + t * n, n, 1, t, w, V);
-      product(out, o.stride, n, V, 1, c.qb, n, 1, n, w, V);
+      solve(w, n, V, c.ab);
+      lower_product(out, o.stride, n, V, 1, c.qb, w, V);
       product(to, V, K, V, 1, c.b_end, 1, K, n, w, V);
     }
     if (c.writes) {
-      product(out, o.stride, n, V, 1, c.qk, n, 1, n, c.v, r.v.stride);
+      lower_product(out, o.stride, n, V, 1, c.qk, c.v, r.v.stride);
       product(to, V, K, V, 1, c.k_end, 1, K, n, c.v, r.v.stride);
     }
   }
@@ -273,33 +316,30 @@ void head_backward(const HeadRecurrence& r, const float* states, const float* W,
     through(dq, dO, d_o.stride, S_t, c.start_q);
     if (c.erases) {
       product(dr, V, n, V, 0, c.b_end, K, 1, K, dS, V);
-      product(dr, V, n, V, 1, c.qb, 1, n, n, dO, d_o.stride);
-      for (int64_t t = n - 2; t >= 0; --t) {
-        product(dr + t * V, V, 1, V, 1, c.ab + (t + 1) * n + t, 1, n, n - 1 - t, dr + (t + 1) * V, V);
-      }
+      lower_transposed_product(dr, V, n, V, 1, c.qb, dO, d_o.stride);
+      solve_transposed(dr, n, V, c.ab);
       through(da, dr, V, S_t, c.start_a), through(db, w, V, dS_t, c.end);
       transpose(w, V, n, V, w_t);
     }
     if (c.writes) {
       through(dk, c.v, r.v.stride, dS_t, c.end);
       product(dv, V, n, V, 0, c.k_end, K, 1, K, dS, V);
-      product(dv, V, n, V, 1, c.qk, 1, n, n, dO, d_o.stride);
-      if (c.erases) product(dv, V, n, V, 1, c.ak, 1, n, n, dr, V);
+      lower_transposed_product(dv, V, n, V, 1, c.qk, dO, d_o.stride);
+      if (c.erases) lower_transposed_product(dv, V, n, V, 1, c.ak, dr, V);
       transpose(c.v, r.v.stride, n, V, v_t);
     }
 
     // What comes through the scores: of each A = x y^T, x's and y's shares.
-    const auto add = [&](float* dx, const float* ex, const float* A, int64_t row, int64_t step, const float* y) {
-      if (!ex) return product(dx, K, n, K, 1, A, row, step, n, y, K);
-      product(part, K, n, K, 0, A, row, step, n, y, K);
+    const auto add = [&](auto multiply, float* dx, const float* ex, const float* y) {
+      if (!ex) return multiply(dx, K, n, K, 1, dA, y, K);
+      multiply(part, K, n, K, 0, dA, y, K);
       for (int64_t j = 0; j < n * K; ++j) dx[j] += part[j] * ex[j];
     };
     const auto through_scores = [&](const float* left, int64_t stride, const float* right_t, const float* factor,
                                     int64_t diagonal, float* dx, const float* x, const float* ex, float* dy,
                                     const float* y) {
-      product(dA, n, n, n, 0, left, stride, 1, V, right_t, n);
-      c.mask(dA, factor, diagonal);
-      add(dx, ex, dA, n, 1, y), add(dy, c.ey, dA, 1, n, x);
+      c.masked_product(dA, left, stride, V, right_t, factor, diagonal);
+      add(lower_product, dx, ex, y), add(lower_transposed_product, dy, c.ey, x);
     };
     if (c.erases) {
       through_scores(dr, V, w_t, c.factor_a, -1, da, c.xa, c.ex_a, db, c.yb);
