@@ -221,9 +221,11 @@ struct Chunk {
   }
   float* factor_of(const float* Gx, const float* G, int64_t diagonal, Pieces& memory) const {
     float* out = memory.take(n * n);
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < n; ++j) out[i * n + j] = j <= i + diagonal ? Gx[i] - G[j] : 0.0f;
-    kernels().exponentials(out, n * n);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t seen = i + 1 + diagonal, columns = std::min(n, (seen + 7) / 8 * 8);  // whole vectors
+      for (int64_t j = 0; j < columns; ++j) out[i * n + j] = j < seen ? Gx[i] - G[j] : 0.0f;
+      kernels().exponentials(out + i * n, columns);
+    }
     return out;
   }
   void set_decay(const float* g, Pieces& memory) {
@@ -246,7 +248,7 @@ struct Chunk {
       ey = exponentials(memory, [&](int64_t i, int64_t c) { return mid[c] - G[i]; });
     } else {
       factor_q = factor_of(G, G, 0, memory);
-      if (erases) factor_a = factor_of(Ga, G, -1, memory);
+      if (erases) factor_a = delta ? factor_q : factor_of(Ga, G, -1, memory);
     }
   }
 };
