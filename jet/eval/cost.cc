@@ -19,12 +19,11 @@ ModelSpec probe_spec(int hidden, int head_dim, int mlp, DType type, int64_t byte
   const int heads = hidden / head_dim;
   const Attention::Config attention{.heads = heads, .kv_heads = 2, .head_dim = head_dim};
   const JetBlock::Config linear{.heads = heads, .dk = head_dim / 2, .dv = head_dim, .generator = head_dim};
+  const int64_t rest = weight_bytes(s, engine_types(type));  // embedding and norm
   s.layers = {attention, linear};
-  const int64_t one = weight_bytes(s, engine_types(type));
-  s.layers.insert(s.layers.end(), {attention, linear});
-  const int64_t pair = weight_bytes(s, engine_types(type)) - one, more = (bytes - one + pair / 2) / pair;
-  s.layers.resize(2);
-  for (int64_t i = 0; i < more; ++i) s.layers.insert(s.layers.end(), {attention, linear});
+  const int64_t pair = weight_bytes(s, engine_types(type)) - rest;
+  const int64_t pairs = std::max<int64_t>(1, (bytes - rest + pair / 2) / pair);
+  for (int64_t i = 1; i < pairs; ++i) s.layers.insert(s.layers.end(), {attention, linear});
   return s;
 }
 
