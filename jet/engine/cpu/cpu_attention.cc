@@ -36,7 +36,7 @@ CpuOps::FreshRows CpuOps::fresh_rows(const Tensor& x, DType dtype) {
   if (dtype == DType::i8) fresh.scales = arena_.take(x.rows * heads);
   for (const Segment& s : segments_) {
     auto* to = reinterpret_cast<std::byte*>(fresh.numbers.data()) + s.first * heads * dim * size;
-    parallel(s.rows * heads, std::max<int64_t>(1, (1 << 14) / dim), [&](int64_t begin, int64_t end) {
+    parallel(s.rows * heads, dim, kPartNumbers, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const float* row = x.row(s.first + i % s.rows) + i / s.rows * dim;
         std::byte* out = to + i * dim * size;
@@ -182,10 +182,11 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
   // free.
   std::atomic<int64_t> next{0};
   const auto n = static_cast<int64_t>(parts_.size());
-  const double work = pairs * static_cast<double>(q.dims.count());
-  parallel(work < (1 << 16) ? 1 : std::min<int64_t>(n, pool_.size()), 1, [&](int64_t, int64_t) {
-    for (int64_t i; (i = next.fetch_add(1)) < n;) attend(parts_[n - 1 - i]);
-  });
+  const auto products = static_cast<int64_t>(pairs * static_cast<double>(q.dims.count()));
+  parallel(std::clamp<int64_t>(products / kPartProducts, 1, std::min<int64_t>(n, pool_.size())), 1, 1,
+           [&](int64_t, int64_t) {
+             for (int64_t i; (i = next.fetch_add(1)) < n;) attend(parts_[n - 1 - i]);
+           });
   merge_parts(out, group, dim);
   for (const Segment& s : segments_) {
     rows(s, keys).append(r.fresh_keys.block(s));

@@ -64,11 +64,8 @@ CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   task.out = out.data;
   task.out_stride = out.stride;
   task.packed = packed(x, task);
-  // A part of 2^15 products takes some microseconds, longer than a waiting thread needs to take it up; with larger ones
-  // the matrices of a small model, 64 KiB to 512 KiB of bf16, would be read by one thread.
   const int64_t units = (d.outer + kRowUnit - 1) / kRowUnit;
-  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 15) / (x.rows * d.inner * kRowUnit));
-  parallel(units, grain, [&](int64_t begin, int64_t end) {
+  parallel(units, x.rows * d.inner * kRowUnit, kPartProducts, [&](int64_t begin, int64_t end) {
     // A few hundred rows at a time: their outputs for a block of tokens stay in the L2 cache.
     for (int64_t u = begin; u < end; u += 8) {
       kernels_.matmul(task, u * kRowUnit, std::min(d.outer, std::min(end, u + 8) * kRowUnit));
@@ -91,7 +88,7 @@ float* CpuOps::packed(const Tensor& x, const MatmulTask& task) {
   p = {x, task.w.cols, task.w.dtype, arena_.take(floats)};
   MatmulTask to = task;
   to.packed = p.data.data();
-  parallel((x.rows + kPackTokens - 1) / kPackTokens, 1, [&](int64_t begin, int64_t end) {
+  parallel((x.rows + kPackTokens - 1) / kPackTokens, 1, 1, [&](int64_t begin, int64_t end) {
     kernels_.pack(to, begin * kPackTokens, std::min(x.rows, end * kPackTokens));
   });
   return to.packed;
@@ -186,7 +183,7 @@ CpuTensor CpuOps::each_line(const Tensor& x, int64_t width, F&& f) {
   const int64_t outer = x.dims.outer, inner = x.dims.inner;
   const OpMeter::Scope scope(meter_, "norm", 8.0 * static_cast<double>(x.rows * x.dims.count()), 0);
   Tensor out = make(x.rows, x.dims.rank == 1 ? Dims::of(width) : Dims::of(outer, width));
-  parallel(x.rows * outer, std::max<int64_t>(1, (1 << 14) / inner), [&](int64_t begin, int64_t end) {
+  parallel(x.rows * outer, inner, kPartNumbers, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) f(x.row(i / outer) + i % outer * inner, out.data + i * width);
   });
   return out;

@@ -125,7 +125,7 @@ class CpuOps {
   void map_run(F& f, const std::array<MapInput, N>& in, const MapShape& s, const Tensor& out,
                std::index_sequence<I...>) {
     const OpMeter::Scope scope(meter_, "elementwise", 4.0 * static_cast<double>((N + 1) * s.lines * s.inner), 0);
-    parallel(s.lines * s.inner, 1 << 13, [&](int64_t begin, int64_t end) {
+    parallel(s.lines * s.inner, 1, kPartNumbers, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end;) {
         const int64_t line = at / s.inner, j0 = at % s.inner, n = std::min(s.inner - j0, end - at);
         const int64_t t = line / s.outer, i = line % s.outer;
@@ -149,10 +149,14 @@ class CpuOps {
     });
   }
 
-  /// As ThreadPool::parallel_for; by reference, so that nothing is allocated.
+  // The least a thread is given: some microseconds' work, longer than a waiting thread needs to take it up. With larger
+  // parts the matrices of a small model, 64 KiB to 512 KiB of bf16, would be read by one thread.
+  static constexpr int64_t kPartProducts = 1 << 15, kPartNumbers = 1 << 13;
+  /// f(begin, end) over [0, n) as ThreadPool::parallel_for does, in parts of at least `least` where one of the n is
+  /// `each`; by reference, so that nothing is allocated.
   template <class F>
-  void parallel(int64_t n, int64_t grain, F&& f) {
-    pool_.parallel_for(n, grain, std::ref(f));
+  void parallel(int64_t n, int64_t each, int64_t least, F&& f) {
+    pool_.parallel_for(n, least / std::max<int64_t>(1, each), std::ref(f));
   }
   /// f(row of x [inner], row of out) for each line of the last dimension; out's lines hold `width` numbers.
   template <class F>

@@ -27,7 +27,7 @@ const float* CpuOps::rope_values(const Rope& r, int64_t dim) {
     table->values = arena_.take(total_rows_ * dim);
     const int64_t pairs = dim / 2;
     for (const Segment& s : segments_) {
-      parallel(s.rows, 64, [&](int64_t begin, int64_t end) {
+      parallel(s.rows, 1, 64, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           float* row = table->values.data() + (s.first + t) * dim;
           for (int64_t i = 0; i < pairs; ++i) {
@@ -47,7 +47,7 @@ CpuTensor CpuOps::rope(const Tensor& x, const Rope& r) {
   const float* values = rope_values(r, dim);  // [rows, dim]
   const OpMeter::Scope scope(meter_, "rope", 8.0 * static_cast<double>(x.rows * x.dims.count()), 0);
   Tensor out = make(x.rows, x.dims);
-  parallel(x.rows, std::max<int64_t>(1, (1 << 14) / x.dims.count()), [&](int64_t begin, int64_t end) {
+  parallel(x.rows, x.dims.count(), kPartNumbers, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const float *cosine = values + t * dim, *sine = cosine + pairs;
       for (int64_t h = 0; h < x.dims.outer; ++h) {
@@ -88,7 +88,7 @@ CpuTensor CpuOps::convolve(const Tensor& x, int64_t width, State tail, F&& row) 
   Tensor out = make(x.rows, x.dims);
   for (const Segment& s : segments_) {
     float* before = fixed(s, tail).data();
-    parallel(s.rows, std::max<int64_t>(1, (1 << 13) / channels), [&](int64_t begin, int64_t end) {
+    parallel(s.rows, channels, kPartNumbers, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const float* taps[kMostTaps];
         for (int64_t j = 0; j < width; ++j) {
@@ -188,11 +188,11 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
   // A head's columns do not meet: with few heads, they are shared out in whole cache lines.
   const int64_t n_segments = static_cast<int64_t>(segments_.size());
   const int64_t parts = n_segments * heads >= 2 * pool_.size() ? 1 : (V + 63) / 64, width = parts == 1 ? V : 64;
-  const int64_t task_work = std::max<int64_t>(1, total_rows_ * K * width / n_segments);
+  const int64_t task_work = total_rows_ * K * width / n_segments;
   const double products = (r.g ? 1 : 0) + (r.a ? 8 : r.beta ? 6 : 4);  // as jet/model/count_ops.h counts steps
   const OpMeter::Scope scope(meter_, "recurrence", 8.0 * static_cast<double>(n_segments * heads * K * V),
                              products * static_cast<double>(total_rows_ * heads * K * V));
-  parallel(n_segments * heads * parts, std::max<int64_t>(1, (1 << 16) / task_work), [&](int64_t begin, int64_t end) {
+  parallel(n_segments * heads * parts, task_work, kPartNumbers, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Segment& s = segments_[i / (heads * parts)];
       const int64_t h = i / parts % heads, column = i % parts * width;
