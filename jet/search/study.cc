@@ -134,8 +134,8 @@ class Study {
  public:
   Study(const StudyRecipe& recipe, const std::string& out, bool trials)
       : r_(recipe), ledger_(out, identity(recipe), trials), trials_(trials),
-        runs_("study", static_cast<int64_t>(r_.tasks.size() * r_.kinds.size() * (r_.lrs.size() + r_.seeds - 1)),
-              "runs") {}
+        n_runs_(static_cast<int64_t>(r_.tasks.size() * r_.kinds.size() * (r_.lrs.size() + r_.seeds - 1))),
+        runs_("study", n_runs_, "runs", ledger_.size()) {}
 
   Json run() {
     if (trials_) take_what_is_free();
@@ -159,7 +159,11 @@ class Study {
   // What no other process is at: every first seed, then the others at the best rates. What is then missing is waited
   // for.
   void take_what_is_free() {
-    const auto take = [&](const Try& t) { ledger_.once_if_free(t.key(), [&] { return train_and_test(r_, t); }); };
+    const auto take = [&](const Try& t) {
+      const bool known = ledger_.has(t.key());
+      ledger_.once_if_free(t.key(), [&] { return train_and_test(r_, t); });
+      if (!known && ledger_.has(t.key())) tell(t);
+    };
     each_kind([&](const SyntheticTask& t, const std::string& kind) {
       for (double rate : r_.lrs) take({t, kind, rate, 0});
     });
@@ -170,12 +174,15 @@ class Study {
   }
 
   Json result(const Try& t) {
-    return ledger_.once(t.key(), [&] { return train_and_test(r_, t); });
-  }
-  Json told(const Try& t) {
-    const Json j = result(t);
-    runs_.update(++done_, fmt::format("{}: {:.1f} %", t.key(), 100 * j.at("validation").get<double>()));
+    const bool known = ledger_.has(t.key());
+    Json j = ledger_.once(t.key(), [&] { return train_and_test(r_, t); });
+    if (!known) tell(t);
     return j;
+  }
+  /// How far all processes are, of a result that is new here. A study that lost kinds may hold more than it asks for.
+  void tell(const Try& t) {
+    const double validation = ledger_.find(t.key()).at("validation");
+    runs_.update(std::min(n_runs_, ledger_.size()), fmt::format("{}: {:.1f} %", t.key(), 100 * validation));
   }
 
   double best_rate(const SyntheticTask& t, const std::string& kind) {
@@ -187,12 +194,12 @@ class Study {
   Json run_kind(const SyntheticTask& t, const std::string& kind) {
     Json rates = Json::array();
     for (double rate : r_.lrs) {
-      const Json j = told({t, kind, rate, 0});
+      const Json j = result({t, kind, rate, 0});
       rates.push_back({{"lr", rate}, {"validation", j.at("validation")}, {"diverged", j.at("diverged")}});
     }
     const double lr = best_rate(t, kind);
     std::vector<Json> seeds = {result({t, kind, lr, 0})};
-    for (int seed = 1; seed < r_.seeds; ++seed) seeds.push_back(told({t, kind, lr, seed}));
+    for (int seed = 1; seed < r_.seeds; ++seed) seeds.push_back(result({t, kind, lr, seed}));
     Json row = {{"kind", kind}, {"state", recurrent_numbers(study_spec(r_.model, kind, t))}, {"lr", lr}};
     row["rates"] = rates;
     row.update(summary(seeds));
@@ -202,8 +209,8 @@ class Study {
   const StudyRecipe& r_;
   Ledger ledger_;
   bool trials_;
+  int64_t n_runs_;
   Progress runs_;
-  int64_t done_ = 0;
 };
 
 std::string table(const Json& task, int seeds) {
