@@ -30,8 +30,6 @@ class Ledger {
   /// once(), unless another process is at it.
   void once_if_free(const std::string& key, const std::function<Json()>& f);
   bool has(const std::string& key) const { return all_["results"].contains(key); }
-  /// Results known here; of a shared ledger, up to the last that this process added or waited for.
-  int64_t size() const { return static_cast<int64_t>(all_["results"].size()); }
   /// The result of `key`, or null.
   Json find(const std::string& key) const;
   const std::string& folder() const { return folder_; }

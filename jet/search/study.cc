@@ -134,8 +134,8 @@ class Study {
  public:
   Study(const StudyRecipe& recipe, const std::string& out, bool trials)
       : r_(recipe), ledger_(out, identity(recipe), trials), trials_(trials),
-        n_runs_(static_cast<int64_t>(r_.tasks.size() * r_.kinds.size() * (r_.lrs.size() + r_.seeds - 1))),
-        runs_("study", n_runs_, "runs", ledger_.size()) {}
+        runs_("study", static_cast<int64_t>(r_.tasks.size() * r_.kinds.size() * (r_.lrs.size() + r_.seeds - 1)), "runs",
+              known()) {}
 
   Json run() {
     if (trials_) take_what_is_free();
@@ -160,9 +160,7 @@ class Study {
   // for.
   void take_what_is_free() {
     const auto take = [&](const Try& t) {
-      const bool known = ledger_.has(t.key());
-      ledger_.once_if_free(t.key(), [&] { return train_and_test(r_, t); });
-      if (!known && ledger_.has(t.key())) tell(t);
+      tell_if_new(t, [&] { ledger_.once_if_free(t.key(), [&] { return train_and_test(r_, t); }); });
     };
     each_kind([&](const SyntheticTask& t, const std::string& kind) {
       for (double rate : r_.lrs) take({t, kind, rate, 0});
@@ -174,15 +172,27 @@ class Study {
   }
 
   Json result(const Try& t) {
-    const bool known = ledger_.has(t.key());
-    Json j = ledger_.once(t.key(), [&] { return train_and_test(r_, t); });
-    if (!known) tell(t);
-    return j;
+    tell_if_new(t, [&] { ledger_.once(t.key(), [&] { return train_and_test(r_, t); }); });
+    return ledger_.find(t.key());
   }
-  /// How far all processes are, of a result that is new here. A study that lost kinds may hold more than it asks for.
-  void tell(const Try& t) {
+  template <class F>
+  void tell_if_new(const Try& t, F&& ask) {
+    if (ledger_.has(t.key())) return;
+    ask();
+    if (!ledger_.has(t.key())) return;  // another process is at it
     const double validation = ledger_.find(t.key()).at("validation");
-    runs_.update(std::min(n_runs_, ledger_.size()), fmt::format("{}: {:.1f} %", t.key(), 100 * validation));
+    runs_.update(known(), fmt::format("{}: {:.1f} %", t.key(), 100 * validation));
+  }
+  // Of the results asked for, by whichever process; a ledger may hold others, of kinds that the recipe has no more.
+  int64_t known() {
+    int64_t n = 0;
+    each_kind([&](const SyntheticTask& t, const std::string& kind) {
+      const auto has = [&](double rate, int seed) { return ledger_.has(Try{t, kind, rate, seed}.key()); };
+      for (double rate : r_.lrs) n += has(rate, 0);
+      for (int seed = 1; seed < r_.seeds; ++seed)
+        n += std::any_of(r_.lrs.begin(), r_.lrs.end(), [&](double rate) { return has(rate, seed); });
+    });
+    return n;
   }
 
   double best_rate(const SyntheticTask& t, const std::string& kind) {
@@ -209,7 +219,6 @@ class Study {
   const StudyRecipe& r_;
   Ledger ledger_;
   bool trials_;
-  int64_t n_runs_;
   Progress runs_;
 };
 
