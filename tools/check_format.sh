@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The look of the sources: clang-format's layout, no tabs or trailing blanks, a header opens by saying what it is for,
-# no file over 500 lines. With --fix, clang-format rewrites the files instead.
+# no line over 120 columns (clang-format leaves comments as they are drawn), no file over 500 lines. With --fix,
+# clang-format rewrites the files instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,6 +24,7 @@ faults=$(
     FNR == 1 && FILENAME ~ /\.(h|cuh)$/ && !/^\/\// { print FILENAME ":1: open the header with a // comment: what it is for" }
     /\t/ { print FILENAME ":" FNR ": tab" }
     /[ \r]$/ { print FILENAME ":" FNR ": trailing blank" }
+    length($0) > 120 { print FILENAME ":" FNR ": over 120 columns" }
     FNR == max + 1 { print FILENAME ": over " max " lines; split it" }
   ' "${files[@]}"
 )

@@ -1,4 +1,6 @@
-// Files: whole reads, read-only maps, and writes that are never seen half done (temporary name, fsync, rename).
+// Files: whole reads, read-only maps, and writes that are never seen half done:
+//
+//   NAME.tmp-<pid>   written, synced   --rename-->   NAME      a kill before the rename leaves NAME as it was
 #pragma once
 
 #include <cstddef>

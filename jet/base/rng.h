@@ -1,5 +1,9 @@
 // Counter-based random numbers (splitmix64): a stream is named by a seed and a label, so that every draw of a run can
 // be made again without the draws before it. No state outside the object; the same numbers on every machine.
+//
+//   stream   s = mix(seed), then s = mix(s xor c) for every byte c of the label
+//   draw i   mix((s + i) * odd + 1)                                 mix: splitmix64's
+//   uniform  the upper 53 bits of a draw, times 2^-53               normal: Box-Muller, from two of them
 #pragma once
 
 #include <cmath>

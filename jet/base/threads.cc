@@ -1,3 +1,9 @@
+// How a job is shared out. Its parts are claimed from one word:
+//
+//   claims  | job number: 32 bits | parts left: 32 |     a thread takes part `parts - left` by writing left - 1
+//
+// A claim that succeeds belongs to the job whose number it saw, and that job's fields stay until its last part is done
+// (`unfinished`); a worker that comes late finds another number, or no parts, and its exchange fails.
 #include "jet/base/threads.h"
 
 #include <sched.h>
@@ -41,8 +47,6 @@ void wait_change(const std::atomic<uint32_t>& value, uint32_t old) {
 
 }  // namespace
 
-// A job's parts are claimed from one word, {job number: 32 | parts left: 32}. A claim that succeeds belongs to the job
-// it names, whose fields stay until its last part is done; a worker that comes late finds another number, or no parts.
 struct ThreadPool::Impl {
   std::vector<std::thread> workers;
   alignas(64) std::atomic<uint64_t> claims{0};

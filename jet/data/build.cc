@@ -281,7 +281,7 @@ class Builder {
   int32_t separator_;
   ThreadPool pool_;
   Journal journal_;
-  std::optional<ShardWriter> writer_;
+  std::optional<TokenShardWriter> writer_;
 };
 
 }  // namespace

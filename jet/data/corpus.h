@@ -2,9 +2,9 @@
 // memory, or a folder of tokens that `jet data build` made, which is mapped (jet/data/shards.h). Each document is
 // preceded by that token's id (or the tokenizer's eos).
 //
-//   text:    | document | document | ... | document |  held out: the last documents, at least so many tokens |
-//   folder:  | document | held out | document | ...    held out: those marked when it was built, at least so many
-//   tokens row:     | doc (or its part from a random offset) | doc | ... | doc, cut at `length` |
+//   text:     | document | document | ... | document |   held out: the last documents, at least so many tokens |
+//   folder:   | document | held out | document | ... |   held out: those marked when it was built
+//   row:      | doc, from a random offset where it is longer than the row | doc | ... | doc, cut at `length` |
 //
 // A row is a function of (seed, step, row) alone: training can resume at any step without replaying the ones before.
 // Documents are drawn independently, so some come twice before others come once: `epochs` bounds the mean.

@@ -207,10 +207,10 @@ int64_t TokenStore::train_document(int64_t n) const {
   return n + low;
 }
 
-ShardWriter::ShardWriter(const std::string& folder, int64_t number, int token_bytes)
+TokenShardWriter::TokenShardWriter(const std::string& folder, int64_t number, int token_bytes)
     : path_(fmt::format("{}/shard-{:05}", folder, number)), token_bytes_(token_bytes), file_(path_ + ".bin") {}
 
-void ShardWriter::add(std::span<const int32_t> document) {
+void TokenShardWriter::add(std::span<const int32_t> document) {
   const size_t at = packed_.size();
   packed_.resize(at + document.size() * token_bytes_);
   for (size_t i = 0; i < document.size(); ++i)
@@ -219,13 +219,13 @@ void ShardWriter::add(std::span<const int32_t> document) {
   if (packed_.size() >= kWriteBytes) flush();
 }
 
-void ShardWriter::flush() {
+void TokenShardWriter::flush() {
   hasher_.add(packed_.data(), packed_.size());
   file_.write(packed_);
   packed_.clear();
 }
 
-Manifest::Shard ShardWriter::finish() {
+Manifest::Shard TokenShardWriter::finish() {
   const std::string_view index(reinterpret_cast<const char*>(starts_.data()), starts_.size() * sizeof(uint64_t));
   flush();
   file_.commit();

@@ -1,12 +1,13 @@
 // A folder of tokens on disk, mapped into memory as it lies; all numbers little-endian.
 //
-//   manifest.json       what follows, as JSON: Manifest's fields
-//   shard-00000.bin     ids, uint16 (vocabularies of up to 65536) or uint32:  | separator, ids... | separator, ids... |
-//   shard-00000.idx     uint64[documents + 1]: where each document begins in the .bin, in tokens, and where the last
-//   ends shard-00001.bin ..  a shard ends with the document that brings it to `shard_tokens` held-out.idx uint64[],
-//   ascending: numbers of the documents that are held out of training dropped.idx         the same, of those dropped
-//   because they share text with graded items journal.json        while it is being built, in place of manifest.json
-//   (jet/data/build.h)
+//   shard-00000.bin   ids, uint16 (vocabularies of up to 65536) or uint32:
+//                       | separator, ids ... | separator, ids ... | ...
+//                       ^ 0                  ^ where document 1 begins            ^ the shard's tokens
+//   shard-00000.idx   uint64 [documents + 1]: these places, in tokens
+//   shard-00001.bin   and so on: a shard ends with the document that brings it to `shard_tokens`
+//   held-out.idx      uint64 [], ascending: numbers of the documents that are held out of training
+//   dropped.idx       the same, of those dropped because they share text with graded items
+//   manifest.json     Manifest's fields; while the folder is being built, journal.json instead (jet/data/build.h)
 //
 // Documents are numbered through all shards. Held-out ones are those whose hash (XXH3 of the ids' bytes as stored) is
 // lowest, just so many that they hold `held_out_tokens`: a sample of all sources alike, whatever their order, and texts
@@ -146,9 +147,9 @@ class TokenStore : public DocumentStore {
 };
 
 /// Writes one shard; it appears whole, when finish() returns, or not at all.
-class ShardWriter {
+class TokenShardWriter {
  public:
-  ShardWriter(const std::string& folder, int64_t number, int token_bytes);
+  TokenShardWriter(const std::string& folder, int64_t number, int token_bytes);
   void add(std::span<const int32_t> document);
   int64_t tokens() const { return static_cast<int64_t>(starts_.back()); }
   Manifest::Shard finish();

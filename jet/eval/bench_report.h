@@ -1,13 +1,13 @@
 // A bench as JSON, and that JSON as text: tables of a run, and old against new.
 //
-//   {"format": "jet bench 1", "machine", "isa", "threads", "model", "type", "kv", "state", "parameters",
-//   "weight_bytes",
-//    "seed", "steps", "repeats", "prefill_chunk",
-//    "peak":   {"read", "read_low", "fma", "gemm"}                  bytes/s and FLOP/s; best of all probes; the lowest
-//    "probes": [{"before", "read", "fma", "gemm"}]                  median of each
-//    "stages": [{"stage", "kind", "depth", "batch", "tokens", "seconds": [..], "tps", "tps_low", "tps_high", "bytes",
-//                "flops", "cache_bytes", "held_bytes", "read_share", "gemm_share",
-//                "predicted_tps", "predicted_error": of the time, where predictions were asked for
+//   {"format": "jet bench 1", "machine", "isa", "threads", "model", "type", "kv", "state",
+//    "parameters", "weight_bytes", "seed", "steps", "repeats", "prefill_chunk",
+//    "peak":   {"read", "read_low", "fma", "gemm"}        bytes/s and FLOP/s; best of all probes; the lowest
+//    "probes": [{"before", "read", "fma", "gemm"}]        median of each
+//    "stages": [{"stage", "kind", "depth", "batch", "tokens", "seconds": [..], "tps", "tps_low", "tps_high",
+//                "bytes", "flops", "cache_bytes", "held_bytes", "read_share", "gemm_share",
+//                "predicted_tps",                         where predictions were asked for
+//                "predicted_error",                       of the time
 //                "kinds": [{"kind", "calls", "seconds", "share", "bytes", "flops", "read_share", "gemm_share"}]}]
 //    "left_out": ["decode x8 @262144: needs ..."]}
 //

@@ -1,5 +1,8 @@
-// Products of bf16 on AMX: C [16 tokens][16 rows of w] += A [16 tokens][32 columns] B [16 pairs of columns][16 rows of
-// w], all three of them tiles of 16 x 64 bytes. Part of bricks.h, with JET_AMX. With JET_EMULATE the tiles are arrays.
+// Products of bf16 on AMX, on tiles of 16 rows of 64 bytes. Part of bricks.h, with JET_AMX.
+//
+//   C [16 tokens][16 rows of w] += A [16 tokens][32 columns] B [16 pairs of columns][16 rows of w]    C fp32, A, B bf16
+//
+// With JET_EMULATE the tiles are arrays.
 //
 // A core's tile is 2 x 2 of C, or 1 x 2 at the end of the tokens. Slab: Bf16Core's, pairs x 32 rows, which are B tiles
 // side by side. Packed activations: bf16 [tiles of 16 tokens][groups of 32 columns][16][32]. The columns' end is padded

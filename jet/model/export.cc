@@ -104,7 +104,7 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
   return std::as_bytes(std::span(values));
 }
 
-void write_floats(const std::vector<float>& values, DType to, ShardWriter& file) {
+void write_floats(const std::vector<float>& values, DType to, ShardedSafeTensorsWriter& file) {
   if (to == DType::f32) return file.write(bytes_of(values));
   std::vector<bf16> narrow(values.size());
   std::transform(values.begin(), values.end(), narrow.begin(), to_bf16);
@@ -112,7 +112,7 @@ void write_floats(const std::vector<float>& values, DType to, ShardWriter& file)
 }
 
 /// Writes one tensor in parts, each of which leaves memory when it is written.
-void write_piece(const Piece& p, const Checkpoint& c, ShardWriter& file) {
+void write_piece(const Piece& p, const Checkpoint& c, ShardedSafeTensorsWriter& file) {
   if (!p.from) return file.write(bytes_of(std::vector<std::byte>(numel(p.shape) * size_of(p.to))));
   if (p.plus_one) return write_floats(c.floats(p.name), p.to, file);
   constexpr size_t kPart = 1 << 20;  // numbers
@@ -205,7 +205,7 @@ ExportReport export_model(const std::string& source, const std::string& target, 
   const std::string config = config_text(c, format, spec, options);
 
   AtomicFolder folder(target);
-  ShardWriter file(folder.path(), tensors_of(pieces), options.shard_bytes);
+  ShardedSafeTensorsWriter file(folder.path(), tensors_of(pieces), options.shard_bytes);
   ExportReport report{.model_type = format.model_type, .tensors = pieces.size(), .files = file.files()};
   const int64_t total = parameter_count(spec);
   int64_t done = 0;

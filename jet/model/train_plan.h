@@ -1,9 +1,8 @@
 // What PostNAS costs on GPUs, on paper: FLOPs of a training step and memory of each GPU, for the supernet, stage 1
 // (mixers trained) and stage 2 (everything trained), counted by the model's own forward pass (count_ops.h).
 //
-// FLOPs a token:   teacher forward + student forward + backward (a forward for every weight trained and every input
-// that
-//                  wants a gradient) + with checkpointing the layers' forward once more
+// FLOPs a token    teacher forward + student forward + backward + with checkpointing the layers' forward once more
+//   backward       a forward for every weight that is trained, and one for every input that wants a gradient
 // Bytes a GPU, N GPUs, data parallel:
 //   weights        2 (bf16) a number of student and teacher; what both keep frozen lies there once
 //   gradients      4 a trained number

@@ -31,7 +31,7 @@ Json depth_json(int depth, const std::vector<Scored>& candidates, int width) {
 
 }  // namespace
 
-Selection beam_search(const std::vector<int>& allowed, int k, const BeamOptions& o, const ScoreLayers& score) {
+Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& o, const ScoreLayers& score) {
   Selection out;
   std::vector<Scored> beam{{{}, {}}}, single;
   bool spent = false;

@@ -30,7 +30,7 @@ struct Selection {
   Json trace = Json::array();  // beam: per depth, every candidate with its score and whether it was kept
 };
 
-struct BeamOptions {
+struct LayerBeamOptions {
   int width = 3;
   int budget = 0;            // evaluations; 0: no limit
   double enough = INFINITY;  // an accuracy that ends the search: a smaller set has reached it
@@ -39,7 +39,8 @@ struct BeamOptions {
 /// The best `k` of `allowed`, by growing sets: every set of the beam is extended by every layer, the best `width` stay;
 /// of equal scores, the set that is first in lexicographic order. Where the budget ends before the last depth, the best
 /// set so far is filled up with the best single layers.
-Selection beam_search(const std::vector<int>& allowed, int k, const BeamOptions& options, const ScoreLayers& score);
+Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& options,
+                      const ScoreLayers& score);
 /// All sets of k layers; `rank` is given a score and says how many sets are better.
 struct Exhaustive {
   Selection best;

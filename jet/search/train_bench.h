@@ -4,14 +4,14 @@
 // mapped.
 //
 //   {"format": "jet bench train 1", "machine", "device", "model", "student", "precision", "rows", "length", "steps",
-//   "checkpoint_activations", "on_disk", "parameters", "base_bytes",
-//    "lines": [{"what": "stage 1", "block", "tokens", "seconds", "tps", "trained", "flops": a token's, by the cost
-//    model
-//               "peak_flops": of fp32 or bf16 products, probed right before (on a GPU: a large product of torch's);
-//               "share": of it
-//               "peak_bytes": most resident at once (VmHWM), mapped files included; on a GPU: most allocated there
-//               "anonymous_bytes": most at once that is no file's (RssAnon, sampled every 20 ms)
-//               "predicted_bytes": the cost model's: the base as it lies, 16 a trained number, activations in fp32}]}
+//    "checkpoint_activations", "on_disk", "parameters", "base_bytes",
+//    "lines": [{"what": "stage 1", "block", "tokens", "seconds", "tps", "trained",
+//               "flops",             a token's, by the cost model
+//               "peak_flops",        of fp32 or bf16 products, probed right before (GPU: a large product of torch's)
+//               "share",             of that peak
+//               "peak_bytes",        most resident at once (VmHWM), mapped files included; GPU: most allocated there
+//               "anonymous_bytes",   most at once that is no file's (RssAnon, sampled every 20 ms)
+//               "predicted_bytes"}]} the cost model's: the base as it lies, 16 a trained number, activations in fp32
 #pragma once
 
 #include <string>

@@ -13,7 +13,8 @@ int64_t bytes_of(const TensorToWrite& t) { return numel(t.shape) * static_cast<i
 
 }  // namespace
 
-ShardWriter::ShardWriter(std::string folder, const std::vector<TensorToWrite>& tensors, int64_t shard_bytes)
+ShardedSafeTensorsWriter::ShardedSafeTensorsWriter(std::string folder, const std::vector<TensorToWrite>& tensors,
+                                                   int64_t shard_bytes)
     : folder_(std::move(folder)), shards_(1) {
   require(shard_bytes > 0, "{}: shards of {} bytes cannot be written", folder_, shard_bytes);
   int64_t filled = 0;
@@ -28,18 +29,18 @@ ShardWriter::ShardWriter(std::string folder, const std::vector<TensorToWrite>& t
   begin(0);
 }
 
-std::string ShardWriter::file_name(size_t shard) const {
+std::string ShardedSafeTensorsWriter::file_name(size_t shard) const {
   if (shards_.size() == 1) return "model.safetensors";
   return fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, shards_.size());
 }
 
-void ShardWriter::begin(size_t shard) {
+void ShardedSafeTensorsWriter::begin(size_t shard) {
   at_ = shard;
   const std::map<std::string, std::string> metadata = {{"format", "pt"}};
   file_ = std::make_unique<SafeTensorsWriter>(folder_ + "/" + file_name(shard), shards_[shard], metadata);
 }
 
-void ShardWriter::write(std::span<const std::byte> bytes) {
+void ShardedSafeTensorsWriter::write(std::span<const std::byte> bytes) {
   if (file_->complete() && at_ + 1 < shards_.size()) {
     file_->commit();
     begin(at_ + 1);
@@ -47,7 +48,7 @@ void ShardWriter::write(std::span<const std::byte> bytes) {
   file_->write_part(bytes.data(), bytes.size());
 }
 
-void ShardWriter::commit() {
+void ShardedSafeTensorsWriter::commit() {
   require(at_ + 1 == shards_.size(), "{}: {} of {} files are written", folder_, at_, shards_.size());
   file_->commit();
   if (shards_.size() == 1) return;

@@ -1,9 +1,12 @@
-// A model's tensors in one file or in several, as Hugging Face names them:
+// A model's tensors in one file, or in several as Hugging Face names them:
 //
 //   model.safetensors
-//   model-00001-of-00003.safetensors, ... and model.safetensors.index.json:
-//     {"metadata": {"total_size": bytes of all tensors}, "weight_map": {"name": "model-00001-of-00003.safetensors",
-//     ...}}
+//
+//   model-00001-of-00003.safetensors
+//   model-00002-of-00003.safetensors
+//   model-00003-of-00003.safetensors
+//   model.safetensors.index.json    {"metadata": {"total_size": bytes of all tensors},
+//                                    "weight_map": {"model.norm.weight": "model-00003-of-00003.safetensors", ...}}
 #pragma once
 
 #include <memory>
@@ -17,9 +20,9 @@ namespace jet {
 
 /// Writes tensors in their order, without holding any. A file takes tensors while it stays within `shard_bytes`; a
 /// tensor that is larger has one of its own.
-class ShardWriter {
+class ShardedSafeTensorsWriter {
  public:
-  ShardWriter(std::string folder, const std::vector<TensorToWrite>& tensors, int64_t shard_bytes);
+  ShardedSafeTensorsWriter(std::string folder, const std::vector<TensorToWrite>& tensors, int64_t shard_bytes);
   /// The next bytes of the tensor that is being written, all of them or a part.
   void write(std::span<const std::byte> bytes);
   /// Throws where bytes are missing; writes the index.

@@ -21,7 +21,7 @@ class Shards : public testing::Test {
     fs::remove_all(folder_);
     std::vector<TensorToWrite> tensors;
     for (const int64_t n : {3, 1, 5, 2}) tensors.push_back({fmt::format("t{}", n), DType::i64, {n}});
-    ShardWriter file(folder_, tensors, shard_bytes);
+    ShardedSafeTensorsWriter file(folder_, tensors, shard_bytes);
     for (const auto& t : tensors) {
       const std::vector<int64_t> values(numel(t.shape), numel(t.shape));
       auto bytes = std::as_bytes(std::span(values));
@@ -66,9 +66,9 @@ TEST_F(Shards, RefusesTooFewAndTooManyBytes) {
   const std::vector<TensorToWrite> tensors = {{"a", DType::i64, {1}}, {"b", DType::i64, {1}}};
   const std::vector<std::byte> bytes(16);
   const std::span<const std::byte> all(bytes);
-  EXPECT_THROW(ShardWriter(folder_, tensors, 0), Error);
+  EXPECT_THROW(ShardedSafeTensorsWriter(folder_, tensors, 0), Error);
   for (const int64_t shard : {8, 100}) {
-    ShardWriter file(folder_, tensors, shard);
+    ShardedSafeTensorsWriter file(folder_, tensors, shard);
     EXPECT_THROW(file.write(all), Error);  // beyond the end of a
     file.write(all.first(4));
     EXPECT_THROW(file.commit(), Error);

@@ -1,4 +1,8 @@
 // Tokens that are cut out of the text before anything else sees it: the special ones and those added after training.
+//
+//   text   | plain text | <|im_start|> | plain text | ...
+//
+// They lie in a trie of their bytes, so that one walk from a place finds the longest that begins there.
 #pragma once
 
 #include <array>

@@ -1,5 +1,10 @@
 // Byte-pair encoding of one word: its bytes are symbols; of all neighbours the pair of lowest rank (leftmost among
 // equals) is merged into one symbol, until no pair has a rank.
+//
+//   merges  0: l o   1: lo w   2: e r          l o w e r  ->  lo w e r  ->  low e r  ->  low er
+//
+// The symbols of a word are a linked list and its pairs a heap by (rank, place); a pair that a merge beside it undid is
+// dropped when it comes up.
 #pragma once
 
 #include <array>

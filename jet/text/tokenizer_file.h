@@ -1,4 +1,11 @@
 // What tokenizer.json and tokenizer_config.json say, checked and resolved to ids.
+//
+//   {"model": {"type": "BPE", "vocab": {token: id}, "merges": ["l o" or ["l", "o"], ...], "ignore_merges"},
+//    "added_tokens": [{"id", "content", "special", "normalized", "lstrip", "rstrip", "single_word"}],
+//    "normalizer": NFC, "pre_tokenizer": Split (Regex | String), Digits, ByteLevel, "decoder": ByteLevel,
+//    "post_processor": TemplateProcessing {"single": [before ..., Sequence, after ...]}}      each null, or a Sequence
+//
+// Tokens are written in the byte alphabet (utf8.h); one with other characters stands for its own bytes.
 #pragma once
 
 #include <array>

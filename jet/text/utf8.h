@@ -1,5 +1,10 @@
 // UTF-8: repair, normal form C, and the byte alphabet of byte-level tokenizers.
 //
+//   1 byte   0xxxxxxx                                 to U+007F
+//   2        110xxxxx 10xxxxxx                        to U+07FF
+//   3        1110xxxx 10xxxxxx 10xxxxxx               to U+FFFF, no surrogates (U+D800..U+DFFF)
+//   4        11110xxx 10xxxxxx 10xxxxxx 10xxxxxx      to U+10FFFF
+//
 //   byte alphabet: 33..126, 161..172, 174..255 stand for themselves; the other 68 bytes, in order, are U+0100..U+0143
 #pragma once
 

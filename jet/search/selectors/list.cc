@@ -96,7 +96,7 @@ namespace {
 
 Selected select_beam(SelectionInput& in) {
   const PlacementConfig& c = in.config();
-  BeamOptions o{.width = c.beam, .budget = c.beam_budget};
+  LayerBeamOptions o{.width = c.beam, .budget = c.beam_budget};
   if (c.beam_patience >= 0)
     o.enough = in.score(LayerSet(in.allowed.begin(), in.allowed.end())).accuracy - c.beam_patience;
   Selection s = beam_search(in.allowed, in.k, o, in.scorer());
