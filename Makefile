@@ -40,9 +40,11 @@ test-tsan: build-tsan/build.ninja ## the torch-free tests under the thread sanit
 fuzz: ## hunt for inputs that break the readers, FUZZ_SECONDS (120) each; wants clang
 	tools/fuzz.sh
 
-check: setup ## floors and format, without a build
+check: setup ## floors, sources and format, without a build
 	tools/check_floors.py
 	tools/check_floors_test.py
+	tools/check_sources.py
+	tools/check_sources_test.py
 	tools/check_format.sh
 
 format: setup ## rewrite the sources as clang-format would have them

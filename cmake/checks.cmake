@@ -5,10 +5,13 @@ endif()
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 find_program(BASH bash REQUIRED)
 
-add_test(NAME floors COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/check_floors.py)
-add_test(NAME floors_selftest COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/check_floors_test.py)
+foreach(check floors sources)
+  add_test(NAME ${check} COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/check_${check}.py)
+  add_test(NAME ${check}_selftest COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/check_${check}_test.py)
+  set_tests_properties(${check} ${check}_selftest PROPERTIES LABELS checks)
+endforeach()
 add_test(NAME format COMMAND ${BASH} ${PROJECT_SOURCE_DIR}/tools/check_format.sh)
-set_tests_properties(floors floors_selftest format PROPERTIES LABELS checks)
+set_tests_properties(format PROPERTIES LABELS checks)
 
 # Whole programs, as a user runs them.
 add_test(NAME wrong_input COMMAND Python3::Interpreter tests/wrong_input_test.py ${CMAKE_BINARY_DIR}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 JET = str(Path(sys.argv[1]) / "jet")
 BASE = Path("models/base")
+FIXTURE = Path("tests/fixtures/qwen2")
 failures = 0
 count = 0
 
@@ -62,164 +63,192 @@ def generate(model, prompt="One day"):
     return ["generate", model, "-p", prompt, "-n", "2"]
 
 
+class Broken:
+    """Copies of a model folder under `tmp`, each with one file edited."""
+
+    def __init__(self, tmp):
+        self.tmp, self.made = tmp, 0
+
+    def __call__(self, edit, source=BASE, file="model.safetensors"):
+        self.made += 1
+        folder = copy_of(source, self.tmp, f"model{self.made}")
+        edit(folder / file)
+        return folder
+
+
+def models(tmp, broken):
+    def rename(header):
+        header["model.norm.gone"] = header.pop("model.norm.weight")
+
+    def reshape(header):
+        header["model.norm.weight"]["shape"] = [128, 2]
+
+    def retype(header):
+        header["model.norm.weight"]["dtype"] = "I64"
+        header["model.norm.weight"]["shape"] = [64]
+
+    expect("missing folder", generate(tmp / "nowhere"), "nowhere")
+    expect("missing weights", generate(broken(lambda p: p.unlink())), "safetensors")
+    expect("file of 3 bytes", generate(broken(lambda p: p.write_bytes(b"abc"))), "model.safetensors")
+    expect("truncated header", generate(broken(lambda p: p.write_bytes(p.read_bytes()[:100]))), "header")
+    expect("oversized header", generate(broken(lambda p: p.write_bytes(struct.pack("<Q", 1 << 60) + b"{}"))), "header")
+    expect("truncated data", generate(broken(lambda p: p.write_bytes(p.read_bytes()[:-1000]))), "model.safetensors")
+    expect("missing tensor", generate(broken(lambda p: edit_header(p, rename))), "model.norm.weight")
+    expect("wrong shape", generate(broken(lambda p: edit_header(p, reshape))), "model.norm.weight", "[256]")
+    expect("wrong dtype", generate(broken(lambda p: edit_header(p, retype))), "model.norm.weight", "i64")
+    config = lambda f: generate(broken(lambda p: edit_json(p, f), file="config.json"))
+    expect("config not JSON", generate(broken(lambda p: p.write_text("{"), file="config.json")), "config.json")
+    expect("unknown architecture", config(lambda j: j.update(model_type="mystery")), "mystery", "known")
+    expect("unknown rope type", config(lambda j: j.update(rope_parameters={"rope_type": "yarn"})), "yarn", "known")
+    expect("negative size", config(lambda j: j.update(hidden_size=-1)), "hidden_size")
+    expect("size of wrong type", config(lambda j: j.update(hidden_size="many")), "hidden_size")
+    tokenizer = lambda edit: generate(broken(edit, file="tokenizer.json"))
+    expect("tokenizer not JSON", tokenizer(lambda p: p.write_text("{")), "tokenizer.json")
+    expect("tokenizer without vocabulary", tokenizer(lambda p: edit_json(p, lambda j: j["model"].pop("vocab"))), "vocab")
+    expect("tokenizer of another kind", tokenizer(lambda p: edit_json(p, lambda j: j["model"].update(type="Unigram"))),
+           "Unigram")
+    expect("missing tokenizer", tokenizer(lambda p: p.unlink()), "tokenizer.json")
+
+
+def arguments():
+    expect("empty prompt", generate(BASE, ""), "prompt")
+    expect("prompt beyond the context", generate(BASE, "word and word " * 4000), "4096")
+    expect("context beyond counting", ["info", BASE, "--context", str(1 << 62)], "--context")
+    expect("unknown command", ["fly"], "fly")
+    expect("unknown option", ["info", BASE, "--sideways"], "sideways")
+    expect("unknown shape", ["bench", "--shape", "jet-3b"], "jet-3b", "jet-2b")
+    expect("shape and model", ["bench", BASE, "--shape", "jet-2b"], "exclude")
+    expect("type of a stored model", ["bench", BASE, "--type", "f32"], "--type")
+    expect("nothing to measure", ["bench", BASE, "--prefill", "0", "--batch", "0"], "nothing")
+    expect("comparison with no report", ["bench", "--compare", BASE / "config.json", BASE / "config.json"], "format")
+    expect("info of nothing", ["info"], "--shape")
+    expect("temperature out of range", [*generate(BASE), "--temperature", "-1"], "temperature")
+
+
+def quantization(tmp, broken, int4):
+    subprocess.run([JET, "quantize", BASE, int4, "--type", "int4"], check=True, capture_output=True, timeout=120)
+    quantize = lambda source, target, kind="int4": ["quantize", source, target, "--type", kind]
+
+    def halve_scales(header):  # the freed bytes go to a tensor of their own: every byte has an owner
+        scales = header["model.layers.0.mlp.up_proj.weight.scales"]
+        scales["shape"][0] //= 2
+        begin, end = scales["data_offsets"]
+        scales["data_offsets"] = [begin, (begin + end) // 2]
+        header["rest"] = {"dtype": "U8", "shape": [(end - begin) // 2], "data_offsets": [(begin + end) // 2, end]}
+
+    expect("quantize onto itself", quantize(FIXTURE, FIXTURE), "source itself")
+    expect("quantize onto what exists", quantize(FIXTURE, int4), "exists")
+    expect("quantize twice", quantize(int4, tmp / "out"), "quantized already")
+    expect("quantize to an unknown type", quantize(FIXTURE, tmp / "out", "int3"), "int3", "int4")
+    expect("quantize nothing", quantize(tmp / "nowhere", tmp / "out"), "nowhere")
+    expect("full disk while quantizing", quantize(FIXTURE, tmp / "out"), "model.safetensors", preexec=limit_file_size)
+    assert not list(tmp.glob("out*")), "a failed quantize left traces"
+    expect("truncated scales", generate(broken(lambda p: edit_header(p, halve_scales), source=int4)),
+           "up_proj.weight.scales", "[22, 8, 16]", "[44, 8, 16]")
+    expect("another tool's quantization", generate(broken(lambda p: edit_json(
+        p, lambda j: j["quantization_config"].update(quant_method="awq")), source=int4, file="config.json")), "awq")
+
+
+def exports(tmp, broken, int4):
+    own = tmp / "own"
+    subprocess.run([JET, "export", "tests/fixtures/jet", own, "--format", "hf"], check=True, capture_output=True,
+                   timeout=120)
+    export = lambda source, target, *options, to="jet-nemotron": ["export", source, target, "--format", to, *options]
+    unlike = broken(lambda p: edit_json(p, lambda j: j["spec"]["layers"][2].update(norm_eps=1e-3)), source=own,
+                    file="config.json")
+    expect("export of nothing", export(tmp / "nowhere", tmp / "out"), "nowhere")
+    expect("export of an unfinished run", export(tmp, tmp / "out"), "model/config.json", "finish")
+    expect("export to an unknown format", export(own, tmp / "out", to="gguf"), "gguf", "jet-nemotron")
+    expect("export onto itself", export(own, own), "source itself")
+    expect("export onto what exists", export(own, int4), "exists", "another folder")
+    expect("export of quantized weights", export(int4, tmp / "out"), "quantized", "--format hf")
+    expect("export of unlike blocks", export(unlike, tmp / "out"), "layer 2", "norm_eps 0.001", "layer 0",
+           "--format hf")
+    expect("export of a damaged model", export(broken(lambda p: p.write_bytes(p.read_bytes()[:-1000]), source=own),
+                                               tmp / "out"), "model.safetensors")
+    expect("export in files of no size", export(own, tmp / "out", "--shard-size", "0"), "--shard-size")
+    expect("export in files of no known size", export(own, tmp / "out", "--shard-size", "5 elephants"), "elephants")
+    expect("export to an unknown dtype", export(own, tmp / "out", "--dtype", "f8"), "f8", "bf16")
+    expect("full disk while exporting", export(own, tmp / "out"), "model.safetensors", preexec=limit_file_size)
+    assert not list(tmp.glob("out*")), "a failed export left traces"
+
+
+def generation(tmp):
+    asked = lambda *options: [*generate(BASE), *options]
+    expect("beams and sampling", asked("--num-beams", "4", "--temperature", "1"), "--num-beams", "--temperature")
+    expect("beams and drafts", asked("--num-beams", "4", "--lookup", "8"), "--num-beams", "--lookup")
+    expect("beams and a saved state", asked("--num-beams", "4", "--save-state", tmp / "s"), "--save-state")
+    expect("no beams", asked("--num-beams", "0"), "--num-beams")
+    expect("length penalty without beams", asked("--length-penalty", "2"), "--length-penalty", "--num-beams")
+    expect("early stopping of another kind", asked("--num-beams", "2", "--early-stopping", "maybe"), "maybe", "never")
+    expect("drafts of a negative length", asked("--lookup", "-1"), "--lookup")
+    expect("missing state", asked("--load-state", tmp / "no-state"), "no-state")
+    expect("weights as a state", asked("--load-state", BASE / "model.safetensors"), "model.safetensors", "no saved")
+    expect("state below a file", asked("--save-state", BASE / "config.json" / "s"), "config.json")
+
+
+def files(tmp):
+    ids = FIXTURE / "golden.safetensors"
+    out = tmp / "logits.safetensors"
+    out.write_text("old")
+    expect("full disk while saving", ["logits", FIXTURE, "--ids", ids, "--out", out], "logits.safetensors",
+           preexec=limit_file_size)
+    assert out.read_text() == "old" and len(list(tmp.glob("*.tmp-*"))) == 0, "a failed save left traces"
+    expect("ids file missing", ["logits", FIXTURE, "--ids", tmp / "no.safetensors", "--out", out], "no.safetensors")
+    expect("nothing to verify", ["verify", tmp / "model1"], "golden")
+
+
+def training(tmp):
+    recipe = tmp / "recipe.toml"
+    run = lambda text: (recipe.write_text(text),
+                        ["postnas", BASE, "--recipe", recipe, "--out", tmp / "run"])[1]
+    smoke = Path("recipes/smoke.toml").read_text()
+    expect("unknown recipe key", run("colour = 1\n" + smoke), "colour", "recipe.toml")
+    expect("unknown nested key", run(smoke.replace("beam = 2", "beams = 2")), "beams", "placement")
+    expect("recipe not TOML", run("seed = = 1"), "recipe.toml:1")
+    expect("unknown device", run('device = "gpu"\n' + smoke), "'gpu'", "cuda:N", "recipe.toml")
+    expect("device that is not there", run('device = "cuda:99"\n' + smoke), "cuda:99", "recipe.toml")
+    expect("wrong type in recipe", run(smoke.replace("beam = 2", 'beam = "two"')), "beam")
+    expect("missing training text", run(smoke.replace("data/train/gsm8k.txt", "data/train/none.txt")), "none.txt")
+    expect("training of nothing", ["bench", "train"], "--shape")
+    expect("training of no base", ["bench", "train", "--shape", "jet-2b"], "layer 0", "attention")
+    expect("no such line", ["bench", "train", BASE, "--lines", "stage3"], "stage3", "stage2")
+    expect("nothing to replace", ["bench", "train", BASE, "--full", "8"], "--full 8")
+    expect("unknown frozen", run('frozen = "bf16"\n' + smoke), "frozen", "mapped")
+    local = smoke.replace("stage2 = {", "stage2 = {local = true, ")
+    expect("everything trained locally", run(local), "stage2", "local")
+    chunks = smoke.replace("length = 128", "length = 128, chunk = 128", 1)
+    assert chunks != smoke
+    expect("chunk as long as the row", run(chunks), "chunk 128", "below length")
+    expect("chunks of separate documents",
+           run("separate_documents = true\n" + chunks.replace("chunk = 128", "chunk = 32")), "choose one")
+    kept = smoke.replace("stage1 = {", "stage1 = {teacher_top = 8, ")
+    expect("kept targets and hidden states", run(kept), "feature_weight = 0")
+    objective = smoke.replace("beam = 2", 'beam = 2\nfull_objective = [{task = "poems", weight = 1}]')
+    expect("objective without a task", [*run(objective)[:-1], tmp / "run4"], "no task 'poems'")
+    expect("unknown block", run(smoke.replace('kinds = [', 'kinds = ["magic", ')), "magic")
+    expect("unknown stage", [*run(smoke), "--only", "magic"], "magic")
+    expect("missing base", ["postnas", tmp / "nowhere", "--recipe", "recipes/smoke.toml", "--out", tmp / "run2"],
+           "nowhere")
+    hybrid = copy_of("tests/fixtures/jet", tmp, "hybrid")
+    shutil.copy(BASE / "tokenizer.json", hybrid)
+    shutil.copy(BASE / "tokenizer_config.json", hybrid)
+    expect("base that is no full-attention model",
+           ["postnas", hybrid, "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"], "attention in every layer")
+
+
 def main():
-    fixture = Path("tests/fixtures/qwen2")
-    with tempfile.TemporaryDirectory() as tmp:
-        tmp = Path(tmp)
-        made = 0
-
-        def broken(edit, source=BASE, file="model.safetensors"):
-            nonlocal made
-            made += 1
-            folder = copy_of(source, tmp, f"model{made}")
-            edit(folder / file)
-            return folder
-
-        def rename(header):
-            header["model.norm.gone"] = header.pop("model.norm.weight")
-
-        def reshape(header):
-            header["model.norm.weight"]["shape"] = [128, 2]
-
-        def retype(header):
-            header["model.norm.weight"]["dtype"] = "I64"
-            header["model.norm.weight"]["shape"] = [64]
-
-        expect("missing folder", generate(tmp / "nowhere"), "nowhere")
-        expect("missing weights", generate(broken(lambda p: p.unlink())), "safetensors")
-        expect("file of 3 bytes", generate(broken(lambda p: p.write_bytes(b"abc"))), "model.safetensors")
-        expect("truncated header", generate(broken(lambda p: p.write_bytes(p.read_bytes()[:100]))), "header")
-        expect("oversized header", generate(broken(lambda p: p.write_bytes(struct.pack("<Q", 1 << 60) + b"{}"))), "header")
-        expect("truncated data", generate(broken(lambda p: p.write_bytes(p.read_bytes()[:-1000]))), "model.safetensors")
-        expect("missing tensor", generate(broken(lambda p: edit_header(p, rename))), "model.norm.weight")
-        expect("wrong shape", generate(broken(lambda p: edit_header(p, reshape))), "model.norm.weight", "[256]")
-        expect("wrong dtype", generate(broken(lambda p: edit_header(p, retype))), "model.norm.weight", "i64")
-        config = lambda f: generate(broken(lambda p: edit_json(p, f), file="config.json"))
-        expect("config not JSON", generate(broken(lambda p: p.write_text("{"), file="config.json")), "config.json")
-        expect("unknown architecture", config(lambda j: j.update(model_type="mystery")), "mystery", "known")
-        expect("unknown rope type", config(lambda j: j.update(rope_parameters={"rope_type": "yarn"})), "yarn", "known")
-        expect("negative size", config(lambda j: j.update(hidden_size=-1)), "hidden_size")
-        expect("size of wrong type", config(lambda j: j.update(hidden_size="many")), "hidden_size")
-        tokenizer = lambda edit: generate(broken(edit, file="tokenizer.json"))
-        expect("tokenizer not JSON", tokenizer(lambda p: p.write_text("{")), "tokenizer.json")
-        expect("tokenizer without vocabulary", tokenizer(lambda p: edit_json(p, lambda j: j["model"].pop("vocab"))), "vocab")
-        expect("tokenizer of another kind", tokenizer(lambda p: edit_json(p, lambda j: j["model"].update(type="Unigram"))),
-               "Unigram")
-        expect("missing tokenizer", tokenizer(lambda p: p.unlink()), "tokenizer.json")
-        expect("empty prompt", generate(BASE, ""), "prompt")
-        expect("prompt beyond the context", generate(BASE, "word and word " * 4000), "4096")
-        expect("context beyond counting", ["info", BASE, "--context", str(1 << 62)], "--context")
-        expect("unknown command", ["fly"], "fly")
-        expect("unknown option", ["info", BASE, "--sideways"], "sideways")
-        expect("unknown shape", ["bench", "--shape", "jet-3b"], "jet-3b", "jet-2b")
-        expect("shape and model", ["bench", BASE, "--shape", "jet-2b"], "exclude")
-        expect("type of a stored model", ["bench", BASE, "--type", "f32"], "--type")
-        expect("nothing to measure", ["bench", BASE, "--prefill", "0", "--batch", "0"], "nothing")
-        expect("comparison with no report", ["bench", "--compare", BASE / "config.json", BASE / "config.json"], "format")
-        expect("info of nothing", ["info"], "--shape")
-        expect("temperature out of range", [*generate(BASE), "--temperature", "-1"], "temperature")
-
-        int4 = tmp / "int4"
-        subprocess.run([JET, "quantize", BASE, int4, "--type", "int4"], check=True, capture_output=True, timeout=120)
-        quantize = lambda source, target, kind="int4": ["quantize", source, target, "--type", kind]
-
-        def halve_scales(header):  # the freed bytes go to a tensor of their own: every byte has an owner
-            scales = header["model.layers.0.mlp.up_proj.weight.scales"]
-            scales["shape"][0] //= 2
-            begin, end = scales["data_offsets"]
-            scales["data_offsets"] = [begin, (begin + end) // 2]
-            header["rest"] = {"dtype": "U8", "shape": [(end - begin) // 2], "data_offsets": [(begin + end) // 2, end]}
-
-        expect("quantize onto itself", quantize(fixture, fixture), "source itself")
-        expect("quantize onto what exists", quantize(fixture, int4), "exists")
-        expect("quantize twice", quantize(int4, tmp / "out"), "quantized already")
-        expect("quantize to an unknown type", quantize(fixture, tmp / "out", "int3"), "int3", "int4")
-        expect("quantize nothing", quantize(tmp / "nowhere", tmp / "out"), "nowhere")
-        expect("full disk while quantizing", quantize(fixture, tmp / "out"), "model.safetensors", preexec=limit_file_size)
-        assert not list(tmp.glob("out*")), "a failed quantize left traces"
-        own = tmp / "own"
-        subprocess.run([JET, "export", "tests/fixtures/jet", own, "--format", "hf"], check=True, capture_output=True,
-                       timeout=120)
-        export = lambda source, target, *options, to="jet-nemotron": ["export", source, target, "--format", to, *options]
-        unlike = broken(lambda p: edit_json(p, lambda j: j["spec"]["layers"][2].update(norm_eps=1e-3)), source=own,
-                        file="config.json")
-        expect("export of nothing", export(tmp / "nowhere", tmp / "out"), "nowhere")
-        expect("export of an unfinished run", export(tmp, tmp / "out"), "model/config.json", "finish")
-        expect("export to an unknown format", export(own, tmp / "out", to="gguf"), "gguf", "jet-nemotron")
-        expect("export onto itself", export(own, own), "source itself")
-        expect("export onto what exists", export(own, int4), "exists", "another folder")
-        expect("export of quantized weights", export(int4, tmp / "out"), "quantized", "--format hf")
-        expect("export of unlike blocks", export(unlike, tmp / "out"), "layer 2", "norm_eps 0.001", "layer 0",
-               "--format hf")
-        expect("export of a damaged model", export(broken(lambda p: p.write_bytes(p.read_bytes()[:-1000]), source=own),
-                                                   tmp / "out"), "model.safetensors")
-        expect("export in files of no size", export(own, tmp / "out", "--shard-size", "0"), "--shard-size")
-        expect("export in files of no known size", export(own, tmp / "out", "--shard-size", "5 elephants"), "elephants")
-        expect("export to an unknown dtype", export(own, tmp / "out", "--dtype", "f8"), "f8", "bf16")
-        expect("full disk while exporting", export(own, tmp / "out"), "model.safetensors", preexec=limit_file_size)
-        assert not list(tmp.glob("out*")), "a failed export left traces"
-        expect("truncated scales", generate(broken(lambda p: edit_header(p, halve_scales), source=int4)),
-               "up_proj.weight.scales", "[22, 8, 16]", "[44, 8, 16]")
-        expect("another tool's quantization", generate(broken(lambda p: edit_json(
-            p, lambda j: j["quantization_config"].update(quant_method="awq")), source=int4, file="config.json")), "awq")
-        asked = lambda *options: [*generate(BASE), *options]
-        expect("beams and sampling", asked("--num-beams", "4", "--temperature", "1"), "--num-beams", "--temperature")
-        expect("beams and drafts", asked("--num-beams", "4", "--lookup", "8"), "--num-beams", "--lookup")
-        expect("beams and a saved state", asked("--num-beams", "4", "--save-state", tmp / "s"), "--save-state")
-        expect("no beams", asked("--num-beams", "0"), "--num-beams")
-        expect("length penalty without beams", asked("--length-penalty", "2"), "--length-penalty", "--num-beams")
-        expect("early stopping of another kind", asked("--num-beams", "2", "--early-stopping", "maybe"), "maybe", "never")
-        expect("drafts of a negative length", asked("--lookup", "-1"), "--lookup")
-        expect("missing state", asked("--load-state", tmp / "no-state"), "no-state")
-        expect("weights as a state", asked("--load-state", BASE / "model.safetensors"), "model.safetensors", "no saved")
-        expect("state below a file", asked("--save-state", BASE / "config.json" / "s"), "config.json")
-
-        ids = fixture / "golden.safetensors"
-        out = tmp / "logits.safetensors"
-        out.write_text("old")
-        expect("full disk while saving", ["logits", fixture, "--ids", ids, "--out", out], "logits.safetensors",
-               preexec=limit_file_size)
-        assert out.read_text() == "old" and len(list(tmp.glob("*.tmp-*"))) == 0, "a failed save left traces"
-        expect("ids file missing", ["logits", fixture, "--ids", tmp / "no.safetensors", "--out", out], "no.safetensors")
-        expect("nothing to verify", ["verify", tmp / "model1"], "golden")
-
+    with tempfile.TemporaryDirectory() as folder:
+        tmp = Path(folder)
+        broken = Broken(tmp)
+        models(tmp, broken)
+        arguments()
+        quantization(tmp, broken, tmp / "int4")
+        exports(tmp, broken, tmp / "int4")
+        generation(tmp)
+        files(tmp)
         if os.path.exists(Path(JET).parent / "jet-train"):
-            recipe = tmp / "recipe.toml"
-            run = lambda text: (recipe.write_text(text),
-                                ["postnas", BASE, "--recipe", recipe, "--out", tmp / "run"])[1]
-            smoke = Path("recipes/smoke.toml").read_text()
-            expect("unknown recipe key", run("colour = 1\n" + smoke), "colour", "recipe.toml")
-            expect("unknown nested key", run(smoke.replace("beam = 2", "beams = 2")), "beams", "placement")
-            expect("recipe not TOML", run("seed = = 1"), "recipe.toml:1")
-            expect("unknown device", run('device = "gpu"\n' + smoke), "'gpu'", "cuda:N", "recipe.toml")
-            expect("device that is not there", run('device = "cuda:99"\n' + smoke), "cuda:99", "recipe.toml")
-            expect("wrong type in recipe", run(smoke.replace("beam = 2", 'beam = "two"')), "beam")
-            expect("missing training text", run(smoke.replace("data/train/gsm8k.txt", "data/train/none.txt")), "none.txt")
-            expect("training of nothing", ["bench", "train"], "--shape")
-            expect("training of no base", ["bench", "train", "--shape", "jet-2b"], "layer 0", "attention")
-            expect("no such line", ["bench", "train", BASE, "--lines", "stage3"], "stage3", "stage2")
-            expect("nothing to replace", ["bench", "train", BASE, "--full", "8"], "--full 8")
-            expect("unknown frozen", run('frozen = "bf16"\n' + smoke), "frozen", "mapped")
-            local = smoke.replace("stage2 = {", "stage2 = {local = true, ")
-            expect("everything trained locally", run(local), "stage2", "local")
-            chunks = smoke.replace("length = 128", "length = 128, chunk = 128", 1)
-            assert chunks != smoke
-            expect("chunk as long as the row", run(chunks), "chunk 128", "below length")
-            expect("chunks of separate documents",
-                   run("separate_documents = true\n" + chunks.replace("chunk = 128", "chunk = 32")), "choose one")
-            kept = smoke.replace("stage1 = {", "stage1 = {teacher_top = 8, ")
-            expect("kept targets and hidden states", run(kept), "feature_weight = 0")
-            objective = smoke.replace("beam = 2", 'beam = 2\nfull_objective = [{task = "poems", weight = 1}]')
-            expect("objective without a task", [*run(objective)[:-1], tmp / "run4"], "no task 'poems'")
-            expect("unknown block", run(smoke.replace('kinds = [', 'kinds = ["magic", ')), "magic")
-            expect("unknown stage", [*run(smoke), "--only", "magic"], "magic")
-            expect("missing base", ["postnas", tmp / "nowhere", "--recipe", "recipes/smoke.toml", "--out", tmp / "run2"],
-                   "nowhere")
-            hybrid = copy_of("tests/fixtures/jet", tmp, "hybrid")
-            shutil.copy(BASE / "tokenizer.json", hybrid)
-            shutil.copy(BASE / "tokenizer_config.json", hybrid)
-            expect("base that is no full-attention model",
-                   ["postnas", hybrid, "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"], "attention in every layer")
+            training(tmp)
     print(f"{count - failures} passed, {failures} failed")
     sys.exit(failures != 0)
 

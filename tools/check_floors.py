@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Keeps the building's floors apart: reads FLOORS and the #includes of jet/, and fails on any edge FLOORS forbids.
+Floors share one namespace, so it also fails where two files give one name to two types or functions: a program that
+holds both is undefined, and the linker keeps one of the two without a word.
 
     check_floors.py [--root DIR]              exit 1 and one line a fault
     check_floors.py [--root DIR] --picture    the floors as bricks, level = longest path down, then what each stands on
@@ -9,6 +11,8 @@ import argparse
 import pathlib
 import re
 import sys
+
+import cpp
 
 SUFFIXES = {".h", ".cc", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
@@ -93,9 +97,25 @@ def tree_faults(root, floors):
     return faults
 
 
+def name_faults(root):
+    """Types, and functions of the same parameters, that two files define in one namespace that has a name."""
+    first = {}
+    for path in sorted((root / "jet").rglob("*")):
+        if path.suffix not in SUFFIXES:
+            continue
+        name = path.relative_to(root).as_posix()
+        for d in cpp.definitions(path.read_text(errors="replace")):
+            if "" in d.scope or d.inside == "class" or "static" in d.specifiers or d.name == "main":
+                continue
+            where = first.setdefault((d.scope, d.name, d.types), f"{name}:{d.line}")
+            if not where.startswith(name + ":"):
+                full = "::".join((*d.scope, d.name)) + (f"({', '.join(d.types)})" if d.kind == "function" else "")
+                yield f"{name}:{d.line}: {full} is defined in {where} too; rename one of them"
+
+
 def check(root):
     floors, faults = read_floors(root / "FLOORS")
-    return faults + structure_faults(floors) + tree_faults(root, floors)
+    return faults + structure_faults(floors) + tree_faults(root, floors) + list(name_faults(root))
 
 
 def picture(floors):
@@ -132,7 +152,8 @@ def main():
     if arguments.picture and not any(fault.startswith("FLOORS") for fault in faults):
         print(picture(read_floors(arguments.root / "FLOORS")[0]))
         return 0
-    print("\n".join(faults) if faults else "floors: every include goes down", file=sys.stderr if faults else sys.stdout)
+    print("\n".join(faults) if faults else "floors: every include goes down, every name stands for one thing",
+          file=sys.stderr if faults else sys.stdout)
     return 1 if faults else 0
 
 

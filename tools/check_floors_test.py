@@ -81,6 +81,33 @@ class CheckFloors(unittest.TestCase):
         self.expect_fault("listed twice", floors=FLOORS + "base :\n")
         self.expect_fault("not of the form", floors=FLOORS + "attic\n")
 
+    def test_two_types_of_one_name(self):
+        shape = "// a\nnamespace jet {\nstruct Shape%s {\n  int n;\n};\n}\n"
+        a, b = "jet/base/a.h", "jet/tensor/b.h"
+        template = shape.replace("struct", "template <class T>\nclass")
+        self.expect_fault("jet/tensor/b.h:3: jet::Shape is defined in jet/base/a.h:3 too",
+                          {a: shape % "", b: shape % ""})
+        self.expect_fault("is defined in", {a: shape % "", b: template % ""})
+        self.expect_fault("is defined in", {a: "namespace jet { enum class Shape { a }; }\n", b: shape % " : public A"})
+        other_namespace = shape.replace("jet {", "jet::other {")
+        without_name = shape.replace("{\nstruct", "{\nnamespace {\nstruct") + "}\n"
+        for fine in (shape % "2", other_namespace % "", without_name % "", shape % "<int>",
+                     "namespace jet { struct Shape; }",
+                     "namespace jet {\nstruct Other {\n  struct Shape {};\n};\n}\n"):
+            code, output = self.run_tool({a: shape % "", b: fine})
+            self.assertEqual(code, 0, output)
+
+    def test_two_functions_of_one_signature(self):
+        function = "namespace jet {\n%sint twice(int %s) { return 2; }\n}\n"
+        a, b = "jet/base/a.cc", "jet/tensor/b.cc"
+        self.expect_fault("jet::twice(int) is defined in jet/base/a.cc:2 too",
+                          {a: function % ("", "n"), b: function % ("inline ", "m = 1")})
+        for fine in (function % ("static ", "n"), function % ("", "n, int m"),
+                     "namespace jet {\nint twice(int n);\n}\n",
+                     "namespace jet {\nint S::twice(int n) { return n; }\n}\n"):
+            code, output = self.run_tool({a: function % ("", "n"), b: fine})
+            self.assertEqual(code, 0, output)
+
     def test_picture(self):
         code, output = self.run_tool(None, FLOORS, "--picture")
         self.assertEqual(code, 0, output)
