@@ -25,15 +25,20 @@ struct Candidate {
   int32_t beam = 0, id = 0;
 };
 
-/// x - log(sum(exp(x))) in place, added to `score`.
-void add_log_softmax(std::span<float> x, float score) {
+/// What turns the logits of a running beam into scores of its continuations.
+struct Scores {
+  std::span<const float> logits;
+  float best = 0, log_sum = 0, so_far = 0;
+  float of(int64_t id) const { return (logits[id] - best - log_sum) + so_far; }
+};
+
+Scores scores_of(std::span<const float> x, float so_far) {
   const float best = *std::max_element(x.begin(), x.end());
   require(std::isfinite(best), "the logits hold no finite number or an infinite one: the weights are damaged");
   double sum = 0;
   for (const float v : x) sum += std::exp(v - best);
   require(std::isfinite(sum), "the logits hold NaN: the weights are damaged");
-  const auto log_sum = static_cast<float>(std::log(sum));
-  for (float& v : x) v = (v - best - log_sum) + score;
+  return {x, best, static_cast<float>(std::log(sum)), so_far};
 }
 
 class Search {
@@ -45,11 +50,10 @@ class Search {
     require(kept_ <= vocab_, "num_beams is {}, too many for a vocabulary of {}", options.num_beams, vocab_);
   }
 
-  std::vector<Beam> run(Sequence& sequence, std::vector<float> logits) {
+  std::vector<Beam> run(Sequence& sequence, std::span<const float> logits) {
     running_.push_back({});
-    logits_.push_back(std::move(logits));
+    scores_ = {scores_of(logits, 0)};
     for (int64_t n = 1;; ++n) {
-      add_scores();
       const bool at_limit = n == most_tokens_;
       const std::vector<Candidate> chosen = choose(n, at_limit);
       std::stable_sort(finished_.begin(), finished_.end(), [](auto& a, auto& b) { return a.score > b.score; });
@@ -60,10 +64,6 @@ class Search {
   }
 
  private:
-  void add_scores() {
-    for (size_t i = 0; i < running_.size(); ++i) add_log_softmax(logits_[i], running_[i].score);
-  }
-
   bool is_eos(int32_t id) const { return std::find(eos_.begin(), eos_.end(), id) != eos_.end(); }
 
   /// Finishes what ends with its n-th token; returns the best others.
@@ -72,7 +72,7 @@ class Search {
     all.reserve(running_.size() * vocab_);
     for (size_t b = 0; b < running_.size(); ++b) {
       for (int64_t id = 0; id < vocab_; ++id) {
-        all.push_back({logits_[b][id], static_cast<int32_t>(b), static_cast<int32_t>(id)});
+        all.push_back({scores_[b].of(id), static_cast<int32_t>(b), static_cast<int32_t>(id)});
       }
     }
     const auto better = [](const Candidate& a, const Candidate& b) {
@@ -117,22 +117,19 @@ class Search {
     }
     running_ = std::move(next);
     std::vector<Step> steps;
-    logits_.resize(running_.size());
-    for (size_t i = 0; i < running_.size(); ++i) {
-      steps.push_back(
-          {running_[i].sequence.get(), std::span(running_[i].ids).last(1), Want::last, std::move(logits_[i])});
-    }
+    for (const Running& r : running_) steps.push_back({r.sequence.get(), std::span(r.ids).last(1)});
     engine_.forward(steps);
-    for (size_t i = 0; i < running_.size(); ++i) logits_[i] = std::move(steps[i].logits);
+    scores_.clear();
+    for (size_t i = 0; i < running_.size(); ++i) scores_.push_back(scores_of(steps[i].logits, running_[i].score));
   }
 
   Engine& engine_;
   const BeamOptions& options_;
   int64_t most_tokens_, vocab_, kept_ = 0;
   std::vector<int> eos_;
-  std::vector<Running> running_;            // best first
-  std::vector<std::vector<float>> logits_;  // of each; then scores of its continuations
-  std::vector<Beam> finished_;              // best first
+  std::vector<Running> running_;  // best first
+  std::vector<Scores> scores_;    // of each one's continuations
+  std::vector<Beam> finished_;    // best first
 };
 
 }  // namespace
@@ -142,11 +139,11 @@ std::vector<Beam> beam_search(Engine& engine, Sequence& sequence, std::span<cons
   require(o.num_beams > 0, "num_beams is {}, expected 1 or more", o.num_beams);
   require(std::isfinite(o.length_penalty), "length_penalty is {}, expected a finite number", o.length_penalty);
   require(o.max_new_tokens >= 0, "max_new_tokens is {}, expected 0 or more", o.max_new_tokens);
-  std::vector<float> logits = engine.prefill(sequence, prompt);
+  const std::span<const float> logits = engine.prefill(sequence, prompt);
   if (o.max_new_tokens == 0) return {Beam{}};
   // As in generate(), the last token is made, not run.
   const int64_t room = engine.spec().max_position_embeddings - sequence.length() + 1;
-  return Search(engine, o, std::min<int64_t>(o.max_new_tokens, room)).run(sequence, std::move(logits));
+  return Search(engine, o, std::min<int64_t>(o.max_new_tokens, room)).run(sequence, logits);
 }
 
 }  // namespace jet

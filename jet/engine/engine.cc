@@ -25,6 +25,8 @@ struct Engine::Impl {
   See see;
   std::vector<Segment> segments;
   std::vector<int32_t> ids;
+  CpuTensor logits;               // of the last pass: what steps show
+  std::vector<float> all_logits;  // of a prompt that took several passes
 
   Impl(ModelSpec s, EngineOptions o)
       : spec(std::move(s)), options(o), pool(threads_asked(o.threads)), arena(o.poison),
@@ -127,15 +129,16 @@ void Engine::Impl::check_step(const Sequence::Impl* s, std::span<const int32_t> 
 }
 
 void Engine::Impl::run(std::span<Step> steps) {
+  logits = {};
   ops.begin(segments);
   const auto watch = [this](const char* name, int layer, const CpuTensor& x) {
     if (see) see(name, layer, {x.data, static_cast<size_t>(x.rows * x.dims.count())});
   };
-  const CpuTensor logits = logits_forward(ops, spec, loaded.weights, std::span<const int32_t>(ids), state, watch);
+  logits = logits_forward(ops, spec, loaded.weights, std::span<const int32_t>(ids), state, watch);
   int64_t row = 0;
   for (size_t i = 0; i < steps.size(); ++i) {
     const int64_t n = segments[i].wanted;
-    steps[i].logits.assign(logits.data + row * logits.stride, logits.data + (row + n) * logits.stride);
+    steps[i].logits = {logits.data + row * logits.stride, static_cast<size_t>(n * logits.stride)};
     row += n;
   }
 }
@@ -168,21 +171,19 @@ void Engine::forward(std::span<Step> steps) {
   for (const Segment& s : e.segments) s.sequence->length += s.rows;
 }
 
-std::vector<float> Engine::prefill(Sequence& sequence, std::span<const int32_t> ids, Want want, int chunk) {
+std::span<const float> Engine::prefill(Sequence& sequence, std::span<const int32_t> ids, Want want, int chunk) {
   require(chunk >= 0, "prefill: a chunk of {} tokens", chunk);
   impl_->check_step(sequence.impl_.get(), ids);
   const size_t most = static_cast<size_t>(chunk > 0 ? chunk : impl_->options.prefill_chunk);
-  std::vector<float> all;
+  std::vector<float>& all = impl_->all_logits;
+  all = {};
   for (size_t at = 0; at < ids.size(); at += most) {
     const auto part = ids.subspan(at, std::min(most, ids.size() - at));
     const bool is_last = at + part.size() == ids.size();
     Step step{&sequence, part, want == Want::last && !is_last ? Want::nothing : want};
     forward({&step, 1});
-    if (all.empty()) {
-      all = std::move(step.logits);
-    } else {
-      all.insert(all.end(), step.logits.begin(), step.logits.end());
-    }
+    if (is_last && all.empty()) return step.logits;
+    all.insert(all.end(), step.logits.begin(), step.logits.end());
   }
   return all;
 }

@@ -84,12 +84,13 @@ class Sequence {
 
 enum class Want { nothing, last, all };
 
-/// One sequence's share of a pass: `ids` are appended to it. `logits` receives [1 or ids.size(), vocab] where wanted.
+/// One sequence's share of a pass: `ids` are appended to it. `logits` becomes a view of the engine's memory, [1 or
+/// ids.size(), vocab] where wanted, that holds until the engine's next pass.
 struct Step {
   Sequence* sequence = nullptr;
   std::span<const int32_t> ids;
   Want want = Want::last;
-  std::vector<float> logits{};
+  std::span<const float> logits{};
 };
 
 /// One thread at a time may run it; its work is shared out among options().threads.
@@ -120,8 +121,9 @@ class Engine {
   /// Calls `see` in every pass from now on; an empty function ends that.
   void observe(See see);
   /// Appends a prompt in chunks of at most `chunk` tokens (0: options().prefill_chunk); logits of the last token, or of
-  /// all. Throws where the prompt is empty or beyond max_position_embeddings.
-  std::vector<float> prefill(Sequence& sequence, std::span<const int32_t> ids, Want want = Want::last, int chunk = 0);
+  /// all, a view that holds until the next pass. Throws where the prompt is empty or beyond max_position_embeddings.
+  std::span<const float> prefill(Sequence& sequence, std::span<const int32_t> ids, Want want = Want::last,
+                                 int chunk = 0);
 
  private:
   struct Impl;

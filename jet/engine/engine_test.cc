@@ -41,7 +41,7 @@ TEST(Engine, RandomWeightsFollowTheSeed) {
     const auto e = Engine::random(spec, seed, type, {.threads = threads, .poison = true});
     EXPECT_EQ(e->options().threads, threads);
     auto s = e->create();
-    return e->prefill(*s, test_ids(9, 1));
+    return prefilled(*e, *s, test_ids(9, 1));
   };
   EXPECT_EQ(run(1, DType::bf16, 1), run(1, DType::bf16, 2));
   EXPECT_NE(run(1, DType::bf16, 1), run(2, DType::bf16, 1));

@@ -23,7 +23,7 @@ std::vector<float> logits_of(const std::string& folder) {
   const auto ids = test_ids(48, 1, e->spec().vocab_size);
   const std::span<const int32_t> all(ids);
   auto s = e->create();
-  std::vector<float> logits = e->prefill(*s, all.first(40), Want::all);
+  std::vector<float> logits = prefilled(*e, *s, all.first(40), Want::all);
   for (size_t i = 40; i < all.size(); ++i) {
     const auto next = e->prefill(*s, all.subspan(i, 1));
     logits.insert(logits.end(), next.begin(), next.end());

@@ -44,8 +44,8 @@ class PrefixCache {
 
   struct Prefilled {
     std::unique_ptr<Sequence> sequence;
-    std::vector<float> logits;  // of the last token
-    int64_t tokens_run = 0;     // the others came from the cache
+    std::span<const float> logits;  // of the last token, as Engine::prefill shows them
+    int64_t tokens_run = 0;         // the others came from the cache
   };
   /// Engine::prefill with lookup() before it and store() at every stop.
   Prefilled prefill(std::span<const int32_t> ids, std::span<const int64_t> marks = {});

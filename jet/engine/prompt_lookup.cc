@@ -60,9 +60,9 @@ class LookupRun {
     }
     ids_.assign(text_.begin() + held(), text_.end());
     ids_.insert(ids_.end(), draft.begin(), draft.end());
-    Step step{&sequence_, ids_, draft.empty() ? Want::last : Want::all, std::move(logits_)};
+    Step step{&sequence_, ids_, draft.empty() ? Want::last : Want::all};
     engine_.forward({&step, 1});
-    logits_ = std::move(step.logits);
+    logits_ = step.logits;
     ++result_.passes;
     result_.drafted += static_cast<int64_t>(draft.size());
     return draft;
@@ -74,7 +74,7 @@ class LookupRun {
     const size_t first = logits_.size() / vocab - draft.size() - 1;
     size_t agreed = 0;
     for (size_t i = 0; i <= draft.size() && !over_; ++i) {
-      if (!emit(sampler_.sample({logits_.data() + (first + i) * vocab, vocab}))) break;
+      if (!emit(sampler_.sample(logits_.subspan((first + i) * vocab, vocab)))) break;
       if (i == draft.size() || text_.back() != draft[i]) break;
       ++agreed;
     }
@@ -111,7 +111,7 @@ class LookupRun {
   int64_t before_ = 0;         // tokens that the sequence came with
   std::vector<int32_t> text_;  // prompt and what was made
   std::vector<int32_t> ids_;   // of the present pass
-  std::vector<float> logits_;
+  std::span<const float> logits_;
   std::optional<SequenceCheckpoint> checkpoint_;
   bool over_ = false, ends_at_eos_ = false;
   LookupResult result_;

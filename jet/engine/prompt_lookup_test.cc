@@ -43,7 +43,7 @@ class Lookup : public testing::TestWithParam<NamedSpec> {
     EXPECT_EQ(got.ids, want);
     EXPECT_EQ(fast->length(), plain->length());
     if (plain->length() < 96) {
-      const auto a = e.prefill(*plain, Ids{3}), b = e.prefill(*fast, Ids{3});
+      const auto a = prefilled(e, *plain, Ids{3}), b = prefilled(e, *fast, Ids{3});
       for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-4);
     }
     return got;

@@ -26,7 +26,7 @@ std::string message_of(const std::function<void()>& f) {
 
 std::vector<float> logits_of(Engine& e, int tokens = 48) {
   auto s = e.create();
-  return e.prefill(*s, test_ids(tokens, 1), Want::all);
+  return prefilled(e, *s, test_ids(tokens, 1), Want::all);
 }
 
 std::vector<float> logits_of(const std::string& folder) {

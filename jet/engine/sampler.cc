@@ -59,7 +59,7 @@ std::vector<int32_t> generate(Engine& engine, Sequence& sequence, std::span<cons
   require(options.max_new_tokens >= 0, "max_new_tokens is {}, expected 0 or more", options.max_new_tokens);
   Sampler sampler(options.sampler);
   std::vector<int32_t> made;
-  std::vector<float> logits = engine.prefill(sequence, prompt);
+  std::span<const float> logits = engine.prefill(sequence, prompt);
   while (static_cast<int>(made.size()) < options.max_new_tokens) {
     const int32_t id = sampler.sample(logits);
     if (ends_text(engine.spec(), options, id)) break;
@@ -67,9 +67,9 @@ std::vector<int32_t> generate(Engine& engine, Sequence& sequence, std::span<cons
     if (on_token && !on_token(id)) break;
     const bool more = static_cast<int>(made.size()) < options.max_new_tokens;
     if (!more || sequence.length() >= engine.spec().max_position_embeddings) break;
-    Step step{&sequence, {&id, 1}, Want::last, std::move(logits)};
+    Step step{&sequence, {&id, 1}};
     engine.forward({&step, 1});
-    logits = std::move(step.logits);
+    logits = step.logits;
   }
   return made;
 }

@@ -12,7 +12,6 @@ struct Scheduler::Job {
   int64_t bytes = 0;                     // set aside for them
   std::vector<int32_t> text{};           // prompt and what was made; the sequence holds its beginning
   std::unique_ptr<Sequence> sequence{};  // null before and after running
-  std::vector<float> logits{};
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
 };
 
@@ -102,8 +101,8 @@ void Scheduler::collect() {
         if (n == 0) return;
       }
       const bool is_whole = at + n == static_cast<int64_t>(job->text.size());
-      steps_.push_back({job->sequence.get(), std::span(job->text).subspan(at, n), is_whole ? Want::last : Want::nothing,
-                        std::move(job->logits)});
+      steps_.push_back(
+          {job->sequence.get(), std::span(job->text).subspan(at, n), is_whole ? Want::last : Want::nothing});
       step_jobs_.push_back(job.get());
     }
   }
@@ -125,9 +124,8 @@ bool Scheduler::step() {
   for (size_t i = 0; i < steps_.size(); ++i) {
     Job& job = *step_jobs_[i];
     if (!job.sequence) continue;  // cancelled by another's on_token
-    job.logits = std::move(steps_[i].logits);
     try {
-      advance(job);
+      advance(job, steps_[i].logits);
     } catch (const std::exception& e) {
       job.generation->error = e.what();
       finish(job, Generation::failed);
@@ -137,7 +135,7 @@ bool Scheduler::step() {
 }
 
 /// After a pass: keeps what the prefix cache wants, and samples where the logits of the whole text are there.
-void Scheduler::advance(Job& job) {
+void Scheduler::advance(Job& job, std::span<const float> logits) {
   Generation& g = *job.generation;
   const GenerateOptions& o = job.request.options;
   const int64_t at = job.sequence->length();
@@ -150,7 +148,7 @@ void Scheduler::advance(Job& job) {
   }
   const auto full = [&] { return static_cast<int>(g.ids.size()) >= o.max_new_tokens; };
   if (full()) return finish(job, Generation::length);
-  const int32_t id = job.sampler.sample(job.logits);
+  const int32_t id = job.sampler.sample(logits);
   if (ends_text(engine_.spec(), o, id)) return finish(job, Generation::eos);
   g.ids.push_back(id);
   job.text.push_back(id);

@@ -63,7 +63,7 @@ class Scheduler {
   struct Job;
   void admit();
   void collect();
-  void advance(Job& job);
+  void advance(Job& job, std::span<const float> logits);
   void finish(Job& job, Generation::Status status);
 
   Engine& engine_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "jet/base/rng.h"
+#include "jet/engine/engine.h"
 #include "jet/model/checkpoint.h"
 
 namespace jet {
@@ -113,6 +114,13 @@ inline std::vector<std::string> parameter_names(const ModelSpec& spec) {
   std::vector<std::string> names;
   model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec&) { names.push_back(name); });
   return names;
+}
+
+/// Engine::prefill, the logits copied: its view ends with the next pass.
+inline std::vector<float> prefilled(Engine& engine, Sequence& sequence, std::span<const int32_t> ids,
+                                    Want want = Want::last, int chunk = 0) {
+  const auto logits = engine.prefill(sequence, ids, want, chunk);
+  return {logits.begin(), logits.end()};
 }
 
 inline std::vector<int32_t> test_ids(int n, uint64_t seed, int vocab = 61) {

@@ -59,7 +59,7 @@ void take_logits(Cursor& c, const Step& step, int64_t vocab) {
   require(static_cast<int64_t>(step.logits.size()) == rows * vocab, "the engine gave {} logits for {} rows of {}",
           step.logits.size(), rows, vocab);
   for (int64_t r = 0; r < rows; ++r) {
-    const auto logits = std::span(step.logits).subspan(r * vocab, vocab);
+    const auto logits = step.logits.subspan(r * vocab, vocab);
     const int64_t target = c.at - rows + 1 + r;
     const RowScore row = score_row(logits);
     c.score->argmax.push_back(row.argmax);
@@ -93,7 +93,7 @@ bool run_pass(Engine& engine, Feed feed, std::vector<Cursor>& cursors) {
     if (!c.sequence) c.sequence = engine.create();
     Step step = next_step(c, feed, budget);
     if (step.ids.empty()) continue;
-    steps.push_back(std::move(step));
+    steps.push_back(step);
     owners.push_back(&c);
   }
   if (steps.empty()) return false;

@@ -26,7 +26,7 @@ TEST(Agreement, TorchAndEngineOnEveryBlock) {
 
     const auto engine = Engine::load(folder, {.threads = 2, .kv = DType::f32});
     const auto sequence = engine->create();
-    const std::vector<float> got = engine->prefill(*sequence, ids, Want::all, 50);
+    const std::span<const float> got = engine->prefill(*sequence, ids, Want::all, 50);
     ASSERT_EQ(got.size(), static_cast<size_t>(want.numel())) << Block::kind;
     double worst = 0;
     for (size_t i = 0; i < got.size(); ++i) {
