@@ -1,7 +1,10 @@
-# jet_floor(NAME [LINK targets...]): library jet_NAME from jet/NAME/**.cc, linked to the floors that FLOORS allows it,
-# and the test program test_NAME from jet/NAME/**_test.cc where there is one.
+# jet_floor(NAME [HEADERS set] [QUICK] [LINK targets...]): library jet_NAME from jet/NAME/**.cc, linked to the floors that
+# FLOORS allows it, and the test program test_NAME from jet/NAME/**_test.cc where there is one.
+#   HEADERS: the set of precompiled headers of its sources, see jet_headers.
+#   QUICK: nothing in it runs for long, so it is compiled for a short build (-O1), as tests are.
+# jet_headers(TARGET set): precompiled headers, made once a set.
 # jet_embed(FILE NAME): writes FILE as a C++ raw string to embedded/NAME in the build folder.
-# jet_program(NAME SOURCES files... LINK targets...): an executable in the build folder.
+# jet_program(NAME SOURCES files... LINK targets...): an executable in the build folder, part of the target `programs`.
 
 file(STRINGS ${PROJECT_SOURCE_DIR}/FLOORS JET_FLOOR_LINES REGEX "^[a-z]")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/FLOORS)
@@ -17,8 +20,35 @@ target_include_directories(jet_options SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt-
 target_compile_options(jet_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror
                        $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow> -fopenmp-simd)
 
+# What costs most to read, by set. A source has one precompiled header, so the sets of tests hold their floors' too.
+set(JET_HEADERS_plain <fmt/ranges.h> <nlohmann/json.hpp> <algorithm> <functional> <map> <memory> <string> <vector>)
+set(JET_HEADERS_plain_test ${JET_HEADERS_plain} <gtest/gtest.h>)
+set(JET_HEADERS_cli ${JET_HEADERS_plain} <CLI/CLI.hpp>)
+set(JET_HEADERS_torch ${JET_HEADERS_plain} <ATen/ATen.h> <torch/csrc/autograd/autograd.h>)
+set(JET_HEADERS_torch_test ${JET_HEADERS_torch} <gtest/gtest.h>)
+
+function(jet_headers TARGET SET)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    return()  # clang wants the same macros everywhere
+  endif()
+  if(NOT TARGET headers_${SET})
+    string(REGEX MATCH "torch" torch ${SET})
+    string(REGEX MATCH "test" test ${SET})
+    file(TOUCH ${CMAKE_BINARY_DIR}/headers.cc)
+    add_library(headers_${SET} OBJECT ${CMAKE_BINARY_DIR}/headers.cc)
+    target_precompile_headers(headers_${SET} PRIVATE ${JET_HEADERS_${SET}})
+    target_link_libraries(headers_${SET} PRIVATE jet_options fmt::fmt $<$<BOOL:${torch}>:jet_torch>
+                          $<$<BOOL:${test}>:GTest::gtest>)
+  endif()
+  target_precompile_headers(${TARGET} REUSE_FROM headers_${SET})
+endfunction()
+
+function(jet_quick TARGET)
+  target_compile_options(${TARGET} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
+
 function(jet_floor NAME)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "QUICK" "HEADERS" "LINK" ${ARGN})
   set(below)
   foreach(line ${JET_FLOOR_LINES})
     if(line MATCHES "^${NAME} *:(.*)$")
@@ -35,6 +65,12 @@ function(jet_floor NAME)
   if(sources)
     add_library(jet_${NAME} STATIC ${sources})
     target_link_libraries(jet_${NAME} PUBLIC jet_options ${below} ${ARG_LINK})
+    if(ARG_HEADERS)
+      jet_headers(jet_${NAME} ${ARG_HEADERS})
+    endif()
+    if(ARG_QUICK)
+      jet_quick(jet_${NAME})
+    endif()
   else()
     add_library(jet_${NAME} INTERFACE)
     target_link_libraries(jet_${NAME} INTERFACE jet_options ${below} ${ARG_LINK})
@@ -42,14 +78,20 @@ function(jet_floor NAME)
   if(tests)
     add_executable(test_${NAME} ${tests})
     target_link_libraries(test_${NAME} PRIVATE jet_${NAME} GTest::gtest_main)
+    jet_quick(test_${NAME})
+    if(ARG_HEADERS)
+      jet_headers(test_${NAME} ${ARG_HEADERS}_test)
+    endif()
     add_test(NAME ${NAME} COMMAND test_${NAME} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   endif()
 endfunction()
 
+add_custom_target(programs)
 function(jet_program NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE jet_options ${ARG_LINK})
+  add_dependencies(programs ${NAME})
 endfunction()
 
 function(jet_embed FILE NAME)
