@@ -65,7 +65,7 @@ def main():
         text = subprocess.run([str(JET), "generate", str(whole / "model"), "-p", "The number of", "-n", "8"],
                               check=True, capture_output=True, text=True).stdout
         assert text.strip(), "the searched model generates nothing"
-        other = subprocess.run(command(whole)[:4] + ["recipes/demo.toml", "--out", str(whole)], capture_output=True, text=True)
+        other = subprocess.run(command(whole)[:4] + ["recipes/quick.toml", "--out", str(whole)], capture_output=True, text=True)
         assert other.returncode == 2 and "another recipe" in other.stderr, other.stderr
         other_commands(whole, Path(folder))
     print("1 passed, 0 failed")
