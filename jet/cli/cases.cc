@@ -1,6 +1,7 @@
 #include "jet/cli/cases.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "jet/base/json.h"
 
@@ -23,8 +24,8 @@ int print_cases(const std::string& path, const std::vector<VerifyCase>& cases, b
     const bool skip = c.note.starts_with("skipped");
     bad += c.ok ? 0 : 1;
     skipped += skip ? 1 : 0;
-    if (skip) {
-      fmt::print("skip {:<{}}  {}\n", c.name, width, c.note);
+    if (skip || (std::isinf(c.error) && !c.note.empty())) {  // nothing was compared
+      fmt::print("{} {:<{}}  {}\n", skip ? "skip" : "FAIL", c.name, width, c.note);
     } else {
       fmt::print("{} {:<{}}  {:.2e} <= {:.0e}  {}\n", c.ok ? "ok  " : "FAIL", c.name, width, c.error, c.tolerance,
                  c.note);

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <functional>
 #include <limits>
 
 #include "jet/engine/sampler.h"
-#include "jet/storage/safetensors.h"
 
 namespace jet {
 
@@ -26,41 +23,33 @@ double difference(std::span<const float> got, std::span<const float> want) {
   return worst;
 }
 
-struct Input {
-  std::string suffix;
-  int64_t batch = 0, tokens = 0;
-  std::vector<int32_t> ids;  // [batch, tokens]
+struct Input : GoldenInput {
+  std::vector<int32_t> ids{};  // [batch, tokens]
   std::span<const int32_t> row(int64_t b) const { return std::span(ids).subspan(b * tokens, tokens); }
 };
 
 class Verifier {
  public:
   Verifier(const std::string& folder, std::vector<VerifyCase>& cases)
-      : folder_(folder), label_(std::filesystem::path(folder).filename().string()),
-        golden_(SafeTensors::open(folder + "/golden.safetensors")),
+      : golden_(SafeTensors::open(folder + "/golden.safetensors")),
         engine_(Engine::load(folder, {.kv = DType::f32, .exact = true})), cases_(cases) {}
 
   void run() {
-    const size_t before = cases_.size();
-    for (const auto& [name, tensor] : golden_.all()) {
-      if (!name.starts_with("input_ids")) continue;
-      const Input in = input(name, tensor);
+    const std::vector<GoldenInput> inputs = golden_inputs(golden_);
+    const GoldenInput* traced = traced_input(golden_, inputs);
+    for (const GoldenInput& given : inputs) {
+      const Input in = input(given);
       logits(in);
       greedy(in);
-      const std::string hidden = "hidden.norm";
-      if (golden_.contains(hidden) && matches(golden_.at(hidden).shape, in)) hidden_and_cache(in);
+      if (&given == traced) hidden_and_cache(in);
     }
-    require(cases_.size() > before, "{}: holds no input_ids to run", golden_.path());
   }
 
  private:
-  static bool matches(const Shape& s, const Input& in) { return s.size() > 1 && s[0] == in.batch && s[1] == in.tokens; }
-
-  Input input(const std::string& name, const StoredTensor& t) const {
-    require(t.shape.size() == 2 && numel(t.shape) > 0, "{}: '{}' has shape {}, expected [batch, tokens]",
-            golden_.path(), name, to_string(t.shape));
-    Input in{name.substr(std::string("input_ids").size()), t.shape[0], t.shape[1], {}};
-    for (const int64_t id : to_ints(t)) {
+  Input input(const GoldenInput& given) const {
+    Input in{given};
+    const std::string name = "input_ids" + given.suffix;
+    for (const int64_t id : to_ints(golden_.at(name))) {
       require(id >= 0 && id < engine_->spec().vocab_size, "{}: '{}' holds id {}, outside the vocabulary of {}",
               golden_.path(), name, id, engine_->spec().vocab_size);
       in.ids.push_back(static_cast<int32_t>(id));
@@ -69,7 +58,8 @@ class Verifier {
   }
 
   void add(const std::string& name, double error, double tolerance, const std::string& note = {}) {
-    cases_.push_back({label_ + " " + name, error, tolerance, error <= tolerance, note});
+    cases_.push_back(compare(name, error, tolerance));
+    cases_.back().note = note;
   }
 
   /// All rows as one ragged batch, `chunk` tokens a pass.
@@ -136,32 +126,25 @@ class Verifier {
 
   /// golden [B, A, B', ...] against each sequence's state; ours may have the first two of the remaining axes swapped.
   void cache(const std::string& name, const StoredTensor& t, const std::vector<std::unique_ptr<Sequence>>& sequences) {
-    const size_t dot = name.find('.', 6);
-    const int layer = std::atoi(name.substr(6, dot - 6).c_str());
-    const std::string kind = name.substr(dot + 1);
-    const char* ours = kind == "recurrent_state" ? "recurrent"
-                       : kind == "conv_state"    ? "conv"
-                       : kind == "key"           ? "keys"
-                       : kind == "value"         ? "values"
-                                                 : nullptr;
-    require(ours && t.shape.size() >= 3, "{}: '{}' is no cache entry that is known", golden_.path(), name);
+    const CacheEntry entry = cache_entry(name);
+    require(t.shape.size() >= 3 && t.shape[0] == static_cast<int64_t>(sequences.size()),
+            "{}: '{}' has shape {}, expected [{}, ...] of three dimensions or more", golden_.path(), name,
+            to_string(t.shape), sequences.size());
     const int64_t a = t.shape[1], b = t.shape[2], c = t.shape.size() > 3 ? t.shape[3] : 1;
-    const bool swapped = kind != "recurrent_state";
     const std::vector<float> want = to_floats(t);
     double worst = 0;
     for (size_t s = 0; s < sequences.size(); ++s) {
-      const std::vector<float> got = sequences[s]->read(layer, ours);
+      const std::vector<float> got = sequences[s]->read(entry.layer, entry.state);
       std::vector<float> turned(a * b * c);
       for (int64_t i = 0; i < a * b * c; ++i) {
         const int64_t x = i / (b * c), y = i / c % b, z = i % c;
-        turned[swapped ? (y * a + x) * c + z : i] = want.at(s * a * b * c + i);
+        turned[entry.swapped ? (y * a + x) * c + z : i] = want.at(s * a * b * c + i);
       }
       worst = std::max(worst, difference(got, turned));
     }
     add(name, worst, kTolerance);
   }
 
-  std::string folder_, label_;
   SafeTensors golden_;
   std::shared_ptr<Engine> engine_;
   std::vector<VerifyCase>& cases_;
@@ -170,11 +153,9 @@ class Verifier {
 }  // namespace
 
 std::vector<VerifyCase> verify_engine(const std::string& golden_dir) {
-  std::vector<VerifyCase> cases;
-  for (const auto& folder : golden_folders(golden_dir)) {
-    if (folder.kind == GoldenKind::model) Verifier(folder.path, cases).run();
-  }
-  return cases;
+  return verify_all(golden_dir, [](const std::string& path, GoldenKind kind, std::vector<VerifyCase>& cases) {
+    if (kind == GoldenKind::model) Verifier(path, cases).run();
+  });
 }
 
 }  // namespace jet

@@ -3,7 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <filesystem>
+#include <set>
 
 #include "jet/train/golden_tensors.h"
 
@@ -13,109 +13,139 @@ using at::Tensor;
 
 namespace {
 
-// Runs ids through the model in chunks, carrying state; returns all logits.
-Tensor run_chunks(const TorchModel& m, const Tensor& ids, int64_t chunk, ModelState<Tensor>& state) {
-  const at::NoGradGuard no_grad;
-  TorchOps ops;
-  ops.keep_state = true;
-  model_state(m.spec, state, [](int, const char*, Tensor& t, const StateSpec&) { t = Tensor(); });
-  std::vector<Tensor> parts;
-  for (int64_t at = 0; at < ids.size(1); at += chunk) {
-    ops.position = at;
-    parts.push_back(
-        logits_forward(ops, m.spec, m.weights, ids.narrow(1, at, std::min(chunk, ids.size(1) - at)), state));
-  }
-  return at::cat(parts, 1);
-}
+constexpr double kTolerance = 2e-4;  // max abs; of gradients 1e-4, relative
 
-Tensor greedy(const TorchModel& m, const Tensor& ids, int64_t n) {
-  const at::NoGradGuard no_grad;
-  ModelState<Tensor> state;
-  Tensor next = run_chunks(m, ids, ids.size(1), state).select(1, ids.size(1) - 1).argmax(-1, true);
-  std::vector<Tensor> out{next};
-  TorchOps ops;
-  ops.keep_state = true;
-  for (int64_t i = 1; i < n; ++i) {
-    ops.position = ids.size(1) + i - 1;
-    next = logits_forward(ops, m.spec, m.weights, next, state).select(1, 0).argmax(-1, true);
-    out.push_back(next);
-  }
-  return at::cat(out, 1);
-}
+class ModelVerifier {
+ public:
+  ModelVerifier(const std::string& folder, std::vector<VerifyCase>& cases)
+      : m_(TorchModel::load(folder)), golden_(folder + "/golden.safetensors"), inputs_(golden_inputs(golden_.file)),
+        cases_(cases) {}
 
-// Forward and backward of the mean next-token loss against grad.<param>.
-void check_gradients(TorchModel& m, const Golden& g, const Tensor& ids, const Tensor& loss_ref,
-                     std::vector<VerifyCase>& out) {
-  const auto params = m.parameters();
-  std::vector<Tensor> leaves;
-  for (auto [name, t] : params) leaves.push_back(t.requires_grad_(true));
-  TorchOps ops;
-  const Tensor logits = m.logits(ops, ids);
-  const Tensor loss = at::cross_entropy_loss(logits.narrow(1, 0, ids.size(1) - 1).flatten(0, 1),
-                                             ids.narrow(1, 1, ids.size(1) - 1).flatten());
-  out.push_back(compare("loss", max_abs(loss.detach(), loss_ref.squeeze()), 2e-4));
-  const auto grads = torch::autograd::grad({loss}, leaves);
-  for (size_t i = 0; i < params.size(); ++i) {
-    out.push_back(compare("grad." + params[i].first, relative(grads[i], g.at("grad." + params[i].first)), 1e-4));
-    leaves[i].requires_grad_(false);
+  void run() {
+    const GoldenInput* traced = traced_input(golden_.file, inputs_);
+    for (const GoldenInput& in : inputs_) {
+      logits(in, &in == traced);
+      greedy(in.suffix);
+    }
+    if (traced) gradients(*traced);
   }
-}
 
-void check_states(const TorchModel& m, const Golden& g, ModelState<Tensor>& state, std::vector<VerifyCase>& out) {
-  model_state(m.spec, state, [&](int layer, const std::string& name, Tensor& t, const StateSpec&) {
-    const bool row = name == "keys" || name == "values";
-    const std::string theirs = name == "keys" ? "key" : name == "values" ? "value" : name + "_state";
-    const std::string key = fmt::format("cache.{}.{}", layer, theirs);
-    if (!g.has(key)) return;
-    const Tensor ours = row || name == "conv" ? t.transpose(1, 2) : t;
-    out.push_back(compare(key, max_abs(ours, g.at(key)), 2e-4));
-  });
-}
+ private:
+  // Runs ids through the model in chunks, carrying state; returns all logits.
+  Tensor run_chunks(const Tensor& ids, int64_t chunk, ModelState<Tensor>& state) const {
+    const at::NoGradGuard no_grad;
+    TorchOps ops;
+    ops.keep_state = true;
+    model_state(m_.spec, state, [](int, const char*, Tensor& t, const StateSpec&) { t = Tensor(); });
+    std::vector<Tensor> parts;
+    for (int64_t at = 0; at < ids.size(1); at += chunk) {
+      ops.position = at;
+      parts.push_back(
+          logits_forward(ops, m_.spec, m_.weights, ids.narrow(1, at, std::min(chunk, ids.size(1) - at)), state));
+    }
+    return at::cat(parts, 1);
+  }
+
+  // The mean over all tokens that an earlier one predicts.
+  static Tensor loss(const Tensor& logits, const Tensor& ids) {
+    const int64_t n = ids.size(1) - 1;
+    return at::cross_entropy_loss(logits.narrow(1, 0, n).flatten(0, 1), ids.narrow(1, 1, n).flatten());
+  }
+
+  void logits(const GoldenInput& in, bool traced) {
+    const Tensor ids = golden_.at("input_ids" + in.suffix), want = golden_.at("logits" + in.suffix);
+    for (const int64_t chunk : {in.tokens, int64_t{7}, int64_t{1}}) {
+      ModelState<Tensor> state;
+      const Tensor logits = run_chunks(ids, chunk, state);
+      const std::string chunks = chunk == in.tokens ? "all" : std::to_string(chunk);
+      cases_.push_back(
+          compare(fmt::format("logits{} in chunks of {}", in.suffix, chunks), max_abs(logits, want), kTolerance));
+      if (traced) cache(state);
+      if (chunk != in.tokens || !golden_.has("loss" + in.suffix)) continue;
+      const Tensor reference = golden_.at("loss" + in.suffix).squeeze();
+      cases_.push_back(compare("loss" + in.suffix, max_abs(loss(logits, ids), reference), kTolerance));
+    }
+  }
+
+  void greedy(const std::string& suffix) {
+    if (!golden_.has("greedy_ids" + suffix)) return;
+    const at::NoGradGuard no_grad;
+    const Tensor ids = golden_.at("input_ids" + suffix), want = golden_.at("greedy_ids" + suffix);
+    ModelState<Tensor> state;
+    Tensor next = run_chunks(ids, ids.size(1), state).select(1, ids.size(1) - 1).argmax(-1, true);
+    std::vector<Tensor> got{next};
+    TorchOps ops;
+    ops.keep_state = true;
+    for (int64_t i = 1; i < want.size(1); ++i) {
+      ops.position = ids.size(1) + i - 1;
+      next = logits_forward(ops, m_.spec, m_.weights, next, state).select(1, 0).argmax(-1, true);
+      got.push_back(next);
+    }
+    cases_.push_back(compare("greedy_ids" + suffix, at::cat(got, 1).ne(want).sum().item<double>(), 0));
+  }
+
+  void cache(ModelState<Tensor>& state) {
+    std::map<std::pair<int, std::string>, Tensor> ours;
+    model_state(m_.spec, state, [&](int layer, const char* name, Tensor& t, const StateSpec&) {
+      ours[{layer, name}] = t;
+    });
+    for (const auto& [name, stored] : golden_.file.all()) {
+      if (!name.starts_with("cache.")) continue;
+      const CacheEntry entry = cache_entry(name);
+      const auto found = ours.find({entry.layer, entry.state});
+      require(found != ours.end(), "{}: layer {} has no state '{}'", name, entry.layer, entry.state);
+      const Tensor t = entry.swapped ? found->second.transpose(1, 2) : found->second;
+      cases_.push_back(compare(name, max_abs(t, to_tensor(stored)), kTolerance));
+    }
+  }
+
+  // Of the only loss that the file has, or else of the traced input's.
+  void gradients(const GoldenInput& traced) {
+    std::set<std::string> wanted;
+    for (const auto& [name, t] : golden_.file.all())
+      if (name.starts_with("grad.")) wanted.insert(name);
+    if (wanted.empty()) return;
+    std::vector<std::string> losses;
+    for (const GoldenInput& in : inputs_)
+      if (golden_.has("loss" + in.suffix)) losses.push_back(in.suffix);
+    const Tensor ids = golden_.at("input_ids" + (losses.size() == 1 ? losses.front() : traced.suffix));
+
+    const NamedTensors params = m_.parameters();
+    std::vector<Tensor> leaves;
+    for (auto [name, t] : params) leaves.push_back(t.requires_grad_(true));
+    TorchOps ops;
+    const auto grads = torch::autograd::grad({loss(m_.logits(ops, ids), ids)}, leaves);
+    for (size_t i = 0; i < params.size(); ++i) {
+      leaves[i].requires_grad_(false);
+      const std::string key = "grad." + params[i].first;
+      if (wanted.erase(key) > 0) cases_.push_back(compare(key, relative(grads[i], golden_.at(key)), 1e-4));
+    }
+    require(wanted.empty(), "{} gradients are of no parameter of this model: {}", wanted.size(),
+            fmt::join(wanted, ", "));
+  }
+
+  TorchModel m_;
+  Golden golden_;
+  std::vector<GoldenInput> inputs_;
+  std::vector<VerifyCase>& cases_;
+};
 
 }  // namespace
 
-std::vector<VerifyCase> verify_torch_model(const std::string& folder) {
-  TorchModel m = TorchModel::load(folder);
-  const Golden g(folder + "/golden.safetensors");
-  std::vector<VerifyCase> out;
-  for (const auto& [key, stored] : g.file.all()) {
-    if (!key.starts_with("input_ids")) continue;
-    const std::string suffix = key.substr(9);
-    const Tensor ids = g.at(key), ref = g.at("logits" + suffix);
-    for (int64_t chunk : {ids.size(1), int64_t{7}, int64_t{1}}) {
-      ModelState<Tensor> state;
-      const Tensor logits = run_chunks(m, ids, chunk, state);
-      const std::string name =
-          fmt::format("logits{} in chunks of {}", suffix, chunk == ids.size(1) ? "all" : std::to_string(chunk));
-      out.push_back(compare(name, max_abs(logits, ref), 2e-4));
-      if (suffix == ".65") check_states(m, g, state, out);
-    }
-    if (g.has("greedy_ids" + suffix)) {
-      const Tensor want = g.at("greedy_ids" + suffix);
-      const Tensor wrong = greedy(m, ids, want.size(1)).ne(want).sum();
-      out.push_back(compare("greedy_ids" + suffix, wrong.item<double>(), 0));
-    }
-  }
-  require(!out.empty(), "{}/golden.safetensors: no input_ids in it", folder);
-  const std::string suffix = g.has("loss") ? "" : ".65";
-  if (g.has("grad.model.norm.weight")) {
-    check_gradients(m, g, g.at("input_ids" + suffix), g.at("loss" + suffix), out);
-  }
-  return out;
+void verify_torch_model(const std::string& folder, std::vector<VerifyCase>& cases) {
+  ModelVerifier(folder, cases).run();
 }
 
 std::vector<VerifyCase> verify_torch(const std::string& golden_dir) {
-  std::vector<VerifyCase> all;
-  for (const auto& folder : golden_folders(golden_dir)) {
-    auto cases = folder.kind == GoldenKind::op      ? verify_torch_op(folder.path)
-                 : folder.kind == GoldenKind::block ? verify_torch_block(folder.path)
-                                                    : verify_torch_model(folder.path);
-    for (auto& c : cases) {
-      c.name = std::filesystem::path(folder.path).filename().string() + ": " + c.name;
-      all.push_back(std::move(c));
-    }
-  }
-  return all;
+  return verify_all(golden_dir, [](const std::string& path, GoldenKind kind, std::vector<VerifyCase>& cases) {
+    try {
+      switch (kind) {
+        case GoldenKind::op: return verify_torch_op(path, cases);
+        case GoldenKind::block: return verify_torch_block(path, cases);
+        case GoldenKind::model: return verify_torch_model(path, cases);
+      }
+    } catch (const c10::Error& e) { fail("libtorch: {}", e.what_without_backtrace()); }
+  });
 }
 
 }  // namespace jet

@@ -1,4 +1,4 @@
-// The torch path against reference outputs: forward, states and every gradient.
+// The torch path against reference outputs (jet/model/golden.h): forward, states and every gradient.
 #pragma once
 
 #include <string>
@@ -8,18 +8,18 @@
 
 namespace jet {
 
-/// A model folder: logits in one chunk, in chunks of 7 and token by token, loss, gradients, greedy ids, cached states
-/// where stored.
-std::vector<VerifyCase> verify_torch_model(const std::string& folder);
+/// A model: logits of every input in one chunk, in chunks of 7 and token by token, losses, greedy ids; of the traced
+/// input the cache and every gradient.
+void verify_torch_model(const std::string& folder, std::vector<VerifyCase>& cases);
 
-/// One layer's folder: y, dx, weight gradients, states, and the run split at 40. One skipped case where its class is
-/// none of our blocks.
-std::vector<VerifyCase> verify_torch_block(const std::string& folder);
+/// One block: y, dx, weight gradients, states, and y again with the run cut in two wherever a state is stored. One
+/// skipped case where the class, or what its arguments ask of it, is none of our blocks.
+void verify_torch_block(const std::string& folder, std::vector<VerifyCase>& cases);
 
-/// One operator's file, from zeros and from an initial state: outputs, final state, every gradient.
-std::vector<VerifyCase> verify_torch_op(const std::string& path);
+/// One operator, from zeros and from an initial state: outputs, final state, every gradient.
+void verify_torch_op(const std::string& path, std::vector<VerifyCase>& cases);
 
-/// All golden data of a tree, cases named "<folder>: <case>".
+/// All golden data of a tree.
 std::vector<VerifyCase> verify_torch(const std::string& golden_dir);
 
 }  // namespace jet
