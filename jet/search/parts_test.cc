@@ -97,7 +97,7 @@ TEST(Parts, ChunksOfRowsAddUpToTheBatch) {
     const auto b = run.batch("test", p, c);
     const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
     const auto hidden = forward_with(run.ops, student, b.rows, own_mixers(run.ops, student, b.states("student")));
-    return at::stack({kl_loss(run.ops, hidden, teacher.hidden, head_of(student), teacher.head, b.weights),
+    return at::stack({kl_loss(run.ops, {hidden, head_of(student)}, {teacher.hidden, teacher.head}, b.weights),
                       next_token_loss(run.ops, hidden, head_of(student), b.next, b.weights), at::full({}, b.share)});
   };
   const at::Tensor whole = losses({7, 0, 3});
@@ -135,8 +135,8 @@ TEST(Parts, KeptTargetsAreTheTeachers) {
   };
   const TorchBatch whole = run.batch("some texts", 2, c);
   const at::Tensor hidden = at::randn({5, 33, run.base.spec.hidden_size}), head = head_of(run.base);
-  const double exact =
-      kl_loss(run.ops, hidden, teach(run.ops, run.base, whole.rows).hidden, head, head, whole.weights).item<double>();
+  const Trace teacher = teach(run.ops, run.base, whole.rows);
+  const double exact = kl_loss(run.ops, {hidden, head}, {teacher.hidden, teacher.head}, whole.weights).item<double>();
   const auto kl = [&](const Targets& t) { return kl_loss(run.ops, hidden, head, t, whole.weights).item<double>(); };
   targets(0, 2);
   EXPECT_NEAR(kl(targets(0, 5)), exact, 1e-5 * exact);  // two rows are there already

@@ -68,7 +68,8 @@ Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& te
                     const std::vector<int>& layers, const TorchBatch& rows) {
   Tensor loss = at::zeros({});
   if (c.kl_weight > 0) {
-    loss = loss + c.kl_weight * kl_loss(ops, student.hidden, teacher.hidden, student.head, teacher.head, rows.weights);
+    loss =
+        loss + c.kl_weight * kl_loss(ops, {student.hidden, student.head}, {teacher.hidden, teacher.head}, rows.weights);
   }
   if (c.feature_weight > 0 && !layers.empty()) {
     loss = loss + rows.share * c.feature_weight * mean_feature_loss(student.mixer_out, teacher.mixer_out, layers);

@@ -39,10 +39,18 @@ struct Rows {
   Tensor ids, asked, targets;
 };
 
-Rows draw(const SyntheticTask& t, int load, uint64_t seed, const std::string& label, int64_t step, int from, int rows) {
+// What rows are drawn from, by their step and number.
+struct RowStream {
+  const SyntheticTask& task;
+  int load;
+  uint64_t seed;
+  std::string label;
+};
+
+Rows draw(const RowStream& s, int64_t step, int from, int rows) {
   std::vector<int64_t> ids, asked, targets;
   for (int row = from; row < from + rows; ++row) {
-    const SyntheticRow one = synthetic_row(t, load, seed, label, step, row);
+    const SyntheticRow one = synthetic_row(s.task, s.load, s.seed, s.label, step, row);
     for (size_t i = 0; i < one.ids.size(); ++i) {
       if (one.targets[i] >= 0) asked.push_back(static_cast<int64_t>(ids.size())), targets.push_back(one.targets[i]);
       ids.push_back(one.ids[i]);
@@ -57,13 +65,12 @@ Tensor answers(TorchOps& ops, const TorchModel& m, const Rows& r) {
   return at::log_softmax(ops.linear(hidden.index_select(0, r.asked), head_of(m)), -1);
 }
 
-// The mean accuracy over the asked positions of `rows` rows of a load.
-double accuracy(TorchOps& ops, const TorchModel& m, const SyntheticTask& t, int load, uint64_t seed,
-                const std::string& label, int rows) {
+// The mean accuracy over the asked positions of `rows` rows.
+double accuracy(TorchOps& ops, const TorchModel& m, const RowStream& s, int rows) {
   const at::NoGradGuard no_grad;
   int64_t right = 0, asked = 0;
   for (int from = 0; from < rows; from += kTestBatch) {
-    const Rows r = draw(t, load, seed, label, 0, from, std::min(kTestBatch, rows - from));
+    const Rows r = draw(s, 0, from, std::min(kTestBatch, rows - from));
     right += (answers(ops, m, r).argmax(-1) == r.targets).sum().item<int64_t>();
     asked += r.targets.size(0);
   }
@@ -96,13 +103,13 @@ Json train_and_test(const StudyRecipe& r, const Try& t) {
   const TrainResult trained = train({t.key(), "", train_config(r, t.lr), m.parameters(), [&](const Part& p) {
                                        const int load = load_at(t.task, p.step, r.steps);
                                        const int count = std::max(1, r.step_tokens / row_length(t.task, load));
-                                       const Rows rows = draw(t.task, load, seed, "train", p.step, 0, count);
+                                       const Rows rows = draw({t.task, load, seed, "train"}, p.step, 0, count);
                                        return at::nll_loss(answers(ops, m, rows), rows.targets);
                                      }});
   std::vector<double> validation, test;
   for (int load : t.task.tested()) {
-    validation.push_back(accuracy(ops, m, t.task, load, seed, "validation", r.test_rows / 2));
-    test.push_back(accuracy(ops, m, t.task, load, seed, "test", r.test_rows));
+    validation.push_back(accuracy(ops, m, {t.task, load, seed, "validation"}, r.test_rows / 2));
+    test.push_back(accuracy(ops, m, {t.task, load, seed, "test"}, r.test_rows));
   }
   return {{"validation", spread(validation).mean},
           {"test", test},

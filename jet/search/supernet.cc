@@ -114,7 +114,7 @@ double Supernet::kl(const Path& path) {
       const auto b = run_.batch("probe", i, run_.recipe.supernet.budget.distill.train);
       const Trace teacher = teach(run_.ops, run_.base, b.rows);
       const Tensor& head = head_of(run_.base);
-      kl += kl_loss(run_.ops, hidden(path, b.rows), teacher.hidden, head, head, b.weights).item<double>();
+      kl += kl_loss(run_.ops, {hidden(path, b.rows), head}, {teacher.hidden, head}, b.weights).item<double>();
     }
     return Json(kl / kProbes);
   });

@@ -75,10 +75,10 @@ Tensor head_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, 
 
 }  // namespace
 
-Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& teacher_hidden, const Tensor& head,
-               const Tensor& teacher_head, const Tensor& weights, int64_t chunk_logits) {
-  const Tensor theirs = predicting(teacher_hidden, weights).detach(), their_head = teacher_head.detach();
-  return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
+Tensor kl_loss(const TorchOps& ops, const ModelEnd& student, const ModelEnd& teacher, const Tensor& weights,
+               int64_t chunk_logits) {
+  const Tensor theirs = predicting(teacher.hidden, weights).detach(), their_head = teacher.head.detach();
+  return head_loss(ops, student.hidden, student.head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
     const Tensor log_target = at::log_softmax(ops.linear(theirs.narrow(0, from, n), their_head), -1);
     const Tensor target = log_target.exp(), loss = (target * (log_target - z)).sum(-1);
     z.exp_().sub_(target);

@@ -19,10 +19,14 @@ constexpr int64_t positions_at_once(int64_t vocab, int64_t chunk_logits = kChunk
   return chunk_logits < vocab ? 1 : chunk_logits / vocab;
 }
 
-/// Hidden states [B, T, hidden] and weights [B, N] of what the first N <= T positions of every row predict -> KL over
-/// the vocabulary, heads [vocab, hidden] given. (A row's last position predicts something only where the row goes on.)
-at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& teacher_hidden,
-                   const at::Tensor& head, const at::Tensor& teacher_head, const at::Tensor& weights,
+/// The end of a model: its logits are hidden head^T.
+struct ModelEnd {
+  at::Tensor hidden;  // [B, T, hidden]
+  at::Tensor head;    // [vocab, hidden]
+};
+/// KL over the vocabulary, with weights [B, N] of what the first N <= T positions of every row predict. (A row's last
+/// position predicts something only where the row goes on.)
+at::Tensor kl_loss(const TorchOps& ops, const ModelEnd& student, const ModelEnd& teacher, const at::Tensor& weights,
                    int64_t chunk_logits = kChunkLogits);
 
 /// What a teacher says at M positions: its k greatest probabilities, and what is left to all other tokens together.

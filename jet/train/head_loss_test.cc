@@ -39,7 +39,7 @@ TEST(HeadLoss, ChunksGiveTheValuesAndGradientsOfTheWhole) {
     for (const int64_t chunk : {int64_t{1}, 5 * kVocab, 20 * kVocab, 21 * kVocab, int64_t{1} << 25}) {
       const at::Tensor own_h = leaf(c.hidden), own_w = leaf(c.head);
       const auto loss = [&](const at::Tensor& hidden, const at::Tensor& head) {
-        return kl ? kl_loss(ops, hidden, c.teacher, head, c.teacher_head, c.weights, chunk)
+        return kl ? kl_loss(ops, {hidden, head}, {c.teacher, c.teacher_head}, c.weights, chunk)
                   : next_token_loss(ops, hidden, head, c.next, c.weights, chunk);
       };
       const at::Tensor got = loss(own_h, own_w);

@@ -32,8 +32,8 @@ std::vector<double> learn_gates(SelectionInput& in) {
     const double done = static_cast<double>(part.step) / static_cast<double>(c.train.steps());
     const Tensor penalty =
         c.budget_weight * ((g.sum() - in.k) / n).square() + c.sharpen * done * (4 * g * (1 - g)).mean();
-    return kl_loss(run.ops, hidden, teacher.hidden, head_of(run.base), head_of(run.base), b.weights) +
-           b.share * penalty;
+    const Tensor& head = head_of(run.base);
+    return kl_loss(run.ops, {hidden, head}, {teacher.hidden, head}, b.weights) + b.share * penalty;
   };
   const Json gates = run.ledger.once(fmt::format("selector/gates/{}", in.k), [&] {
     const std::string name = fmt::format("gates-{}", in.k);
