@@ -1,5 +1,8 @@
-// Parquet as JSONL, through the program jet-parquet (jet/cli/parquet_main.cc), which prints the number of rows and then
-// a line for each.
+// Parquet as JSONL, through the program jet-parquet (jet/cli/parquet_main.cc):
+//
+//   jet-parquet FILE COLUMN    prints    <number of rows>\n
+//                                        {"COLUMN": "text"}\n      for each row
+//                              or, on an error, one line to stderr, and its exit status is not 0
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>

@@ -1,9 +1,9 @@
-// The linear recurrence with one decay a head, a chunk of C tokens at a time in matrix form: for prefill. Part of
-// bricks.h. With G_i = g_1 + .. + g_i in the chunk, S the state before it, K, Q [C, K], V [C, V]:
-//   R = V                                                    additive (no erasing): U = R
-//   R_i = beta_i (v_i - e^(G_i) S^T k_i),   U_i = R_i - sum_(j<i) beta_i e^(G_i - G_j) (k_i . k_j) U_j       delta rule
-//   o_i = scale (e^(G_i) S^T q_i + sum_(j<=i) e^(G_i - G_j) (q_i . k_j) U_j)
-//   S'  = e^(G_C) S + sum_j e^(G_C - G_j) k_j U_j^T
+// The linear recurrence with one decay a head and no general erasing, a chunk of C tokens at a time in matrix form: for
+// prefill. Part of bricks.h. With docs/design.md's symbols, S the state before the chunk and S' after it:
+//   w_i = v_i                                                                                       additive
+//   w_i = beta_i u_i = beta_i (v_i - e^(G_i) S^T k_i - sum_(j<i) e^(G_i - G_j) (k_i . k_j) w_j)     delta rule
+//   o_i = scale (e^(G_i) S^T q_i + sum_(j<=i) e^(G_i - G_j) (q_i . k_j) w_j)
+//   S'  = e^(G_C) S + sum_j e^(G_C - G_j) k_j w_j^T
 // Token by token every product is bound by loading and storing S from the L1 cache; here S is read twice and written
 // once a chunk. (Gated DeltaNet, arXiv 2412.06464, section 3.3; DeltaNet, arXiv 2406.06484, section 3.2.)
 namespace jet::JET_ISA_NAMESPACE {
@@ -75,9 +75,9 @@ void exponentials(float* x, int64_t n) {
 }
 
 struct ChunkScratch {
-  float* u;                  // [kChunk, columns]
+  float* w;                  // [kChunk, columns]
   float* transposed;         // [K, kChunk]: keys
-  float *erase, *read;       // [kChunk, kChunk]: the factors of U_j in U_i and in o_i
+  float *erase, *read;       // [kChunk, kChunk]: the factors of w_j in w_i and in o_i
   float *decay, *remaining;  // [kChunk]: e^(G_i), e^(G_C - G_i)
   float* scaled;             // [kChunk, K]: keys times `remaining`
 };
@@ -116,15 +116,15 @@ void recurrence_chunk(const RecurrenceTask& r, int64_t t0, int64_t n, const Chun
   if (r.beta) {
     multiply_rows({k, r.k_stride, 1, f.transposed, kChunk, f.erase, kChunk, r.K, n, 0}, 0, n);
     decay_triangle(f.erase, sums, betas, n, false);
-    multiply_rows({k, r.k_stride, 1, state, r.V, f.u, columns, r.K, columns, 0}, 0, n);
+    multiply_rows({k, r.k_stride, 1, state, r.V, f.w, columns, r.K, columns, 0}, 0, n);
     for (int64_t i = 0; i < n; ++i) {
-      float* u = f.u + i * columns;
-      for (int64_t c = 0; c < columns; ++c) u[c] = betas[i] * (v[i * r.v_stride + c] - f.decay[i] * u[c]);
+      float* w = f.w + i * columns;
+      for (int64_t c = 0; c < columns; ++c) w[c] = betas[i] * (v[i * r.v_stride + c] - f.decay[i] * w[c]);
       for (int64_t j = 0; j < i; ++j) f.erase[i * kChunk + j] = -f.erase[i * kChunk + j];
-      multiply_rows({f.erase + i * kChunk, kChunk, 1, f.u, columns, u, columns, i, columns, 1}, 0, 1);
+      multiply_rows({f.erase + i * kChunk, kChunk, 1, f.w, columns, w, columns, i, columns, 1}, 0, 1);
     }
   } else {
-    for (int64_t i = 0; i < n; ++i) std::memcpy(f.u + i * columns, v + i * r.v_stride, columns * sizeof(float));
+    for (int64_t i = 0; i < n; ++i) std::memcpy(f.w + i * columns, v + i * r.v_stride, columns * sizeof(float));
   }
 
   multiply_rows({q, r.q_stride, 1, state, r.V, out, r.out_stride, r.K, columns, 0}, 0, n);
@@ -132,8 +132,8 @@ void recurrence_chunk(const RecurrenceTask& r, int64_t t0, int64_t n, const Chun
     for (int64_t c = 0; c < columns; ++c) out[i * r.out_stride + c] *= r.scale * f.decay[i];
     for (int64_t j = 0; j <= i; ++j) f.read[i * kChunk + j] *= r.scale;
   }
-  multiply_rows({f.read, kChunk, 1, f.u, columns, out, r.out_stride, n, columns, 1}, 0, n);
-  multiply_rows({f.scaled, 1, r.K, f.u, columns, state, r.V, n, columns, f.decay[n - 1]}, 0, r.K);
+  multiply_rows({f.read, kChunk, 1, f.w, columns, out, r.out_stride, n, columns, 1}, 0, n);
+  multiply_rows({f.scaled, 1, r.K, f.w, columns, state, r.V, n, columns, f.decay[n - 1]}, 0, r.K);
 }
 
 /// Whether a task is computed in chunks: enough tokens, and no decays per channel or general erasing.
@@ -144,7 +144,7 @@ void recurrence_in_chunks(const RecurrenceTask& r) {
   const int64_t columns = r.column_end - r.column_begin;
   float* p = scratch.floats(kChunk * (columns + 2 * r.K + 2 * kChunk + 2));
   ChunkScratch f{};
-  f.u = p, p += kChunk * columns;
+  f.w = p, p += kChunk * columns;
   f.transposed = p, p += kChunk * r.K;
   f.scaled = p, p += kChunk * r.K;
   f.erase = p, p += kChunk * kChunk;

@@ -1,7 +1,13 @@
 // Dot products of small integers and of bf16, which the vector extension cannot express: the one place where the
-// instruction sets differ by more than their width. Part of bricks.h. JET_INT_DOT: 0 none; 1 multiply-add pairs (AVX2,
-// AVX-512BW); 2 also four bytes at once (VNNI). JET_BF16_DOT: pairs of bf16 (AVX512_BF16). With JET_EMULATE the same
-// functions are loops, so that the kernels built on them are tested on machines that lack the instructions.
+// instruction sets differ by more than their width. Part of bricks.h. In a lane of 32 bits:
+//
+//   w  | w0 | w1 | w2 | w3 |  unsigned bytes      JET_INT_DOT 1   | w0 x0 + w1 x1 | w2 x2 + w3 x3 |, which saturate,
+//   x  | x0 | x1 | x2 | x3 |  signed, a token's                   then their sum         (AVX2, AVX-512BW)
+//                                                 JET_INT_DOT 2   w0 x0 + .. + w3 x3     (VNNI)
+//   a  |   a0    |    a1   |  bf16                JET_BF16_DOT    sum + a0 b0 + a1 b1    (AVX512_BF16)
+//
+// With JET_EMULATE the same functions are loops, so that the kernels built on them are tested on machines that lack the
+// instructions.
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 

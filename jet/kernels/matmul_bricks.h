@@ -1,8 +1,11 @@
-// out[t, r] = sum_c x[t, c] w[r, c]. Part of bricks.h.
+// out[t, r] = sum_c x[t, c] w[r, c] with the rows of w as they lie: for a few tokens, and for attention's scores. Part
+// of bricks.h. Columns lie in lanes:
 //
-// A tile is TOKENS x ROWS dot products whose accumulators stay in registers. Columns are taken kColumns at a time, so
-// that a tile's part of x stays in the L1 cache; with more than a few tokens, kWidenedRows rows of w are widened to
-// fp32 once and stay in L2 while all tokens pass by.
+//   x, kTokens tokens   | c0 c1 .. | ..        a tile's kTokens x kRows sums stay in registers, a vector each:
+//   w, kRows rows       | c0 c1 .. | ..          sum[t, r] += x[t, lanes] w[r, lanes]
+//                                              whose lanes are added up at the end
+//
+// Columns are taken kColumns at a time, so that a tile's part of x stays in the L1 cache; one token reads whole rows.
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 

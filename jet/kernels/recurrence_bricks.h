@@ -1,7 +1,7 @@
-// The linear recurrence, token by token, on a few columns of one head's state. Part of bricks.h.
-//   plain:  S = e^g S + k v^T                                                              o = S^T q
-//   delta:  S' = e^g S,  u = beta (v - S'^T k),  S = S' + k u^T                            o = S'^T q + (k . q) u
-//   dplr:   u = S^T a,  S = e^g S + b u^T + k v^T                                          o = S^T q
+// The linear recurrence, token by token, on a few columns of one head's state. Part of bricks.h. With docs/design.md's
+// symbols, S the state before the token and S' after it, D = diag(exp g):
+//   additive     S' = D S [+ b u^T] + k v^T         u = S^T a                         o = S'^T q
+//   delta rule   S' = D S + beta k u^T              u = v - (D S)^T k                 o = (D S)^T q + (k . q) beta u
 // A column block of the state (K x 64 floats) stays in the L1 cache while all tokens pass by.
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
@@ -47,7 +47,7 @@ template <class C>
 JET_INLINE void delta_token(const RecurrenceTask& r, int64_t t, int64_t column, const float* decay) {
   const float *q = r.q + t * r.q_stride, *k = r.k + t * r.k_stride;
   float* s = r.state + column;
-  C u{}, o{};
+  C beta_u{}, o{};
   float kq = 0;
   for (int64_t i = 0; i < r.K; ++i) {
     C row = C::at(s + i * r.V);
@@ -55,19 +55,19 @@ JET_INLINE void delta_token(const RecurrenceTask& r, int64_t t, int64_t column, 
       row.scale(decay[r.g_vector ? i : 0]);
       row.to(s + i * r.V);
     }
-    u.add(k[i], row);
+    beta_u.add(k[i], row);
     o.add(q[i], row);
     kq += k[i] * q[i];
   }
   const float beta = r.beta[t * r.beta_stride];
-  u.scale(-beta);
-  u.add(beta, C::at(r.v + t * r.v_stride + column));
+  beta_u.scale(-beta);
+  beta_u.add(beta, C::at(r.v + t * r.v_stride + column));
   for (int64_t i = 0; i < r.K; ++i) {
     C row = C::at(s + i * r.V);
-    row.add(k[i], u);
+    row.add(k[i], beta_u);
     row.to(s + i * r.V);
   }
-  o.add(kq, u);
+  o.add(kq, beta_u);
   o.scale(r.scale);
   o.to(r.out + t * r.out_stride + column);
 }

@@ -1,5 +1,9 @@
 // Vectors of JET_LANES floats (GCC's vector extension: operators work lane by lane), loads that widen, sums, exp.
 // Part of bricks.h.
+//
+//   f16    s eeeee mmmmmmmmmm, its bits moved to where fp32 has them, is the number times 2^-112
+//   sums   lanes by halves, two vectors at once:   [a0 a1 a2 a3] [b0 b1 b2 b3] -> [a0+a2 a1+a3 b0+b2 b1+b3] -> ..
+//   e^x    2^n e^r,  n = round(x / ln 2),  r = x - n ln 2;   n goes into the exponent's bits, e^r is a polynomial
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace jet::JET_ISA_NAMESPACE {

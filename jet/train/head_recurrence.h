@@ -33,16 +33,16 @@ struct HeadRecurrence : HeadTensors<HeadRows> {
   int64_t chunks() const { return (tokens + chunk - 1) / chunk; }
 };
 
-/// o: [tokens, V]. states: [chunks + 1, K, V], before each chunk and the last. W: [tokens, V], what the erasing term
-/// reads; not touched without one.
-void head_forward(const HeadRecurrence& r, HeadOut o, float* states, float* W);
+/// o: [tokens, V]. states: [chunks + 1, K, V], before each chunk and the last. U: [tokens, V], what is written along b;
+/// not touched without an erasing term.
+void head_forward(const HeadRecurrence& r, HeadOut o, float* states, float* U);
 
 /// What every gradient overwrites; null where not asked for. d_s0: [K, V].
 struct HeadGradients : HeadTensors<HeadOut> {
   float* s0 = nullptr;
 };
 /// d_o: [tokens, V]; d_last: [K, V] or null.
-void head_backward(const HeadRecurrence& r, const float* states, const float* W, HeadRows d_o, const float* d_last,
+void head_backward(const HeadRecurrence& r, const float* states, const float* U, HeadRows d_o, const float* d_last,
                    const HeadGradients& d);
 
 }  // namespace jet

@@ -1,25 +1,26 @@
-// Chunked (matrix) form of   S_t = D_t S_(t-1) + b_t (a_t^T S_(t-1)) + k_t v_t^T,  o_t = scale S_t^T q_t,  D_t =
-// diag(exp g_t), and of its gradients.
+// The recurrence of docs/design.md a chunk of C tokens at a time, in matrix form, and its gradients. With the rows of a
+// chunk below each other, the state S before it and S' after it, and q scaled:
+//   A_xy[t, s] = x_t . y_s e^(Gx_t - G_s)           x = q: Gq = G, s <= t;   x = a: Ga = G - g, s < t;   else zero
+//   R  = A_ak V + (a e^Ga) S                        of the delta rule  V + (a e^Ga) S
+//   U  = (I - A_ab)^-1 R
+//   O  = (q e^G) S + A_qb U + A_qk V
+//   S' = e^(G_C) S + (b e^(G_C - G))^T U + (k e^(G_C - G))^T V
 //
-// Forward. Within a chunk that starts from S, with G_t = sum_(s<=t) g_s, rows of q scaled, T = (I - A_ab)^-1:
-//   A_xy[t, s] = x_t . y_s e^(Gx_t - G_s)    s <= t for x = q (Gq = G), s < t for x = a (Ga = G - g)
-//   W  = T (A_ak V + (a e^Ga) S)             row t: a_t^T S_(t-1), what the erasing term reads
-//   O  = (q e^G) S + A_qb W + A_qk V
-//   S' = e^(G_C) S + (b e^(G_C - G))^T W + (k e^(G_C - G))^T V
-// The delta rule is the case a = -k e^g (so Ga = G), b = k <- beta k. Both matrices that V meets are then those that W
-// meets: W + V takes the place of W, W = T (V + (a e^Ga) S), and no term of V is left.
+// Of the delta rule a = -k e^g, which the code has as a = -k with Ga = G, and b = beta k; no term of V is left.
 //
-// Backward, dS' being the gradient of the chunk's end state; chunks from the last to the first:
-//   dW = A_qb^T dO + (b e^(G_C - G)) dS',   dR = T^T dW
+// Backward, chunks from the last to the first, dS' being the gradient of the state after the chunk:
+//   dU = A_qb^T dO + (b e^(G_C - G)) dS'
+//   dR = (I - A_ab)^-T dU
 //   dS = e^(G_C) dS' + (q e^G)^T dO + (a e^Ga)^T dR
 // then for all chunks at once:
-//   dA_ab = dR W^T,  dA_ak = dR V^T,  dA_qb = dO W^T,  dA_qk = dO V^T,   each where A is not zero
-//   dV = A_qk^T dO + A_ak^T dR + (k e^(G_C - G)) dS',   of the delta rule dV = dR
-//   dq = (dO S^T) e^G + ..., da = (dR S^T) e^Ga + ..., db = (W dS'^T) e^(G_C - G) + ..., dk likewise, + what the A give
+//   dA_ab = dR U^T,  dA_ak = dR V^T,  dA_qb = dO U^T,  dA_qk = dO V^T,   each where A is not zero
+//   dV = A_qk^T dO + A_ak^T dR + (k e^(G_C - G)) dS'                     of the delta rule  dR
+//   dq = (dO S^T) e^G + ..,  da = (dR S^T) e^Ga + ..,  db = (U dS'^T) e^(G_C - G) + ..,  dk likewise
+//                        ..: what the A give, dx_t = sum_s dA_xy[t, s] e^(Gx_t - G_s) y_s, and dy_s likewise
 //   dG = q dq + a da - k dk - b db, and rowsum_V(S' dS') for the last row;   dg = sums of dG from the chunk's end
 // (every factor e^G stands beside its q, a, b or k, so its gradient is the product of that row and its gradient).
 //
-// Memory: one state a chunk and W are kept, O(T); the rest is computed again. A decay per head enters as a [C, C]
+// Memory: one state a chunk and U are kept, O(T); the rest is computed again. A decay per head enters as a [C, C]
 // matrix of differences, which cannot overflow. A decay per channel is split as e^(G_t - m) e^(m - G_s) around the
 // chunk's middle m, so the chunk is made short enough for both factors. In fp32 on the CPU each head is walked by
 // itself (head_recurrence.h); elsewhere, and in fp64, what does not depend on the state is done for all chunks at once.
@@ -126,16 +127,17 @@ struct Scores {
 
 // The inputs in chunks, and what follows from them without the state.
 struct Pass {
-  bool delta, erases, writes;  // writes: V has terms of its own (all but the delta rule)
-  Tensor raw_k, beta;          // of the delta rule
-  Tensor q, k, v, a, b;        // [N, M, C, K or V]
+  bool delta, erases, writes;  // writes: v has a term of its own (all but the delta rule)
+  double scale;
+  Tensor raw_k, beta;    // of the delta rule
+  Tensor q, k, v, a, b;  // [N, M, C, K or V]
   Decay d;
   Scores qk, qb, ak, ab;
   Tensor q_start, a_start, k_end, b_end;
-  Tensor T, decay_end;  // [N, M, C, C]; e^last as a factor of the state, [N, M, K or 1, 1]
+  Tensor inverse, decay_end;  // (I - A_ab)^-1, [N, M, C, C]; e^last as a factor of the state, [N, M, K or 1, 1]
 
   Pass(const Recurrence<Tensor>& r, const Chunks& s)
-      : delta(r.beta.defined()), erases(delta || r.a.defined()), writes(!delta) {
+      : delta(r.beta.defined()), erases(delta || r.a.defined()), writes(!delta), scale(double{r.scale}) {
     q = s.of(r.q) * r.scale, k = s.of(r.k), v = s.of(r.v);
     if (delta) {
       raw_k = k, beta = s.of(r.beta.unsqueeze(-1));
@@ -148,7 +150,7 @@ struct Pass {
     if (erases) {
       ab = Scores(a, d.Ga, b, d, -1), qb = Scores(q, d.G, b, d, 0);
       a_start = d.weighted(a, d.start_a), b_end = d.weighted(b, d.end);
-      T = unit_lower_inverse(ab.A);
+      inverse = unit_lower_inverse(ab.A);
     }
     if (writes) {
       qk = Scores(q, d.G, k, d, 0), k_end = d.weighted(k, d.end);
@@ -171,103 +173,130 @@ struct Pass {
   }
 };
 
+// A recurrence and the state before it; of gradients, what they go into.
+struct Inputs {
+  Recurrence<Tensor> r;
+  Tensor s0;
+};
+
 // What the backward pass needs beside the inputs.
 struct Kept {
   Tensor states;  // [N + 1, M, K, V]: before each chunk, and the last
-  Tensor W;       // [N, M, C, V] where there is an erasing term
+  Tensor U;       // [N, M, C, V] where there is an erasing term
 };
 
 Kept forward_chunks(const Pass& p, const Tensor& s0, const Chunks& s, const Tensor& o) {
   const int64_t n_chunks = p.chunks(), m = p.q.size(1);
   Kept kept{at::empty({n_chunks + 1, m, p.q.size(-1), p.v.size(-1)}, p.q.options()), {}};
   s0.defined() ? kept.states[0].copy_(s0.flatten(0, 1)) : kept.states[0].zero_();
-  Tensor X, grow;
+  Tensor X, grow;  // R without the state's part
   if (p.erases) {
     X = p.writes ? at::matmul(p.ak.A, p.v) : p.v;
-    kept.W = at::empty_like(p.v);
+    kept.U = at::empty_like(p.v);
   }
   if (p.writes) grow = at::matmul(p.k_end.transpose(-1, -2), p.v);
   for (int64_t n = 0; n < n_chunks; ++n) {
     const Tensor from = kept.states[n];
-    Tensor to = kept.states[n + 1], w;
+    Tensor to = kept.states[n + 1], u;
     p.decay_end.defined() ? at::mul_out(to, from, p.decay_end[n]) : to.copy_(from);
     if (p.erases) {
-      w = kept.W[n];
-      at::bmm_out(w, p.T[n], at::baddbmm(X[n], p.a_start[n], from));
-      to.baddbmm_(p.b_end[n].transpose(-1, -2), w);
+      u = kept.U[n];
+      at::bmm_out(u, p.inverse[n], at::baddbmm(X[n], p.a_start[n], from));
+      to.baddbmm_(p.b_end[n].transpose(-1, -2), u);
     }
     if (p.writes) to.add_(grow[n]);
   }
   Tensor out = at::matmul(p.q_start, kept.states.narrow(0, 0, n_chunks));
-  if (p.erases) out.add_(at::matmul(p.qb.A, kept.W));
+  if (p.erases) out.add_(at::matmul(p.qb.A, kept.U));
   if (p.writes) out.add_(at::matmul(p.qk.A, p.v));
   s.undo(out, o);
   return kept;
 }
 
-// Adds nothing, overwrites: `into` and `into_s0` are as large as the inputs, d_out the gradients of o and final state.
-void backward_chunks(const Pass& p, const Kept& kept, const Chunks& s, double scale, const std::vector<Tensor>& d_out,
-                     const Recurrence<Tensor>& into, const Tensor& into_s0) {
-  const int64_t n_chunks = p.chunks();
-  const Tensor dO = s.of(d_out[0]);
-  const Tensor S = kept.states.narrow(0, 0, n_chunks);
-  // The walk over the chunks.
+// The walk back over the chunks.
+struct Walk {
+  Tensor dS_to;  // [N, M, K, V]: of the state after each chunk
+  Tensor dR;     // [N, M, C, V] where there is an erasing term
+  Tensor dS0;    // [M, K, V]
+};
+
+Walk walk_back(const Pass& p, const Tensor& dO, const Tensor& d_last) {
   Tensor dS_from = at::matmul(p.q_start.transpose(-1, -2), dO);  // becomes the gradient of each chunk's start state
-  const Tensor dS_to = at::empty_like(dS_from);
-  Tensor dW, dR;
-  if (p.erases) dW = at::matmul(p.qb.A.transpose(-1, -2), dO), dR = at::empty_like(dW);
-  Tensor dS = d_out[1].defined() ? d_out[1].flatten(0, 1) : at::zeros_like(S[0]);
-  for (int64_t n = n_chunks - 1; n >= 0; --n) {
-    dS_to[n].copy_(dS);
+  Walk w{at::empty_like(dS_from), {}, d_last.defined() ? d_last.flatten(0, 1) : at::zeros_like(dS_from[0])};
+  Tensor dU;
+  if (p.erases) dU = at::matmul(p.qb.A.transpose(-1, -2), dO), w.dR = at::empty_like(dU);
+  for (int64_t n = p.chunks() - 1; n >= 0; --n) {
+    w.dS_to[n].copy_(w.dS0);
     Tensor from = dS_from[n];
-    p.decay_end.defined() ? from.addcmul_(dS, p.decay_end[n]) : from.add_(dS);
+    p.decay_end.defined() ? from.addcmul_(w.dS0, p.decay_end[n]) : from.add_(w.dS0);
     if (p.erases) {
-      Tensor dw = dW[n], dr = dR[n];
-      dw.baddbmm_(p.b_end[n], dS);
-      at::bmm_out(dr, p.T[n].transpose(-1, -2), dw);
+      Tensor du = dU[n], dr = w.dR[n];
+      du.baddbmm_(p.b_end[n], w.dS0);
+      at::bmm_out(dr, p.inverse[n].transpose(-1, -2), du);
       from.baddbmm_(p.a_start[n].transpose(-1, -2), dr);
     }
-    dS = from;
+    w.dS0 = from;
   }
-  if (into_s0.defined()) into_s0.copy_(dS.unflatten(0, {s.batch, s.heads}));
+  return w;
+}
 
-  // All chunks at once.
-  const Tensor S_t = S.transpose(-1, -2), dS_t = dS_to.transpose(-1, -2);
-  Tensor dq = p.d.weighted(at::matmul(dO, S_t), p.d.start_q), dk, dv, da, db;
+// All in chunks, [N, M, C, K or V].
+struct RowGradients {
+  Tensor dq, dk, dv, da, db;
+};
+
+RowGradients row_gradients(const Pass& p, const Kept& kept, const Tensor& dO, const Walk& w) {
+  const Tensor S_t = kept.states.narrow(0, 0, p.chunks()).transpose(-1, -2), dS_t = w.dS_to.transpose(-1, -2);
+  RowGradients d;
+  d.dq = p.d.weighted(at::matmul(dO, S_t), p.d.start_q);
   if (p.erases) {
-    da = p.d.weighted(at::matmul(dR, S_t), p.d.start_a);
-    db = p.d.weighted(at::matmul(kept.W, dS_t), p.d.end);
-    p.ab.add_gradients(dR, kept.W, da, db);
-    p.qb.add_gradients(dO, kept.W, dq, db);
-    dv = dR;
+    d.da = p.d.weighted(at::matmul(w.dR, S_t), p.d.start_a);
+    d.db = p.d.weighted(at::matmul(kept.U, dS_t), p.d.end);
+    p.ab.add_gradients(w.dR, kept.U, d.da, d.db);
+    p.qb.add_gradients(dO, kept.U, d.dq, d.db);
+    d.dv = w.dR;
   }
   if (p.writes) {
-    dk = p.d.weighted(at::matmul(p.v, dS_t), p.d.end);
-    p.qk.add_gradients(dO, p.v, dq, dk);
-    dv = at::matmul(p.qk.A.transpose(-1, -2), dO).add_(at::matmul(p.k_end, dS_to));
+    d.dk = p.d.weighted(at::matmul(p.v, dS_t), p.d.end);
+    p.qk.add_gradients(dO, p.v, d.dq, d.dk);
+    d.dv = at::matmul(p.qk.A.transpose(-1, -2), dO).add_(at::matmul(p.k_end, w.dS_to));
     if (p.erases) {
-      p.ak.add_gradients(dR, p.v, da, dk);
-      dv.add_(at::matmul(p.ak.A.transpose(-1, -2), dR));
+      p.ak.add_gradients(w.dR, p.v, d.da, d.dk);
+      d.dv.add_(at::matmul(p.ak.A.transpose(-1, -2), w.dR));
     }
   }
-  if (into.g.defined()) {
-    const auto sum = [&](const Tensor& t) { return p.d.per_channel ? t : t.sum(-1, true); };
-    Tensor dG = p.q * dq, own;
-    if (p.erases) dG.addcmul_(p.b, db, -1), own = p.a * da, dG.add_(own);
-    if (p.writes) dG.addcmul_(p.k, dk, -1);
-    dG = sum(dG);
-    Tensor last = dG.narrow(-2, dG.size(-2) - 1, 1);
-    last.add_(sum((kept.states.narrow(0, 1, n_chunks) * dS_to).sum(-1).unsqueeze(-2)));
-    Tensor dg = dG.flip(-2).cumsum(-2).flip(-2);
-    if (p.erases && !p.delta) dg.sub_(sum(own));
-    s.undo(dg, into.g.dim() == 4 ? into.g : into.g.unsqueeze(-1));
-  }
+  return d;
+}
+
+// [N, M, C, K or 1]
+Tensor decay_gradient(const Pass& p, const Kept& kept, const Walk& w, const RowGradients& d) {
+  const auto sum = [&](const Tensor& t) { return p.d.per_channel ? t : t.sum(-1, true); };
+  Tensor dG = p.q * d.dq, own;
+  if (p.erases) dG.addcmul_(p.b, d.db, -1), own = p.a * d.da, dG.add_(own);
+  if (p.writes) dG.addcmul_(p.k, d.dk, -1);
+  dG = sum(dG);
+  Tensor last = dG.narrow(-2, dG.size(-2) - 1, 1);
+  last.add_(sum((kept.states.narrow(0, 1, p.chunks()) * w.dS_to).sum(-1).unsqueeze(-2)));
+  Tensor dg = dG.flip(-2).cumsum(-2).flip(-2);
+  if (p.erases && !p.delta) dg.sub_(sum(own));
+  return dg;
+}
+
+// Adds nothing, overwrites: `into` is as large as the inputs, d_out the gradients of o and of the final state.
+void backward_chunks(const Pass& p, const Kept& kept, const Chunks& s, const std::vector<Tensor>& d_out,
+                     const Inputs& into) {
+  const Tensor dO = s.of(d_out[0]);
+  const Walk w = walk_back(p, dO, d_out[1]);
+  if (into.s0.defined()) into.s0.copy_(w.dS0.unflatten(0, {s.batch, s.heads}));
+  RowGradients d = row_gradients(p, kept, dO, w);
+  const Recurrence<Tensor>& to = into.r;
+  if (to.g.defined()) s.undo(decay_gradient(p, kept, w, d), to.g.dim() == 4 ? to.g : to.g.unsqueeze(-1));
   if (p.delta) {
-    s.undo((db * p.raw_k).sum(-1, true), into.beta.unsqueeze(-1));
-    dk = db.mul_(p.beta).sub_(da);
+    s.undo((d.db * p.raw_k).sum(-1, true), to.beta.unsqueeze(-1));
+    d.dk = d.db.mul_(p.beta).sub_(d.da);
   }
-  s.undo(dq.mul_(scale), into.q), s.undo(dk, into.k), s.undo(dv, into.v);
-  if (!p.delta && p.erases) s.undo(da, into.a), s.undo(db, into.b);
+  s.undo(d.dq.mul_(p.scale), to.q), s.undo(d.dk, to.k), s.undo(d.dv, to.v);
+  if (!p.delta && p.erases) s.undo(d.da, to.a), s.undo(d.db, to.b);
 }
 
 bool by_heads(const Tensor& q) { return q.device().is_cpu() && q.scalar_type() == at::kFloat; }
@@ -293,10 +322,12 @@ Recurrence<Tensor> in_rows(Recurrence<Tensor> r) {
   return r;
 }
 
-// f(b, h, that head of r) for each, on all threads. Each takes the next head when it is done with its last: on a shared
+// f(b, h, that head) for each, on all threads. Each takes the next head when it is done with its last: on a shared
 // machine they are not equally fast.
 template <class F>
-void for_heads(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk, F&& f) {
+void for_heads(const Inputs& in, int64_t chunk, F&& f) {
+  const Recurrence<Tensor> r = in_rows(in.r);
+  const Tensor s0 = in.s0.defined() ? in.s0.contiguous() : in.s0;
   const int64_t heads = r.q.size(2), all = r.q.size(0) * heads;
   std::atomic<int64_t> next{0};
   at::parallel_for(0, std::min<int64_t>(all, at::get_num_threads()), 1, [&](int64_t, int64_t) {
@@ -317,12 +348,13 @@ struct Result {
 
 Chunks chunks_of(const Tensor& q, int64_t chunk) { return {q.size(0), q.size(2), q.size(1), chunk}; }
 
-Result forward(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk) {
+Result forward(const Inputs& in, int64_t chunk) {
   const at::NoGradGuard no_grad;
+  const Recurrence<Tensor>& r = in.r;
   const int64_t batch = r.q.size(0), tokens = r.q.size(1), heads = r.q.size(2), K = r.q.size(3), V = r.v.size(3);
   Result out{at::empty_like(r.v, at::MemoryFormat::Contiguous), {}, {}};
   if (!by_heads(r.q)) {
-    out.kept = forward_chunks(Pass(r, chunks_of(r.q, chunk)), s0, chunks_of(r.q, chunk), out.o);
+    out.kept = forward_chunks(Pass(r, chunks_of(r.q, chunk)), in.s0, chunks_of(r.q, chunk), out.o);
     out.last = out.kept.states[out.kept.states.size(0) - 1].unflatten(0, {batch, heads}).clone();
     return out;
   }
@@ -330,31 +362,31 @@ Result forward(const Recurrence<Tensor>& r, const Tensor& s0, int64_t chunk) {
   const int64_t n = (tokens + chunk - 1) / chunk;
   out.kept = {at::empty({batch, heads, n + 1, K, V}, r.q.options()),
               erases ? at::empty({batch, heads, tokens, V}, r.q.options()) : Tensor()};
-  for_heads(in_rows(r), s0.defined() ? s0.contiguous() : s0, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
-    head_forward(t, head_of<HeadOut>(out.o, b, h), state_of(out.kept.states, b, h), state_of(out.kept.W, b, h));
+  for_heads(in, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
+    head_forward(t, head_of<HeadOut>(out.o, b, h), state_of(out.kept.states, b, h), state_of(out.kept.U, b, h));
   });
   out.last = out.kept.states.select(2, n).contiguous();
   return out;
 }
 
-void backward(const Recurrence<Tensor>& r, const Tensor& s0, const Kept& kept, int64_t chunk,
-              const std::vector<Tensor>& d_out, const Recurrence<Tensor>& into, const Tensor& into_s0) {
+void backward(const Inputs& in, const Kept& kept, int64_t chunk, const std::vector<Tensor>& d_out, const Inputs& into) {
   const at::NoGradGuard no_grad;
-  if (!by_heads(r.q)) {
-    const Chunks s = chunks_of(r.q, chunk);
-    return backward_chunks(Pass(r, s), kept, s, double{r.scale}, d_out, into, into_s0);
+  if (!by_heads(in.r.q)) {
+    const Chunks s = chunks_of(in.r.q, chunk);
+    return backward_chunks(Pass(in.r, s), kept, s, d_out, into);
   }
   const Tensor d_o = in_rows(d_out[0]), d_last = d_out[1].defined() ? d_out[1].contiguous() : Tensor();
-  for_heads(in_rows(r), s0.defined() ? s0.contiguous() : s0, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
-    head_backward(t, state_of(kept.states, b, h), state_of(kept.W, b, h), head_of<HeadRows>(d_o, b, h),
-                  state_of(d_last, b, h), {heads_of<HeadOut>(into, b, h), state_of(into_s0, b, h)});
+  for_heads(in, chunk, [&](int64_t b, int64_t h, const HeadRecurrence& t) {
+    head_backward(t, state_of(kept.states, b, h), state_of(kept.U, b, h), head_of<HeadRows>(d_o, b, h),
+                  state_of(d_last, b, h), {heads_of<HeadOut>(into.r, b, h), state_of(into.s0, b, h)});
   });
 }
 
 // The inputs in one order, which is also that of their gradients.
 constexpr size_t kInputs = 8;
-std::array<Tensor*, kInputs> inputs_of(Recurrence<Tensor>& r, Tensor& s0) {
-  return {&r.q, &r.k, &r.v, &r.g, &r.beta, &r.a, &r.b, &s0};
+std::array<Tensor*, kInputs> list(Inputs& in) {
+  Recurrence<Tensor>& r = in.r;
+  return {&r.q, &r.k, &r.v, &r.g, &r.beta, &r.a, &r.b, &in.s0};
 }
 
 class RecurrenceFunction : public torch::autograd::Function<RecurrenceFunction> {
@@ -364,11 +396,9 @@ class RecurrenceFunction : public torch::autograd::Function<RecurrenceFunction> 
 
   // `present`: those of the inputs that bit i of `mask` says are there.
   static List forward(Context* ctx, at::TensorList present, int64_t mask, double scale, int64_t chunk) {
-    Tensor s0;
-    Recurrence<Tensor> r = unpack(present, mask, scale, s0);
-    const Result result = jet::forward(r, s0, chunk);
+    const Result result = jet::forward(unpack(present, mask, scale), chunk);
     List saved = present.vec();
-    saved.push_back(result.kept.states), saved.push_back(result.kept.W);
+    saved.push_back(result.kept.states), saved.push_back(result.kept.U);
     ctx->save_for_backward(saved);
     ctx->saved_data["mask"] = mask, ctx->saved_data["scale"] = scale, ctx->saved_data["chunk"] = chunk;
     return {result.o, result.last};
@@ -380,44 +410,43 @@ class RecurrenceFunction : public torch::autograd::Function<RecurrenceFunction> 
     const double scale = ctx->saved_data["scale"].toDouble();
     const auto present = static_cast<size_t>(std::popcount(static_cast<uint64_t>(mask)));
     const List saved = ctx->get_saved_variables();
-    Tensor s0, d_s0;
-    Recurrence<Tensor> r = unpack(saved, mask, scale, s0), d;
+    Inputs in = unpack(saved, mask, scale), into;
     List grads;
     for (size_t i = 0; i < kInputs; ++i) {
-      const Tensor& t = *inputs_of(r, s0)[i];
+      const Tensor& t = *list(in)[i];
       if (!t.defined()) continue;
       grads.push_back(at::empty_like(t, at::MemoryFormat::Contiguous));
-      *inputs_of(d, d_s0)[i] = grads.back();
+      *list(into)[i] = grads.back();
     }
-    if (!d_out[0].defined()) d_out[0] = at::zeros_like(r.v);
-    jet::backward(r, s0, {saved[present], saved[present + 1]}, ctx->saved_data["chunk"].toInt(), d_out, d, d_s0);
+    if (!d_out[0].defined()) d_out[0] = at::zeros_like(in.r.v);
+    jet::backward(in, {saved[present], saved[present + 1]}, ctx->saved_data["chunk"].toInt(), d_out, into);
     for (int unused = 0; unused < 3; ++unused) grads.emplace_back();  // of mask, scale and chunk
     return grads;
   }
 
  private:
-  static Recurrence<Tensor> unpack(at::TensorList present, int64_t mask, double scale, Tensor& s0) {
-    Recurrence<Tensor> r;
-    r.scale = static_cast<float>(scale);
+  static Inputs unpack(at::TensorList present, int64_t mask, double scale) {
+    Inputs in;
+    in.r.scale = static_cast<float>(scale);
     size_t next = 0;
     for (size_t i = 0; i < kInputs; ++i)
-      if (mask >> i & 1) *inputs_of(r, s0)[i] = present[next++];
-    return r;
+      if (mask >> i & 1) *list(in)[i] = present[next++];
+    return in;
   }
 };
 
 }  // namespace
 
 std::pair<Tensor, Tensor> chunked_recurrence(const Recurrence<Tensor>& given, const Tensor& s0, int64_t chunk) {
-  Recurrence<Tensor> r = given;
-  Tensor start = s0;
+  Inputs in{given, s0};
+  Recurrence<Tensor>& r = in.r;
   const auto type = r.q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   if (r.g.defined() && r.g.dim() == 1) r.g = r.g.to(r.q.device()).expand({r.q.size(0), r.q.size(1), r.q.size(2)});
   std::vector<Tensor> present;
   int64_t mask = 0;
   bool learns = false;
   for (size_t i = 0; i < kInputs; ++i) {
-    Tensor& t = *inputs_of(r, start)[i];
+    Tensor& t = *list(in)[i];
     if (!t.defined()) continue;
     t = t.to(type);
     present.push_back(t);
@@ -429,7 +458,7 @@ std::pair<Tensor, Tensor> chunked_recurrence(const Recurrence<Tensor>& given, co
     const auto out = RecurrenceFunction::apply(at::TensorList(present), mask, double{r.scale}, c);
     return {out[0], out[1]};
   }
-  const Result out = forward(r, start, c);
+  const Result out = forward(in, c);
   return {out.o, out.last};
 }
 
