@@ -14,6 +14,7 @@ namespace jet {
 
 struct Engine::Impl {
   ModelSpec spec;
+  GenerationConfig generation;
   EngineOptions options;
   ThreadPool pool;
   Arena arena;
@@ -28,8 +29,8 @@ struct Engine::Impl {
   CpuTensor logits;               // of the last pass: what steps show
   std::vector<float> all_logits;  // of a prompt that took several passes
 
-  Impl(ModelSpec s, EngineOptions o)
-      : spec(std::move(s)), options(o), pool(threads_asked(o.threads)), arena(o.poison),
+  Impl(ModelSpec s, GenerationConfig g, EngineOptions o)
+      : spec(std::move(s)), generation(std::move(g)), options(o), pool(threads_asked(o.threads)), arena(o.poison),
         ops(pool, arena, meter, o.exact ? exact_kernels() : kernels()), layout(std::make_shared<StateLayout>()) {
     options.threads = pool.size();
     layout->kv = options.kv;
@@ -69,7 +70,7 @@ Engine::~Engine() = default;
 std::shared_ptr<Engine> Engine::load(const std::string& folder, EngineOptions options) {
   check_options(options);
   Checkpoint checkpoint = Checkpoint::open(folder);
-  auto impl = std::make_unique<Impl>(checkpoint.spec, options);
+  auto impl = std::make_unique<Impl>(checkpoint.spec, checkpoint.generation, options);
   impl->take(load_weights(std::move(checkpoint)));
   return std::shared_ptr<Engine>(new Engine(std::move(impl)));
 }
@@ -77,12 +78,13 @@ std::shared_ptr<Engine> Engine::load(const std::string& folder, EngineOptions op
 std::shared_ptr<Engine> Engine::random(const ModelSpec& spec, uint64_t seed, DType weights, EngineOptions options) {
   check_options(options);
   check_spec(spec, "model");
-  auto impl = std::make_unique<Impl>(spec, options);
+  auto impl = std::make_unique<Impl>(spec, GenerationConfig{.eos_token_id = spec.eos_token_id}, options);
   impl->take(random_weights(spec, seed, weights, impl->pool));
   return std::shared_ptr<Engine>(new Engine(std::move(impl)));
 }
 
 const ModelSpec& Engine::spec() const { return impl_->spec; }
+const GenerationConfig& Engine::generation() const { return impl_->generation; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::weight_bytes() const { return impl_->loaded.bytes; }
 CountTypes Engine::count_types() const {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "jet/engine/op_meter.h"
+#include "jet/model/generation_config.h"
 #include "jet/model/model_cost.h"
 #include "jet/model/spec.h"
 #include "jet/tensor/dtype.h"
@@ -105,6 +106,8 @@ class Engine {
   ~Engine();
 
   const ModelSpec& spec() const;
+  /// Ends of text and sampling settings: the folder's, or of random weights the spec's ends.
+  const GenerationConfig& generation() const;
   const EngineOptions& options() const;
   int64_t weight_bytes() const;
   /// How it holds weights, rows and states: what the cost model counts by.

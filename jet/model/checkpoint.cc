@@ -93,6 +93,7 @@ Checkpoint Checkpoint::open(const std::string& folder) {
   const Family& family = family_of(c.config, where);
   c.norms_plus_one = family.norms_plus_one;
   c.spec = read_with(family, c.config, where);
+  c.generation = read_generation_config(folder, c.spec);
   check_quantization(c.config, where);
   c.tensors = SafeTensors::open(folder);
   check_tensors(c);
@@ -156,7 +157,7 @@ void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std
   require(family.write != nullptr, "{}: models are not written in the layout of {}", folder, model_type);
   const Json config = family.write(spec, folder);
   write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}});
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
     const std::string from = tokenizer_folder + "/" + name;
     if (file_exists(from)) write_file(folder + "/" + name, read_file(from));
   }

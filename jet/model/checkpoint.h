@@ -1,9 +1,10 @@
-// Model folders: config.json, *.safetensors, tokenizer.json. Foreign layouts are read by one file per family
-// (families/*.cc); our own ("jet_cpp") is the ModelSpec itself as JSON with the same tensor names.
+// Model folders: config.json, generation_config.json, *.safetensors, tokenizer.json. Foreign layouts are read by one
+// file per family (families/*.cc); our own ("jet_cpp") is the ModelSpec itself as JSON with the same tensor names.
 #pragma once
 
 #include <string>
 
+#include "jet/model/generation_config.h"
 #include "jet/model/spec.h"
 #include "jet/storage/safetensors.h"
 
@@ -34,10 +35,12 @@ struct Checkpoint {
   std::string folder;
   Json config;
   ModelSpec spec;
+  GenerationConfig generation;
   SafeTensors tensors;
   bool norms_plus_one = false;
 
-  /// Reads config.json and maps the weights. Errors name the file, the key or tensor, and both shapes.
+  /// Reads config.json and generation_config.json and maps the weights. Errors name the file, the key or tensor, and
+  /// both shapes.
   static Checkpoint open(const std::string& folder);
   /// A parameter's values as the blocks use them (norm weights as 1 + w where the family stores w).
   std::vector<float> floats(const std::string& name) const;
@@ -58,7 +61,7 @@ void require_other_folder(const std::string& source, const std::string& target);
 void copy_companions(const std::string& source, const std::string& target);
 
 /// Writes config.json in the layout of `model_type` and model.safetensors (each as a whole or not at all), and copies
-/// tokenizer.json and tokenizer_config.json from `tokenizer_folder`.
+/// tokenizer.json, tokenizer_config.json and generation_config.json from `tokenizer_folder`.
 void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,
                      const std::string& tokenizer_folder, const std::string& model_type = "jet_cpp");
 

@@ -1,5 +1,5 @@
-// Input: a config.json of any family. What it is read as must survive our own layout, and the official one where that
-// can express it, and be counted without overflow.
+// Input: a config.json of any family, and a generation_config.json. What the first is read as must survive our own
+// layout, and the official one where that can express it, and be counted without overflow.
 #include "jet/model/checkpoint.h"
 #include "tests/fuzz/support.h"
 
@@ -22,6 +22,7 @@ void check_official(const jet::ModelSpec& spec) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace jet;
   const std::string input(reinterpret_cast<const char*>(data), size);
+  fuzz::expect_only_errors([&] { read_generation_config(parse_json(input, "file"), "file", ModelSpec()); });
   fuzz::expect_only_errors([&] {
     const ModelSpec spec = read_spec(parse_json(input, "config.json"), "config.json");
     const Json own = spec_to_json(spec);

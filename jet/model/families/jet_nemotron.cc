@@ -190,11 +190,6 @@ Json scaling_of(const Rope& r) {
           {"original_max_position_embeddings", static_cast<int64_t>(r.original_context)}};
 }
 
-Json ids_to_json(const std::vector<int>& ids) {
-  if (ids.empty()) return nullptr;
-  return ids.size() == 1 ? Json(ids[0]) : Json(ids);
-}
-
 Json layer_types_of(const ModelSpec& s) {
   Json types = Json::array();
   for (const auto& layer : s.layers) {
@@ -237,7 +232,7 @@ Json write_jet_nemotron(const ModelSpec& s, const std::string& where) {
               {"AutoModelForCausalLM", "modeling_jet_nemotron.JetNemotronForCausalLM"}}},
             {"bos_token_id", s.bos_token_id < 0 ? Json() : Json(s.bos_token_id)},
             {"efficient_attention_config", blocks},
-            {"eos_token_id", ids_to_json(s.eos_token_id)},
+            {"eos_token_id", token_ids_to_json(s.eos_token_id)},
             {"hidden_act", s.hidden_act},
             {"hidden_size", s.hidden_size},
             {"initializer_range", 0.02},

@@ -18,12 +18,6 @@ Rope rope_from(const Json& j, double theta, const std::string& where) {
   return r;
 }
 
-std::vector<int> ids_of(const Json& config, const char* key, const std::string& where) {
-  if (!config.contains(key) || config[key].is_null()) return {};
-  if (config[key].is_array()) return get<std::vector<int>>(config, key, where);
-  return {get<int>(config, key, where)};
-}
-
 }  // namespace
 
 Rope read_rope(const Json& config, const std::string& where) {
@@ -45,7 +39,7 @@ ModelSpec read_llama_like(const Json& config, const std::string& where) {
   s.rms_norm_eps = get_or(config, "rms_norm_eps", 1e-6f, where);
   s.tie_word_embeddings = get_or(config, "tie_word_embeddings", false, where);
   s.hidden_act = get_or(config, "hidden_act", std::string("silu"), where);
-  s.eos_token_id = ids_of(config, "eos_token_id", where);
+  s.eos_token_id = token_ids(config, "eos_token_id", where);
   s.bos_token_id = get_or(config, "bos_token_id", -1, where);
 
   Attention::Config a;

@@ -36,8 +36,6 @@ Json write_qwen2(const ModelSpec& s, const std::string& where) {
             mixer_label(layer));
   }
   const auto& a = std::get<Attention::Config>(s.layers[0]);
-  Json eos = nullptr;
-  if (!s.eos_token_id.empty()) eos = s.eos_token_id[0];
   return {{"architectures", {"Qwen2ForCausalLM"}},
           {"model_type", "qwen2"},
           {"hidden_act", s.hidden_act},
@@ -55,7 +53,7 @@ Json write_qwen2(const ModelSpec& s, const std::string& where) {
           {"use_sliding_window", false},
           {"vocab_size", s.vocab_size},
           {"bos_token_id", s.bos_token_id},
-          {"eos_token_id", eos}};
+          {"eos_token_id", token_ids_to_json(s.eos_token_id)}};
 }
 
 ModelSpec read_qwen3(const Json& config, const std::string& where) {
