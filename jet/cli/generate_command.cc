@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
+#include <charconv>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -10,8 +11,6 @@
 #include "jet/cli/commands.h"
 #include "jet/engine/beam.h"
 #include "jet/engine/prompt_lookup.h"
-#include "jet/engine/sampler.h"
-#include "jet/text/tokenizer.h"
 #include "jet/text/utf8.h"
 
 namespace jet {
@@ -23,6 +22,8 @@ struct Options {
   std::string model, prompt, kv = "bf16", state = "f32";
   std::string save_state, load_state;
   GenerateOptions generate;
+  SamplingSettings asked;
+  std::vector<std::string> logit_bias;  // ID=VALUE
   int num_beams = 1;
   std::optional<float> length_penalty;
   std::optional<std::string> early_stopping;
@@ -31,29 +32,16 @@ struct Options {
   bool json = false;
 };
 
-/// Tokens end inside characters: bytes that may be the beginning of one wait for the rest.
-class TextStream {
- public:
-  std::string add(const std::string& bytes) {
-    held_ += bytes;
-    const size_t n = held_.size() - unfinished();
-    const std::string whole = repair_utf8(held_.substr(0, n));
-    held_.erase(0, n);
-    return whole;
-  }
-  std::string finish() { return repair_utf8(std::exchange(held_, {})); }
-
- private:
-  size_t unfinished() const {
-    for (size_t back = 1; back <= std::min<size_t>(3, held_.size()); ++back) {
-      const auto b = static_cast<unsigned char>(held_[held_.size() - back]);
-      if (b < 0x80) return 0;
-      if (b >= 0xc0) return back < (b >= 0xf0 ? 4u : b >= 0xe0 ? 3u : 2u) ? back : 0;
-    }
-    return 0;
-  }
-  std::string held_;
-};
+/// "11=-2.5" -> (11, -2.5)
+std::pair<int32_t, float> bias_from(const std::string& text) {
+  std::pair<int32_t, float> bias;
+  const char *end = text.data() + text.size(), *equal = std::find(text.data(), end, '=');
+  const auto id = std::from_chars(text.data(), equal, bias.first);
+  const auto value = std::from_chars(equal == end ? end : equal + 1, end, bias.second);
+  require(id.ec == std::errc() && id.ptr == equal && value.ec == std::errc() && value.ptr == end,
+          "--logit-bias is '{}', expected ID=VALUE, for example 11=-2.5 or 11=-inf", shown(text));
+  return bias;
+}
 
 double seconds_between(Clock::time_point a, Clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
@@ -61,7 +49,8 @@ double seconds_between(Clock::time_point a, Clock::time_point b) {
 
 /// Bad options are told before the model is loaded.
 void check(const Options& o) {
-  const Sampler checked(o.generate.sampler);
+  check_sampler(with_settings(o.generate.sampler, o.asked, {}));
+  const TextStream checked(o.generate.stop_strings);
   require(o.num_beams >= 1, "--num-beams is {}, expected 1 (no beam search) or more", o.num_beams);
   require(o.lookup >= 0, "--lookup is {}, expected 0 (off) or more", o.lookup);
   if (o.early_stopping) early_stopping_from(*o.early_stopping);
@@ -70,34 +59,45 @@ void check(const Options& o) {
     require(!o.early_stopping, "--early-stopping is for beam search: give --num-beams too");
     return;
   }
-  require(o.generate.sampler.temperature == 0, "--num-beams searches, --temperature samples: give one of them");
+  require(o.asked.temperature.value_or(0) == 0, "--num-beams searches, --temperature samples: give one of them");
   require(o.lookup == 0, "--num-beams and --lookup do not go together: give one of them");
+  require(o.generate.stop_strings.empty(), "--num-beams and --stop do not go together: give one of them");
   require(o.save_state.empty(), "--save-state does not go with --num-beams, which keeps no single state");
 }
 
-struct Made {
-  std::vector<int32_t> ids;
+/// The options with the model's settings where the caller left them open.
+GenerateOptions settled(const Options& o, const Engine& engine, const Tokenizer& tokenizer) {
+  const GenerationConfig& model = engine.generation();
+  check_sampler(with_settings({}, {}, model.sampling), model.path);
+  GenerateOptions g = o.generate;
+  g.sampler = with_settings(g.sampler, o.asked, model.sampling);
+  g.tokenizer = &tokenizer;
+  return g;
+}
+
+struct Made : Generated {
   std::vector<Beam> beams{};             // of a beam search
   std::optional<LookupResult> lookup{};  // of decoding with drafts
 };
 
-Made make(const Options& o, Engine& engine, Sequence& sequence, const std::vector<int32_t>& prompt,
-          const std::function<bool(int32_t)>& on_token) {
+Made make(const Options& o, const GenerateOptions& g, Engine& engine, Sequence& sequence,
+          const std::vector<int32_t>& prompt, const OnToken& on_token) {
   if (o.num_beams > 1) {
     auto beams = beam_search(engine, sequence, prompt,
                              {.num_beams = o.num_beams,
                               .length_penalty = o.length_penalty.value_or(1),
                               .early_stopping = early_stopping_from(o.early_stopping.value_or("false")),
-                              .max_new_tokens = o.generate.max_new_tokens,
-                              .ignore_eos = o.generate.ignore_eos});
-    for (const int32_t id : beams.front().ids) on_token(id);
-    return {beams.front().ids, beams};
+                              .max_new_tokens = g.max_new_tokens,
+                              .ignore_eos = g.ignore_eos,
+                              .sampler = g.sampler});
+    const Beam& best = beams.front();
+    return {{best.ids, g.tokenizer->decode(best.ids, /*skip_special_tokens=*/true), best.finish}, beams};
   }
   if (o.lookup > 0) {
-    auto made = generate_with_lookup(engine, sequence, prompt, o.generate, {.draft = o.lookup}, on_token);
-    return {made.ids, {}, made};
+    auto made = generate_with_lookup(engine, sequence, prompt, g, {.draft = o.lookup}, on_token);
+    return {made, {}, made};
   }
-  return {generate(engine, sequence, prompt, o.generate, on_token)};
+  return {generate(engine, sequence, prompt, g, on_token)};
 }
 
 /// The state after the whole text: the last token made has not been run yet, unless an eos came after it.
@@ -109,7 +109,8 @@ void save(const Options& o, Engine& engine, Sequence& sequence, int64_t length, 
 }
 
 void print_json(const Options& o, Json j, const Made& made) {
-  for (const Beam& b : made.beams) j["beams"].push_back({{"ids", b.ids}, {"score", b.score}, {"ended", b.ended}});
+  for (const Beam& b : made.beams)
+    j["beams"].push_back({{"ids", b.ids}, {"score", b.score}, {"ended", b.finish == Finish::eos}});
   if (made.lookup) {
     j["lookup"] = {
         {"passes", made.lookup->passes}, {"drafted", made.lookup->drafted}, {"accepted", made.lookup->accepted}};
@@ -130,23 +131,22 @@ void run(const Options& o) {
   const auto prompt = tokenizer.encode(o.prompt, /*add_special_tokens=*/before == 0);
   require(!prompt.empty(), "the prompt is empty; give some text with --prompt");
 
-  TextStream stream;
-  std::string text;
-  const auto emit = [&](const std::string& part) {
-    text += part;
+  size_t shown_bytes = 0;  // of the text
+  const auto show = [&](std::string_view part) {
+    shown_bytes += part.size();
     if (o.json) return;
     fmt::print("{}", part);
     std::fflush(stdout);
   };
   const auto start = Clock::now();
   auto first = start;
-  const Made made = make(o, *engine, *sequence, prompt, [&](int32_t id) {
+  const Made made = make(o, settled(o, *engine, tokenizer), *engine, *sequence, prompt, [&](const NewToken& token) {
     if (first == start) first = Clock::now();
-    if (!tokenizer.is_special(id)) emit(stream.add(tokenizer.bytes_of(id)));
+    show(token.text);
     return true;
   });
   const auto end = Clock::now();
-  emit(stream.finish());
+  show(std::string_view(made.text).substr(shown_bytes));
   if (first == start) first = end;
   const size_t n = prompt.size(), fresh = made.ids.size();
   if (!o.save_state.empty()) save(o, *engine, *sequence, before + static_cast<int64_t>(n + fresh), made.ids);
@@ -154,7 +154,11 @@ void run(const Options& o) {
   // The first token comes with the prompt; the others take a step each.
   const double prefill = static_cast<double>(n) / seconds_between(start, first);
   const double decode = fresh > 1 ? static_cast<double>(fresh - 1) / seconds_between(first, end) : 0;
-  Json j{{"text", text}, {"ids", made.ids}, {"prompt_tokens", n}, {"new_tokens", fresh}};
+  Json j{{"text", made.text},
+         {"ids", made.ids},
+         {"finish", name_of(made.finish)},
+         {"prompt_tokens", n},
+         {"new_tokens", fresh}};
   // A beam search tells its tokens at the end only.
   if (made.beams.empty()) j["prefill_tokens_per_second"] = prefill, j["decode_tokens_per_second"] = decode;
   if (o.json) return print_json(o, std::move(j), made);
@@ -177,13 +181,24 @@ void run(const Options& o) {
 void add_generate_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   auto& g = o->generate;
+  auto& asked = o->asked;
   auto* c = app.add_subcommand("generate", "continue a prompt");
   c->add_option("model", o->model, "model folder")->required();
   c->add_option("-p,--prompt", o->prompt, "text to continue")->required();
   c->add_option("-n,--max-new-tokens", g.max_new_tokens, "at most this many")->capture_default_str();
-  c->add_option("--temperature", g.sampler.temperature, "0: always the likeliest token")->capture_default_str();
-  c->add_option("--top-k", g.sampler.top_k, "only the k likeliest (0: all)")->capture_default_str();
-  c->add_option("--top-p", g.sampler.top_p, "only the likeliest with this probability together")->capture_default_str();
+  c->add_option("--temperature", asked.temperature, "0: always the likeliest token");
+  c->add_option("--top-k", asked.top_k, "only the k likeliest (0: all)");
+  c->add_option("--top-p", asked.top_p, "only the likeliest with this probability together (1: all)");
+  c->add_option("--min-p", asked.min_p, "only those at least so many times as likely as the likeliest (0: all)");
+  c->add_option("--typical-p", asked.typical_p, "only the most typical with this probability together (1: all)");
+  c->add_option("--repetition-penalty", asked.repetition_penalty,
+                "logits of what prompt and text hold are divided by it, those below 0 multiplied (1: none)");
+  c->add_option("--presence-penalty", g.sampler.presence_penalty, "subtracted from logits of what was made");
+  c->add_option("--frequency-penalty", g.sampler.frequency_penalty, "the same, as many times as it was made");
+  c->add_option("--logit-bias", o->logit_bias, "ID=VALUE, added to the logit of a token (-inf: never); several times")
+      ->allow_extra_args(false);
+  c->add_option("--stop", g.stop_strings, "text that ends the output and is not part of it; several times")
+      ->allow_extra_args(false);
   c->add_option("--seed", g.sampler.seed, "of the draws")->capture_default_str();
   c->add_option("--num-beams", o->num_beams, "beams of a beam search (1: none)")->capture_default_str();
   c->add_option("--length-penalty", o->length_penalty, "beam scores are divided by length to this power (1)");
@@ -196,7 +211,11 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--threads", o->threads, "0: all cores");
   c->add_flag("--ignore-eos", g.ignore_eos, "go on after the end of the text");
   c->add_flag("--json", o->json, "print one JSON object at the end");
-  c->callback([o] { run(*o); });
+  c->footer("What options of sampling leave open is taken from the model's generation_config.json.");
+  c->callback([o] {
+    for (const auto& text : o->logit_bias) o->generate.sampler.logit_bias.push_back(bias_from(text));
+    run(*o);
+  });
 }
 
 }  // namespace jet

@@ -32,7 +32,7 @@ struct Scores {
   float of(int64_t id) const { return (logits[id] - best - log_sum) + so_far; }
 };
 
-Scores scores_of(std::span<const float> x, float so_far) {
+Scores log_softmax(std::span<const float> x, float so_far) {
   const float best = *std::max_element(x.begin(), x.end());
   require(std::isfinite(best), "the logits hold no finite number or an infinite one: the weights are damaged");
   double sum = 0;
@@ -43,16 +43,17 @@ Scores scores_of(std::span<const float> x, float so_far) {
 
 class Search {
  public:
-  Search(Engine& engine, const BeamOptions& options, int64_t most_tokens)
-      : engine_(engine), options_(options), most_tokens_(most_tokens), vocab_(engine.spec().vocab_size) {
-    if (!options.ignore_eos) eos_ = engine.spec().eos_token_id;
+  Search(Engine& engine, const BeamOptions& options, std::span<const int32_t> prompt, int64_t most_tokens)
+      : engine_(engine), options_(options), prompt_(prompt), most_tokens_(most_tokens),
+        vocab_(engine.spec().vocab_size), steps_(options.sampler, vocab_),
+        eos_(ends_of_text(engine, options.ignore_eos)) {
     kept_ = std::max<int64_t>(2, 1 + static_cast<int64_t>(eos_.size())) * options.num_beams;
     require(kept_ <= vocab_, "num_beams is {}, too many for a vocabulary of {}", options.num_beams, vocab_);
   }
 
   std::vector<Beam> run(Sequence& sequence, std::span<const float> logits) {
     running_.push_back({});
-    scores_ = {scores_of(logits, 0)};
+    score({&logits, 1});
     for (int64_t n = 1;; ++n) {
       const bool at_limit = n == most_tokens_;
       const std::vector<Candidate> chosen = choose(n, at_limit);
@@ -64,6 +65,25 @@ class Search {
   }
 
  private:
+  /// From the logits after each running beam.
+  void score(std::span<const std::span<const float>> logits) {
+    scores_.clear();
+    changed_.resize(steps_.empty() ? 0 : running_.size());
+    for (size_t i = 0; i < running_.size(); ++i) {
+      Scores s = log_softmax(logits[i], running_[i].score);
+      if (!steps_.empty()) {
+        std::vector<float>& changed = changed_[i];
+        changed.resize(vocab_);
+        for (int64_t id = 0; id < vocab_; ++id) changed[id] = s.logits[id] - s.best - s.log_sum;
+        std::vector<int32_t> text(prompt_.begin(), prompt_.end());
+        text.insert(text.end(), running_[i].ids.begin(), running_[i].ids.end());
+        steps_.apply(changed, {text, prompt_.size()});
+        s = {changed, 0, 0, s.so_far};
+      }
+      scores_.push_back(s);
+    }
+  }
+
   bool is_eos(int32_t id) const { return std::find(eos_.begin(), eos_.end(), id) != eos_.end(); }
 
   /// Finishes what ends with its n-th token; returns the best others.
@@ -87,7 +107,8 @@ class Search {
       if (!ends && !at_limit) {
         if (static_cast<int>(chosen.size()) < options_.num_beams) chosen.push_back(c);
       } else if (i < options_.num_beams) {
-        Beam beam{running_[c.beam].ids, c.score / std::pow(static_cast<float>(n), options_.length_penalty), ends};
+        const Finish finish = ends ? Finish::eos : n == options_.max_new_tokens ? Finish::length : Finish::context;
+        Beam beam{running_[c.beam].ids, c.score / std::pow(static_cast<float>(n), options_.length_penalty), finish};
         if (!ends) beam.ids.push_back(c.id);
         finished_.push_back(std::move(beam));
       }
@@ -119,17 +140,21 @@ class Search {
     std::vector<Step> steps;
     for (const Running& r : running_) steps.push_back({r.sequence.get(), std::span(r.ids).last(1)});
     engine_.forward(steps);
-    scores_.clear();
-    for (size_t i = 0; i < running_.size(); ++i) scores_.push_back(scores_of(steps[i].logits, running_[i].score));
+    std::vector<std::span<const float>> logits;
+    for (const Step& s : steps) logits.push_back(s.logits);
+    score(logits);
   }
 
   Engine& engine_;
   const BeamOptions& options_;
+  std::span<const int32_t> prompt_;
   int64_t most_tokens_, vocab_, kept_ = 0;
-  std::vector<int> eos_;
-  std::vector<Running> running_;  // best first
-  std::vector<Scores> scores_;    // of each one's continuations
-  std::vector<Beam> finished_;    // best first
+  LogitSteps steps_;
+  std::span<const int> eos_;
+  std::vector<Running> running_;             // best first
+  std::vector<Scores> scores_;               // of each one's continuations
+  std::vector<std::vector<float>> changed_;  // log softmax after steps_, where there are any
+  std::vector<Beam> finished_;               // best first
 };
 
 }  // namespace
@@ -138,12 +163,12 @@ std::vector<Beam> beam_search(Engine& engine, Sequence& sequence, std::span<cons
                               const BeamOptions& o) {
   require(o.num_beams > 0, "num_beams is {}, expected 1 or more", o.num_beams);
   require(std::isfinite(o.length_penalty), "length_penalty is {}, expected a finite number", o.length_penalty);
-  require(o.max_new_tokens >= 0, "max_new_tokens is {}, expected 0 or more", o.max_new_tokens);
+  check_sampler(o.sampler);
+  const auto read = sequence.length() + static_cast<int64_t>(prompt.size());
+  const int64_t most = most_new_tokens(engine, read, o.max_new_tokens);
   const std::span<const float> logits = engine.prefill(sequence, prompt);
-  if (o.max_new_tokens == 0) return {Beam{}};
-  // As in generate(), the last token is made, not run.
-  const int64_t room = engine.spec().max_position_embeddings - sequence.length() + 1;
-  return Search(engine, o, std::min<int64_t>(o.max_new_tokens, room)).run(sequence, logits);
+  if (o.max_new_tokens == 0) return {Beam{.finish = Finish::length}};
+  return Search(engine, o, prompt, most).run(sequence, logits);
 }
 
 }  // namespace jet

@@ -9,12 +9,17 @@
 //
 //   early_stopping yes     at once
 //   early_stopping no      when the best running beam, were it finished at its present length, is no better than the
-//   worst early_stopping never   the same, but at the length limit where length_penalty > 0: no better one can come
+//                          worst finished one
+//   early_stopping never   the same, but were it finished at the length limit where length_penalty > 0: no better one
+//                          can come
+//
+// The sampler's steps that change logits (sampler.h) work on log softmax(logits) before it is added, each beam's own
+// history in view.
 #pragma once
 
 #include <string>
 
-#include "jet/engine/engine.h"
+#include "jet/engine/generate.h"
 
 namespace jet {
 
@@ -29,12 +34,13 @@ struct BeamOptions {
   EarlyStopping early_stopping = EarlyStopping::no;
   int max_new_tokens = 128;
   bool ignore_eos = false;
+  SamplerOptions sampler{};  // bias, penalties and mask; nothing is drawn
 };
 
 struct Beam {
-  std::vector<int32_t> ids;  // new tokens, eos not included
+  std::vector<int32_t> ids{};  // new tokens, eos not included
   float score = 0;
-  bool ended = false;  // in an eos
+  Finish finish = Finish::none;
 };
 
 /// Prefills `prompt` into `sequence`, where it stays, and searches on forks of it. The best beams, best first; at most

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "jet/engine/cpu/arena.h"
-#include "jet/engine/sampler.h"
 #include "jet/engine/test_models.h"
 
 namespace jet {
@@ -105,67 +104,6 @@ TEST(Sequence, ChecksCheckpoints) {
   auto w = ring->create();
   ring->prefill(*w, test_ids(9, 1), Want::nothing);
   EXPECT_EQ(w->checkpoint().bytes(), cache_bytes(window, 5));
-}
-
-TEST(Generate, StopsWhereItShould) {
-  ModelSpec spec = test_models().front().spec;
-  const auto prompt = test_ids(10, 1);
-  const auto plain = Engine::random(spec, 1, DType::f32);
-  const auto run = [&](Engine& e, GenerateOptions o, const std::function<bool(int32_t)>& f = {}) {
-    return generate(e, *e.create(), prompt, o, f);
-  };
-  const auto free = run(*plain, {.max_new_tokens = 8});
-  ASSERT_EQ(free.size(), 8u);
-  EXPECT_EQ(run(*plain, {.max_new_tokens = 0}).size(), 0u);
-  EXPECT_EQ(run(*plain, {.max_new_tokens = 1000}).size(), 96u - 10 + 1);  // the last token is made, not run
-  EXPECT_EQ(run(*plain, {.max_new_tokens = 8}, [](int32_t) { return false; }).size(), 1u);
-  EXPECT_THROW(generate(*plain, *plain->create(), {}, {}), Error);
-
-  spec.eos_token_id = {free[0]};
-  const auto ending = Engine::random(spec, 1, DType::f32);
-  EXPECT_EQ(run(*ending, {.max_new_tokens = 8}).size(), 0u);
-  EXPECT_EQ(run(*ending, {.max_new_tokens = 8, .ignore_eos = true}), free);
-  const GenerateOptions hot{.max_new_tokens = 20,
-                            .sampler = {.temperature = 1.5f, .top_k = 20, .top_p = 0.9f, .seed = 4}};
-  EXPECT_EQ(run(*plain, hot), run(*plain, hot));
-}
-
-TEST(Sampler, KeepsToItsRestrictions) {
-  std::vector<float> logits = {std::log(0.4f), std::log(0.3f), std::log(0.2f), std::log(0.1f)};
-  EXPECT_EQ(Sampler({}).sample(logits), 0);
-  EXPECT_EQ(Sampler({.temperature = 2, .top_k = 1}).sample(logits), 0);
-  const auto shares = [&](SamplerOptions o) {
-    Sampler s(o);
-    std::vector<double> n(4);
-    for (int i = 0; i < 20000; ++i) n[s.sample(logits)] += 1.0 / 20000;
-    return n;
-  };
-  const auto near = [](const std::vector<double>& a, const std::vector<double>& b) {
-    for (int i = 0; i < 4; ++i) EXPECT_NEAR(a[i], b[i], b[i] == 0 ? 0 : 0.015) << i;
-  };
-  near(shares({.temperature = 1}), {0.4, 0.3, 0.2, 0.1});
-  near(shares({.temperature = 0.5}), {16. / 30, 9. / 30, 4. / 30, 1. / 30});
-  near(shares({.temperature = 1, .top_k = 2}), {4. / 7, 3. / 7, 0, 0});
-  near(shares({.temperature = 1, .top_p = 0.71f}), {4. / 9, 3. / 9, 2. / 9, 0});
-  near(shares({.temperature = 1, .top_p = 0.01f}), {1, 0, 0, 0});
-  EXPECT_EQ(shares({.temperature = 1, .seed = 5}), shares({.temperature = 1, .seed = 5}));
-  EXPECT_NE(shares({.temperature = 1, .seed = 5}), shares({.temperature = 1, .seed = 6}));
-}
-
-TEST(Sampler, RefusesWhatItCannotUse) {
-  for (const SamplerOptions& o : {SamplerOptions{.temperature = -1},
-                                  {.temperature = NAN},
-                                  {.top_k = -1},
-                                  {.top_p = 0},
-                                  {.top_p = 1.1f},
-                                  {.top_p = NAN}}) {
-    EXPECT_THROW(Sampler{o}, Error);
-  }
-  const float bad[] = {1, NAN}, infinite[] = {1, INFINITY}, gone[] = {-INFINITY};
-  EXPECT_THROW(Sampler({}).sample({}), Error);
-  EXPECT_THROW(Sampler({}).sample(bad), Error);
-  EXPECT_THROW(Sampler({}).sample(infinite), Error);
-  EXPECT_THROW(Sampler({}).sample(gone), Error);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "jet/engine/sampler.h"
 #include "jet/engine/test_models.h"
 
 namespace jet {

@@ -4,12 +4,13 @@
 //   text:  ... the old mill on the hill ... near the old mill          draft: "on the hill"
 //   pass:  [mill | on the hill]  ->  what comes after mill, on, the, hill; the part that agrees is kept
 //
-// The sampler draws once a token in order, as it does without drafts, so the output is that of generate(), seeded
-// sampling included. What a rejected draft did to the sequence is rolled back (recurrent states cannot be cut); the
-// tokens to keep are run again together with the next draft, so that a rejection costs rows of a pass, never a pass.
+// The Decoding takes the tokens one by one in order, as it does without drafts, so the output is that of generate(),
+// seeded sampling included. What a rejected draft did to the sequence is rolled back (recurrent states cannot be cut);
+// the tokens to keep are run again together with the next draft, so that a rejection costs rows of a pass, never a
+// pass.
 #pragma once
 
-#include "jet/engine/sampler.h"
+#include "jet/engine/generate.h"
 
 namespace jet {
 
@@ -18,8 +19,7 @@ struct LookupOptions {
   int ngram = 3;  // tokens at the text's end that must have stood before
 };
 
-struct LookupResult {
-  std::vector<int32_t> ids;
+struct LookupResult : Generated {
   int64_t passes = 0, drafted = 0, accepted = 0;  // passes after the prompt; tokens
 };
 
@@ -30,6 +30,6 @@ std::vector<int32_t> lookup_draft(std::span<const int32_t> text, int ngram, int6
 /// generate(), in fewer passes where the text repeats itself. Leaves the sequence as generate() does.
 LookupResult generate_with_lookup(Engine& engine, Sequence& sequence, std::span<const int32_t> prompt,
                                   const GenerateOptions& options, const LookupOptions& lookup,
-                                  const std::function<bool(int32_t)>& on_token = {});
+                                  const OnToken& on_token = {});
 
 }  // namespace jet

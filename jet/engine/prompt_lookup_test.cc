@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "jet/engine/test_models.h"
+#include "jet/engine/test_samplers.h"
 
 namespace jet {
 namespace {
@@ -37,10 +38,11 @@ class Lookup : public testing::TestWithParam<NamedSpec> {
     auto plain = e.create(), fast = e.create();
     e.prefill(*plain, test_ids(5, 99), Want::nothing);
     e.prefill(*fast, test_ids(5, 99), Want::nothing);
-    const auto stop = [stop_after](int32_t) mutable { return --stop_after > 0; };
-    const Ids want = generate(e, *plain, prompt, o, stop);
+    const auto stop = [stop_after](const NewToken&) mutable { return --stop_after > 0; };
+    const Generated want = generate(e, *plain, prompt, o, stop);
     LookupResult got = generate_with_lookup(e, *fast, prompt, o, l, stop);
-    EXPECT_EQ(got.ids, want);
+    EXPECT_EQ(got.ids, want.ids);
+    EXPECT_EQ(got.finish, want.finish);
     EXPECT_EQ(fast->length(), plain->length());
     if (plain->length() < 96) {
       const auto a = prefilled(e, *plain, Ids{3}), b = prefilled(e, *fast, Ids{3});
@@ -74,6 +76,13 @@ TEST_P(Lookup, GivesWhatPlainDecodingGives) {
   EXPECT_LE(passes, made - accepted);
 }
 
+TEST_P(Lookup, TakesEverySamplerAsGenerateDoes) {
+  const auto e = engine({7, 30});
+  for (const SamplerOptions& o : test_samplers(23)) {
+    expect_same(*e, repetitive(2), {.max_new_tokens = 24, .sampler = o}, {.draft = 4, .ngram = 1});
+  }
+}
+
 TEST_P(Lookup, StopsWherePlainDecodingStops) {
   const auto e = engine();
   const LookupOptions l{.draft = 5, .ngram = 1};
@@ -81,7 +90,7 @@ TEST_P(Lookup, StopsWherePlainDecodingStops) {
   expect_same(*e, prompt, {.max_new_tokens = 0}, l);
   expect_same(*e, prompt, {.max_new_tokens = 1}, l);
   expect_same(*e, prompt, {.max_new_tokens = 1000}, l);  // to the context's end
-  const Ids free = generate(*e, *e->create(), prompt, {.max_new_tokens = 40});
+  const Ids free = generate(*e, *e->create(), prompt, {.max_new_tokens = 40}).ids;
   for (const int at : {0, 7, 20, 33}) {
     EXPECT_EQ(expect_same(*e, prompt, {.max_new_tokens = 60}, l, at + 1).ids.size(), at + 1u);
     expect_same(*engine({free[at]}), prompt, {.max_new_tokens = 60}, l);

@@ -5,12 +5,15 @@
 namespace jet {
 
 struct Scheduler::Job {
+  Job(const Engine& engine, Request r)
+      : request(std::move(r)), generation(std::make_shared<Generation>()),
+        decoding(engine, request.prompt, request.options, request.on_token, *generation) {}
+
   Request request;
   std::shared_ptr<Generation> generation;
-  Sampler sampler;
+  Decoding decoding;                     // the sequence holds the beginning of its ids
   int64_t most_tokens = 0;               // that the sequence can come to hold
   int64_t bytes = 0;                     // set aside for them
-  std::vector<int32_t> text{};           // prompt and what was made; the sequence holds its beginning
   std::unique_ptr<Sequence> sequence{};  // null before and after running
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
 };
@@ -34,18 +37,14 @@ std::shared_ptr<const Generation> Scheduler::submit(Request request) {
   for (const int32_t id : request.prompt) {
     require(id >= 0 && id < spec.vocab_size, "token id {} is outside the vocabulary of {}", id, spec.vocab_size);
   }
-  const int new_tokens = request.options.max_new_tokens;
-  require(new_tokens >= 0, "max_new_tokens is {}, expected 0 or more", new_tokens);
+  auto job = std::make_unique<Job>(engine_, std::move(request));
   // The last token that is made is not run.
-  const int64_t most = std::min<int64_t>(n + std::max(0, new_tokens - 1), spec.max_position_embeddings);
-  const int64_t bytes = engine_.sequence_bytes(most);
-  require(bytes <= options_.cache_bytes,
+  job->most_tokens = n + std::max<int64_t>(0, job->decoding.left() - 1);
+  job->bytes = engine_.sequence_bytes(job->most_tokens);
+  require(job->bytes <= options_.cache_bytes,
           "{} prompt tokens and {} new ones need {} bytes of cache, the scheduler has {}: shorten the request or raise "
           "the budget",
-          n, new_tokens, bytes, options_.cache_bytes);
-  auto job = std::make_unique<Job>(Job{std::move(request), std::make_shared<Generation>(), Sampler({}), most, bytes});
-  job->sampler = Sampler(job->request.options.sampler);
-  job->text = job->request.prompt;
+          n, job->request.options.max_new_tokens, job->bytes, options_.cache_bytes);
   return waiting_.emplace_back(std::move(job))->generation;
 }
 
@@ -76,10 +75,10 @@ void Scheduler::admit() {
   while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.most_running) {
     Job& job = *waiting_.front();
     if (bytes() + job.bytes > options_.cache_bytes) return;
-    job.sequence = cache_ ? cache_->lookup(job.text, job.most_tokens) : engine_.create();
+    job.sequence = cache_ ? cache_->lookup(job.decoding.ids(), job.most_tokens) : engine_.create();
     job.sequence->reserve(job.most_tokens);
     job.generation->status = Generation::running;
-    job.generation->prompt_tokens_run = static_cast<int64_t>(job.text.size()) - job.sequence->length();
+    job.generation->prompt_tokens_run = job.decoding.size() - job.sequence->length();
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
@@ -100,9 +99,8 @@ void Scheduler::collect() {
         budget -= n;
         if (n == 0) return;
       }
-      const bool is_whole = at + n == static_cast<int64_t>(job->text.size());
-      steps_.push_back(
-          {job->sequence.get(), std::span(job->text).subspan(at, n), is_whole ? Want::last : Want::nothing});
+      const Want want = at + n == job->decoding.size() ? Want::last : Want::nothing;
+      steps_.push_back({job->sequence.get(), job->decoding.ids().subspan(at, n), want});
       step_jobs_.push_back(job.get());
     }
   }
@@ -134,34 +132,25 @@ bool Scheduler::step() {
   return running() > 0 || !waiting_.empty();
 }
 
-/// After a pass: keeps what the prefix cache wants, and samples where the logits of the whole text are there.
+/// After a pass: keeps what the prefix cache wants, and decodes where the logits of the whole text are there.
 void Scheduler::advance(Job& job, std::span<const float> logits) {
-  Generation& g = *job.generation;
-  const GenerateOptions& o = job.request.options;
   const int64_t at = job.sequence->length();
   if (at < job.prompt_tokens()) {
     // A chunk that the budget cut short ends at no stop.
     if (cache_ && cache_->is_stop(at, job.prompt_tokens(), job.request.marks)) {
-      cache_->store(std::span(job.text).first(at), *job.sequence);
+      cache_->store(job.decoding.ids().first(at), *job.sequence);
     }
     return;
   }
-  const auto full = [&] { return static_cast<int>(g.ids.size()) >= o.max_new_tokens; };
-  if (full()) return finish(job, Generation::length);
-  const int32_t id = job.sampler.sample(logits);
-  if (ends_text(engine_.spec(), o, id)) return finish(job, Generation::eos);
-  g.ids.push_back(id);
-  job.text.push_back(id);
-  const bool goes_on = !job.request.on_token || job.request.on_token(id);
+  if (!job.decoding.over()) job.decoding.advance(logits);
   if (!job.sequence) return;  // cancelled by its own on_token
-  if (!goes_on) return finish(job, Generation::stopped);
-  if (full() || at >= engine_.spec().max_position_embeddings) finish(job, Generation::length);
+  if (job.decoding.over()) finish(job, Generation::finished);
 }
 
 void Scheduler::finish(Job& job, Generation::Status status) {
   job.generation->status = status;
-  const bool is_sound = status != Generation::cancelled && status != Generation::failed;
-  if (cache_ && is_sound) cache_->store(std::span(job.text).first(job.sequence->length()), *job.sequence);
+  const bool is_sound = status == Generation::finished;
+  if (cache_ && is_sound) cache_->store(job.decoding.ids().first(job.sequence->length()), *job.sequence);
   job.sequence.reset();
 }
 

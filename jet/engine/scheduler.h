@@ -4,8 +4,8 @@
 //   pass:   | A: 1 | C: 1 | D: 1 | E: 300 tokens of its prompt | F: 212 |
 //
 // Requests wait in the order of their arrival until the memory that their sequence can come to need (prompt and
-// max_new_tokens) is free; none overtakes another. Each ends as it would alone: with its own sampler, on its own
-// logits.
+// max_new_tokens) is free; none overtakes another. Each is what generate() makes of it alone: its own Decoding takes
+// its own logits.
 #pragma once
 
 #include <deque>
@@ -14,22 +14,21 @@
 #include <string>
 #include <vector>
 
+#include "jet/engine/generate.h"
 #include "jet/engine/prefix_cache.h"
-#include "jet/engine/sampler.h"
 
 namespace jet {
 
 struct Request {
   std::vector<int32_t> prompt;
   GenerateOptions options{};
-  std::function<bool(int32_t)> on_token{};  // as each is made; false ends the request. May submit and cancel.
-  std::vector<int64_t> marks{};             // where the prefix cache should keep checkpoints: ends of messages
+  OnToken on_token{};            // may submit and cancel
+  std::vector<int64_t> marks{};  // where the prefix cache should keep checkpoints: ends of messages
 };
 
-/// What has become of a request.
-struct Generation {
-  enum Status { waiting, running, eos, length, stopped, cancelled, failed } status = waiting;
-  std::vector<int32_t> ids{};     // made so far, eos not included
+/// What has become of a request, and what was made of it so far.
+struct Generation : Generated {
+  enum Status { waiting, running, finished, cancelled, failed } status = waiting;
   int64_t prompt_tokens_run = 0;  // the others came from the prefix cache
   std::string error{};            // where it failed
   bool over() const { return status != waiting && status != running; }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "jet/engine/test_models.h"
+#include "jet/engine/test_samplers.h"
 
 namespace jet {
 namespace {
@@ -21,7 +22,7 @@ std::vector<Request> mixed_requests() {
   return requests;
 }
 
-Ids alone(Engine& e, const Request& r) { return generate(e, *e.create(), r.prompt, r.options); }
+Generated alone(Engine& e, const Request& r) { return generate(e, *e.create(), r.prompt, r.options); }
 
 class Schedulers : public testing::TestWithParam<NamedSpec> {
  protected:
@@ -43,21 +44,40 @@ TEST_P(Schedulers, GiveWhatEachRequestGivesAlone) {
       std::vector<Handle> handles;
       std::vector<Ids> streamed(7);
       for (Request& r : mixed_requests()) {
-        r.on_token = [&streamed, i = handles.size()](int32_t id) { return streamed[i].push_back(id), true; };
+        r.on_token = [&streamed, i = handles.size()](const NewToken& t) { return streamed[i].push_back(t.id), true; };
         handles.push_back(scheduler.submit(std::move(r)));
       }
       while (scheduler.step()) EXPECT_LE(scheduler.running(), 5);
       const auto requests = mixed_requests();
       for (size_t i = 0; i < handles.size(); ++i) {
-        EXPECT_EQ(handles[i]->ids, alone(*e, requests[i])) << i;
+        const Generated want = alone(*e, requests[i]);
+        EXPECT_EQ(handles[i]->ids, want.ids) << i;
+        EXPECT_EQ(handles[i]->finish, want.finish) << i;
         EXPECT_EQ(handles[i]->ids, streamed[i]) << i;
         EXPECT_TRUE(handles[i]->over());
         EXPECT_EQ(handles[i]->prompt_tokens_run, round == 0 ? static_cast<int>(requests[i].prompt.size()) : 1) << i;
       }
-      EXPECT_EQ(handles[3]->status, Generation::length);
-      EXPECT_EQ(handles[5]->ids.size() < 7, handles[5]->status == Generation::eos);  // else the context's end
+      EXPECT_EQ(handles[3]->finish, Finish::length);
+      EXPECT_EQ(handles[5]->finish, handles[5]->ids.size() < 7 ? Finish::eos : Finish::context);
       EXPECT_EQ(scheduler.bytes(), 0);
     }
+  }
+}
+
+TEST_P(Schedulers, TakeEverySamplerAsGenerateDoes) {
+  const auto e = engine();
+  std::vector<Request> requests;
+  for (const SamplerOptions& o : test_samplers(17)) {
+    requests.push_back({.prompt = test_ids(11, requests.size()), .options = {.max_new_tokens = 14, .sampler = o}});
+  }
+  Scheduler scheduler(*e, {.prefill_tokens = 30});
+  std::vector<Handle> handles;
+  for (const Request& r : requests) handles.push_back(scheduler.submit(r));
+  while (scheduler.step()) continue;
+  for (size_t i = 0; i < handles.size(); ++i) {
+    const Generated want = alone(*e, requests[i]);
+    EXPECT_EQ(handles[i]->ids, want.ids) << "list " << i;
+    EXPECT_EQ(handles[i]->finish, want.finish) << "list " << i;
   }
 }
 
@@ -97,8 +117,8 @@ TEST(Scheduler, AdmitsByMemoryInOrder) {
   EXPECT_EQ(c->status, Generation::waiting) << "it would fit, but b was there before";
   EXPECT_EQ(scheduler.bytes(), e->sequence_bytes(40));
   while (scheduler.step()) EXPECT_LE(scheduler.bytes(), budget);
-  for (const auto& g : {a, b, c}) EXPECT_EQ(g->status, Generation::length);
-  EXPECT_EQ(b->ids, alone(*e, request(30, 11)));
+  for (const auto& g : {a, b, c}) EXPECT_EQ(g->finish, Finish::length);
+  EXPECT_EQ(b->ids, alone(*e, request(30, 11)).ids);
 
   const auto message = [&](Request r) -> std::string {
     try {
@@ -125,8 +145,8 @@ TEST(Scheduler, CancelsAndStops) {
   const auto request = [](int n) { return Request{.prompt = test_ids(9, n), .options = {.max_new_tokens = 30}}; };
   const auto a = scheduler.submit(request(1));
   Request stops = request(2), fails = request(3);
-  stops.on_token = [n = 0](int32_t) mutable { return ++n < 4; };
-  fails.on_token = [](int32_t) -> bool { fail("the listener is gone"); };
+  stops.on_token = [n = 0](const NewToken&) mutable { return ++n < 4; };
+  fails.on_token = [](const NewToken&) -> bool { fail("the listener is gone"); };
   const auto b = scheduler.submit(stops), c = scheduler.submit(fails), d = scheduler.submit(request(4));
   const auto never = scheduler.submit(request(5));
   scheduler.step();
@@ -139,18 +159,18 @@ TEST(Scheduler, CancelsAndStops) {
   scheduler.cancel(never);
   while (scheduler.step()) {}
   EXPECT_EQ(a->ids.size(), 1u);
-  EXPECT_EQ(b->status, Generation::stopped);
+  EXPECT_EQ(b->finish, Finish::stopped);
   EXPECT_EQ(b->ids.size(), 4u);
-  EXPECT_EQ(d->ids, alone(*e, request(4)));
+  EXPECT_EQ(d->ids, alone(*e, request(4)).ids);
   EXPECT_EQ(never->status, Generation::cancelled);
   EXPECT_TRUE(never->ids.empty());
   scheduler.cancel(d);  // over: nothing changes
-  EXPECT_EQ(d->status, Generation::length);
+  EXPECT_EQ(d->status, Generation::finished);
 
   // From inside a pass: a listener ends its neighbour, itself, and asks for more.
   Handle victim, self, more;
   Request killer = request(6);
-  killer.on_token = [&](int32_t) {
+  killer.on_token = [&](const NewToken&) {
     scheduler.cancel(victim);
     more = scheduler.submit(request(8));
     scheduler.cancel(self);
@@ -163,7 +183,7 @@ TEST(Scheduler, CancelsAndStops) {
   EXPECT_TRUE(victim->ids.empty());
   EXPECT_EQ(self->status, Generation::cancelled);
   EXPECT_EQ(self->ids.size(), 1u);
-  EXPECT_EQ(more->ids, alone(*e, request(8)));
+  EXPECT_EQ(more->ids, alone(*e, request(8)).ids);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "jet/engine/sampler.h"
+#include "jet/engine/generate.h"
 
 namespace jet {
 
@@ -98,7 +98,8 @@ class Verifier {
     for (int64_t b = 0; b < in.batch; ++b) {
       auto sequence = engine_->create();
       const auto got =
-          jet::generate(*engine_, *sequence, in.row(b), {.max_new_tokens = static_cast<int>(n), .ignore_eos = true});
+          jet::generate(*engine_, *sequence, in.row(b), {.max_new_tokens = static_cast<int>(n), .ignore_eos = true})
+              .ids;
       for (int64_t i = 0; i < n; ++i) {
         wrong += i >= static_cast<int64_t>(got.size()) || got[i] != want.at(b * n + i) ? 1 : 0;
       }
