@@ -1,4 +1,5 @@
-// Golden folders of single layers, read from the constructor's arguments of their class in flash-linear-attention.
+// Golden folders of single layers of flash-linear-attention: a block's settings are read from its class's arguments and
+// from the names and shapes of its parameters.
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -21,30 +22,42 @@ class NotOurs : public Error {
   using Error::Error;
 };
 
-// A layer's config.json: what its constructor was given, and the sizes that follow from that.
-class Arguments {
+// A layer's folder: what its class's constructor was given, the sizes that follow from that, and its parameters, whose
+// names and shapes tell the rest.
+class Layer {
  public:
-  explicit Arguments(const std::string& folder)
-      : where_(folder + "/config.json"), config_(read_json(where_)), given_(part("constructor")),
-        derived_(part("derived")) {}
+  explicit Layer(const std::string& folder)
+      : model(SafeTensors::open(folder)), where_(folder + "/config.json"), config_(read_json(where_)),
+        given_(part("constructor")), derived_(part("derived")) {}
 
-  std::string source_class() const { return jet::get<std::string>(config_, "source_class", where_); }
+  const SafeTensors model;
+
+  std::string source_class() const { return get<std::string>(config_, "source_class", where_); }
   /// "[B,H,K,V]": of the recurrent state; empty where it is not told.
   std::string layout() const {
     const auto text = get_or<std::string>(config_, "state_layout", "", where_);
     return text.substr(0, text.find(']') + 1);
   }
-  int size(const char* key) const { return jet::get<int>(derived_, key, where_ + ": derived"); }
-  int given(const char* key) const { return jet::get<int>(given_, key, where_ + ": constructor"); }
+  int hidden() const { return get<int>(given_, "hidden_size", where_ + ": constructor"); }
+  int size(const char* key) const { return get<int>(derived_, key, where_ + ": derived"); }
   template <class T>
-  T get(const char* key, T fallback) const {
+  T given(const char* key, T fallback) const {
     return get_or(given_, key, fallback, where_ + ": constructor");
   }
+  bool has(const char* parameter) const { return model.contains(parameter); }
+  /// The first and the last size of a parameter; 0 without it.
+  int rows(const char* parameter) const { return has(parameter) ? static_cast<int>(shape(parameter).front()) : 0; }
+  int width(const char* parameter) const { return has(parameter) ? static_cast<int>(shape(parameter).back()) : 0; }
   /// For what our block has no choice in.
   void only(const char* key, const Json& value) const { same(given_, key, value); }
   void only_derived(const char* key, const Json& value) const { same(derived_, key, value); }
 
  private:
+  const Shape& shape(const char* parameter) const {
+    const Shape& s = model.at(parameter).shape;
+    require(!s.empty(), "{}: '{}' is a single number", model.path(), parameter);
+    return s;
+  }
   Json part(const char* key) const {
     require(config_.contains(key) && config_[key].is_object(), "{}: '{}' must be a table of keys", where_, key);
     return config_[key];
@@ -61,72 +74,70 @@ class Arguments {
 // The classes that we have a block for.
 struct BlockReader {
   const char* source_class;
-  MixerSpec (*read)(const Arguments& a);
+  MixerSpec (*read)(const Layer& l);
 };
 
-MixerSpec read_gla(const Arguments& a) {
+MixerSpec read_gla(const Layer& l) {
   Gla::Config c;
-  c.heads = a.size("num_heads"), c.kv_heads = a.size("num_kv_heads");
-  c.dk = a.size("head_k_dim"), c.dv = a.size("head_v_dim");
-  c.gate_rank = a.get("gate_low_rank_dim", 16);
-  c.conv = a.get("use_short_conv", false) ? a.get("conv_size", 4) : 0;
-  c.gate = a.get("use_output_gate", true);
-  c.clamp_min = a.get("clamp_min", 0.0f), c.norm_eps = a.get("norm_eps", 1e-5f);
-  a.only("feature_map", nullptr), a.only("gate_fn", "swish"), a.only("elementwise_affine", true);
-  a.only("gate_logit_normalizer", 16), a.only_derived("gate_logit_normalizer", 16);
+  c.heads = l.size("num_heads"), c.kv_heads = l.size("num_kv_heads");
+  c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
+  c.gate_rank = l.rows("gk_proj.0.weight"), c.conv = l.width("q_conv1d.weight"), c.gate = l.has("g_proj.weight");
+  c.clamp_min = l.given("clamp_min", 0.0f), c.norm_eps = l.given("norm_eps", 1e-5f);
+  l.only("feature_map", nullptr), l.only("gate_fn", "swish"), l.only("elementwise_affine", true);
+  l.only("gate_logit_normalizer", 16), l.only_derived("gate_logit_normalizer", 16);
   return c;
 }
 
-MixerSpec read_delta_net(const Arguments& a) {
+MixerSpec read_delta_net(const Layer& l) {
   DeltaNet::Config c;
-  c.heads = a.size("num_heads"), c.dk = a.size("head_k_dim"), c.dv = a.size("head_v_dim");
-  c.conv = a.get("conv_size", 4), c.gate = a.get("use_gate", false);
-  c.negative_eigenvalues = a.get("allow_neg_eigval", false), c.norm_eps = a.get("norm_eps", 1e-5f);
-  a.only("use_short_conv", true), a.only("use_beta", true), a.only("qk_activation", "silu"), a.only("qk_norm", "l2");
+  c.heads = l.size("num_heads"), c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
+  c.conv = l.width("q_conv1d.weight"), c.gate = l.has("g_proj.weight");
+  c.negative_eigenvalues = l.given("allow_neg_eigval", false), c.norm_eps = l.given("norm_eps", 1e-5f);
+  l.only("use_short_conv", true), l.only("use_beta", true), l.only("qk_activation", "silu"), l.only("qk_norm", "l2");
   return c;
 }
 
-MixerSpec read_gdn(const Arguments& a) {
+MixerSpec read_gdn(const Layer& l) {
   GatedDeltaNet::Config c;
-  c.heads = a.size("num_heads"), c.v_heads = a.size("num_v_heads");
-  c.dk = a.size("head_k_dim"), c.dv = a.size("head_v_dim");
-  c.conv = a.get("conv_size", 4), c.gate = a.get("use_gate", true);
-  c.negative_eigenvalues = a.get("allow_neg_eigval", false), c.norm_eps = a.get("norm_eps", 1e-5f);
-  a.only("use_short_conv", true);
+  c.heads = l.size("num_heads"), c.v_heads = l.size("num_v_heads");
+  c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
+  c.conv = l.width("v_conv1d.weight"), c.gate = l.has("g_proj.weight");
+  c.negative_eigenvalues = l.given("allow_neg_eigval", false), c.norm_eps = l.given("norm_eps", 1e-5f);
+  l.only("use_short_conv", true);
   return c;
 }
 
-MixerSpec read_retnet(const Arguments& a) {
+MixerSpec read_retnet(const Layer& l) {
   RetNet::Config c;
-  c.heads = a.size("num_heads"), c.dk = a.size("head_k_dim"), c.dv = a.size("head_v_dim");
-  c.gate = a.get("use_output_gate", true), c.norm_eps = a.get("norm_eps", 1e-5f);
-  a.only("use_short_conv", false), a.only("feature_map", nullptr), a.only("gate_fn", "swish");
-  a.only_derived("num_kv_heads", c.heads);
+  c.heads = l.size("num_heads"), c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
+  c.gate = l.has("g_proj.weight"), c.norm_eps = l.given("norm_eps", 1e-5f);
+  l.only("use_short_conv", false), l.only("feature_map", nullptr), l.only("gate_fn", "swish");
+  l.only_derived("num_kv_heads", c.heads);
   return c;
 }
 
-MixerSpec read_mamba2(const Arguments& a) {
+MixerSpec read_mamba2(const Layer& l) {
   Mamba2::Config c;
-  c.heads = a.size("num_heads"), c.dk = a.size("ssm_state_size"), c.dv = a.size("head_dim");
-  c.groups = a.get("n_groups", 1), c.conv = a.get("conv_kernel", 4), c.norm_eps = a.get("norm_eps", 1e-5f);
-  a.only("use_conv_bias", true), a.only("use_bias", false), a.only("rms_norm", true), a.only("hidden_act", "silu");
+  c.heads = l.size("num_heads"), c.dk = l.size("ssm_state_size"), c.dv = l.size("head_dim");
+  c.groups = l.given("n_groups", 1), c.conv = l.width("conv1d.weight"), c.norm_eps = l.given("norm_eps", 1e-5f);
+  l.only("use_conv_bias", true), l.only("use_bias", false), l.only("rms_norm", true), l.only("hidden_act", "silu");
   return c;
 }
 
-MixerSpec read_rwkv7(const Arguments& a) {
+MixerSpec read_rwkv7(const Layer& l) {
   Rwkv7::Config c;
-  c.heads = a.size("num_heads"), c.dk = a.size("head_dim"), c.dv = a.size("head_v_dim");
-  c.v_rank = a.given("layer_idx") == 0 ? 0 : a.given("v_low_rank_dim");  // later layers mix in the first one's v
-  c.decay_rank = a.given("decay_low_rank_dim"), c.gate_rank = a.given("gate_low_rank_dim");
-  c.a_rank = a.given("a_low_rank_dim"), c.norm_eps = a.get("norm_eps", 1e-5f);
+  c.heads = l.size("num_heads"), c.dk = l.size("head_dim"), c.dv = l.size("head_v_dim");
+  c.decay_rank = l.rows("w_lora.lora.0.weight"), c.gate_rank = l.rows("g_lora.lora.0.weight");
+  c.a_rank = l.rows("a_lora.lora.0.weight"), c.v_rank = l.rows("v_lora.lora.0.weight");
+  c.norm_eps = l.given("norm_eps", 1e-5f);
   return c;
 }
 
-MixerSpec read_kda(const Arguments& a) {
+MixerSpec read_kda(const Layer& l) {
   Kda::Config c;
-  c.heads = a.size("num_heads"), c.dk = a.size("head_k_dim"), c.dv = a.size("head_v_dim");
-  c.conv = a.get("conv_size", 4), c.norm_eps = a.get("norm_eps", 1e-5f);
-  a.only("use_short_conv", true), a.only("allow_neg_eigval", false), a.only_derived("num_v_heads", c.heads);
+  c.heads = l.size("num_heads"), c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
+  c.conv = l.width("q_conv1d.weight"), c.norm_eps = l.given("norm_eps", 1e-5f);
+  l.only("use_short_conv", true), l.only("allow_neg_eigval", false), l.only_derived("num_v_heads", c.heads);
   return c;
 }
 
@@ -136,10 +147,10 @@ constexpr BlockReader kReaders[] = {
     {"KimiDeltaAttention", read_kda},
 };
 
-MixerSpec read_block(const Arguments& a) {
-  const std::string name = a.source_class();
+MixerSpec read_block(const Layer& l) {
+  const std::string name = l.source_class();
   for (const auto& r : kReaders)
-    if (name.ends_with(std::string(".") + r.source_class)) return r.read(a);
+    if (name.ends_with(std::string(".") + r.source_class)) return r.read(l);
   throw NotOurs("no block for " + name);
 }
 
@@ -161,15 +172,15 @@ std::set<int64_t> splits_of(const Golden& golden, int64_t tokens) {
 
 class BlockVerifier {
  public:
-  BlockVerifier(const std::string& folder, const Arguments& a, std::vector<VerifyCase>& cases)
-      : spec_(read_block(a)), hidden_(a.given("hidden_size")), golden_(folder + "/golden.safetensors"),
-        x_(golden_.at("x")), cases_(cases) {
+  BlockVerifier(const std::string& folder, const Layer& layer, std::vector<VerifyCase>& cases)
+      : spec_(read_block(layer)), hidden_(layer.hidden()), golden_(folder + "/golden.safetensors"), x_(golden_.at("x")),
+        cases_(cases) {
     // Mamba2's class keeps a head's state as [V, K], all others as [K, V], unless the file says otherwise.
-    const std::string layout = a.layout();
+    const std::string layout = layer.layout();
     turned_ = layout.empty() ? std::holds_alternative<Mamba2::Config>(spec_)
                              : layout.ends_with(",V,K]") || layout.ends_with(",P,N]");
     mixer_params(spec_, hidden_, weights_, [](const char*, Tensor&, const ParamSpec&) {});
-    const SafeTensors model = SafeTensors::open(folder);
+    const SafeTensors& model = layer.model;
     mixer_params(spec_, hidden_, weights_, [&](const char* name, Tensor& t, const ParamSpec& p) {
       t = to_tensor(model.at(name)).view(p.shape).requires_grad_(true);
       params_.emplace_back(name, t);
@@ -258,9 +269,9 @@ class BlockVerifier {
 }  // namespace
 
 void verify_torch_block(const std::string& folder, std::vector<VerifyCase>& cases) {
-  const Arguments arguments(folder);
+  const Layer layer(folder);
   try {
-    BlockVerifier(folder, arguments, cases).run();
+    BlockVerifier(folder, layer, cases).run();
   } catch (const NotOurs& e) { cases.push_back(skipped("all", e.what())); }
 }
 
