@@ -10,9 +10,15 @@
 // keeps the moments of some parameters, updates those and hands them to the others. The first one's parameters count at
 // the start, it alone reads and writes the checkpoint, which is whole: any number of processes can go on with it.
 //
-// A checkpoint holds the parameters, both moments, the step, the curve and the seconds spent; data and randomness are
-// functions of the step, so a resumed run takes the very steps that an undisturbed one takes. It is written every 15
-// seconds, or JET_SAVE_SECONDS.
+// A checkpoint is a safetensors file in fp32:
+//
+//   tensors    <parameter>, and until the training is finished m.<parameter>, v.<parameter>: AdamW's moments
+//   metadata   config     the TrainConfig, JSON; a checkpoint of another one is refused
+//              state      the step, the curve, the seconds spent, ..., JSON
+//              finished   "0" or "1"
+//
+// Data and randomness are functions of the step, so a resumed run takes the very steps that an undisturbed one takes. It
+// is written every 15 seconds, or JET_SAVE_SECONDS.
 #pragma once
 
 #include <functional>
