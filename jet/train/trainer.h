@@ -17,8 +17,8 @@
 //              state      the step, the curve, the seconds spent, ..., JSON
 //              finished   "0" or "1"
 //
-// Data and randomness are functions of the step, so a resumed run takes the very steps that an undisturbed one takes. It
-// is written every 15 seconds, or JET_SAVE_SECONDS.
+// Data and randomness are functions of the step, so a resumed run takes the very steps that an undisturbed one takes.
+// It is written every 15 seconds, or JET_SAVE_SECONDS.
 #pragma once
 
 #include <functional>
