@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "jet/base/rng.h"
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/block.h"
 
 namespace jet {
 

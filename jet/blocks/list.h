@@ -1,9 +1,13 @@
-// The block list: adding a token mixer is one folder and one line here. Everything that is "for every block" (weights,
-// states, files, costs, law tests) walks this list.
+// The block list. Adding a token mixer is one folder and its entry here (the header and the name); everything that is
+// "for every block" (weights, states, files, costs, law tests) walks this list.
 #pragma once
 
+#include <concepts>
+#include <string>
 #include <tuple>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "jet/blocks/attention/attention.h"
 #include "jet/blocks/delta_net/delta_net.h"
@@ -19,7 +23,18 @@
 
 namespace jet {
 
-template <class... Blocks>
+/// What jet/blocks/block.h asks of a block, but for its templates.
+template <class B>
+concept TokenMixer = requires(const typename B::Config& c, const Attention::Config& attention,
+                              const std::string& where) {
+  { B::kind } -> std::convertible_to<std::string>;
+  c.check(where);
+  { B::Config::like(attention, MixerDims{}) } -> std::same_as<typename B::Config>;
+  { B::Config::examples() } -> std::same_as<std::vector<typename B::Config>>;
+  { B::roles(c) } -> std::same_as<std::vector<AttentionRole>>;
+};
+
+template <TokenMixer... Blocks>
 struct BlockListOf {
   using Config = std::variant<typename Blocks::Config...>;
   template <class T>
@@ -36,6 +51,17 @@ struct BlockListOf {
   template <class F>
   static void for_each(F&& f) {
     (f.template operator()<Blocks>(), ...);
+  }
+  /// f.template operator()<Block>() for the block of this kind; throws where there is none.
+  template <class F>
+  static void with_kind(const std::string& kind, const std::string& where, F&& f) {
+    bool found = false;
+    std::string known;
+    for_each([&]<class Block>() {
+      known += std::string(known.empty() ? "" : ", ") + Block::kind;
+      if (kind == Block::kind) f.template operator()<Block>(), found = true;
+    });
+    require(found, "{}: unknown mixer kind '{}' (known: {})", where, kind, known);
   }
 
  private:

@@ -25,17 +25,17 @@ T gelu_tanh(const T& x) {
   return 0.5f * x * (1.0f + tanh(0.7978845608f * (x + 0.044715f * x * x * x)));
 }
 
-/// norm(o) * silu(gate): the read-out of the gated linear blocks.
-template <class Ops>
-auto gated_rms_norm(Ops& ops, typename Ops::Tensor o, typename Ops::Tensor gate, const typename Ops::Weight& w,
-                    float eps) {
-  return ops.map([](auto x, auto z) { return x * silu(z); }, ops.rms_norm(o, w, eps), gate);
-}
-/// The same with gate = Wg x, or norm(o) alone where c.gate is false. o [tokens, heads, dV].
-template <class Ops, class Config, class Weights>
-auto read_out(Ops& ops, const Config& c, const Weights& w, typename Ops::Tensor o, typename Ops::Tensor x, int heads) {
-  return c.gate ? gated_rms_norm(ops, o, ops.heads(ops.linear(x, w.g_proj), heads), w.norm, c.norm_eps)
-                : ops.rms_norm(o, w.norm, c.norm_eps);
+/// What an MLP puts on its gate.
+enum class Activation { silu, gelu_tanh };
+
+/// act(gate) * up.
+template <class Ops, class Tensor>
+Tensor gated_product(Ops& ops, Activation act, const Tensor& gate, const Tensor& up) {
+  switch (act) {
+    case Activation::gelu_tanh: return ops.map([](auto g, auto u) { return gelu_tanh(g) * u; }, gate, up);
+    case Activation::silu: break;
+  }
+  return ops.map([](auto g, auto u) { return silu(g) * u; }, gate, up);
 }
 
 }  // namespace jet

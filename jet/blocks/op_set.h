@@ -4,8 +4,8 @@
 // are grouped into sequences, where each sequence stands, and where its state lives is the op set's own business, so
 // the same page of equations trains a [B, T] batch and decodes a ragged one.
 //
-//   linear(x, w)  linear(x, w, bias)   x [.., in], w [out, in], bias [out] or absent -> [.., out]; also a head at a
-//   time map(f, x, y, ...)        elementwise f on tensors and weights, trailing dimensions broadcast as in numpy
+//   linear(x, w, bias)       x [.., in], w [out, in], bias [out] or absent -> [.., out]; also a head at a time
+//   map(f, x, y, ...)        elementwise f on tensors and weights, trailing dimensions broadcast as in numpy
 //   heads(x, n) / flat(x)    [.., n * d] <-> [.., n, d]
 //   slice(x, begin, size)    part of the last dimension
 //   repeat_heads(x, n)       [.., h, d] -> [.., h * n, d], each head n times in a row (grouped queries)
@@ -36,8 +36,11 @@
 namespace jet {
 
 /// S_t = diag(exp g_t) S_(t-1) + b_t (a_t^T S_(t-1)) + k_t v_t^T,   o_t = scale * S_t^T q_t,   S [heads, K, V] in fp32.
-/// With beta: the delta rule, S' = diag(exp g_t) S_(t-1), S_t = S' + beta_t k_t (v_t - S'^T k_t)^T; then a, b stay
-/// absent.
+///
+/// With beta, the delta rule; a and b stay absent:
+///
+///   S' = diag(exp g_t) S_(t-1)
+///   S_t = S' + beta_t k_t (v_t - S'^T k_t)^T
 template <class T>
 struct Recurrence {
   T q, k;      // [.., heads, K]
@@ -60,50 +63,14 @@ struct Rope {
   }
   /// Frequencies of the dim/2 pairs (transformers modeling_rope_utils.py, _compute_llama3_parameters).
   std::vector<double> frequencies(int dim) const;
+  /// Throws on numbers that make no frequencies.
+  void check(const std::string& where) const;
 };
 
 struct AttentionShape {
   float scale = 1;
   int window = 0;  // 0: full
 };
-
-/// How a parameter starts. fan_in: normal with std a / sqrt(columns). decay_log: log of U(a, b).
-/// softplus_inverse: x with softplus(x) log-uniform in [a, b]. last_tap: convolution kernels of width a that pass the
-/// current token through (1 at the last tap, normal with std 0.02 around it).
-struct Init {
-  enum Kind { fan_in, normal, constant, decay_log, softplus_inverse, last_tap } kind = fan_in;
-  double a = 1, b = 0;
-};
-
-struct ParamSpec {
-  Shape shape;
-  Init init{};
-};
-
-/// What one sequence carries from call to call. `fixed`: shape floats, zero at the start. `rows`: one row of `shape` a
-/// token, the last `window` of them where window > 0, all of them otherwise.
-struct StateSpec {
-  enum Kind { fixed, rows } kind = fixed;
-  Shape shape;
-  int window = 0;
-};
-
-/// Which rows (or columns, for `o`) of a parameter play the part of an attention layer's q, k, v, o: what a linear
-/// branch inherits from the attention that it replaces.
-struct AttentionRole {
-  enum Role { q, k, v, o } role;
-  std::string param;
-  int64_t offset = 0;
-  int heads = 0, dim = 0;
-};
-
-/// The roles of a block whose projections are named as attention's: q_proj, k_proj, v_proj, o_proj.
-inline std::vector<AttentionRole> projection_roles(int q_heads, int k_heads, int v_heads, int o_heads, int dk, int dv) {
-  return {{AttentionRole::q, "q_proj.weight", 0, q_heads, dk},
-          {AttentionRole::k, "k_proj.weight", 0, k_heads, dk},
-          {AttentionRole::v, "v_proj.weight", 0, v_heads, dv},
-          {AttentionRole::o, "o_proj.weight", 0, o_heads, dv}};
-}
 
 template <class Ops>
 concept OpSet = requires(Ops& ops, typename Ops::Tensor x, typename Ops::Weight w, typename Ops::State s) {

@@ -22,4 +22,12 @@ std::vector<double> Rope::frequencies(int dim) const {
   return f;
 }
 
+void Rope::check(const std::string& where) const {
+  require(theta > 0, "{}: rope theta {} is not positive", where, theta);
+  require(factor > 0, "{}: rope factor {} is not positive", where, factor);
+  require(low_freq_factor > 0 && high_freq_factor > low_freq_factor && original_context > 0,
+          "{}: rope: low_freq_factor {}, high_freq_factor {}, original context {} must be positive and ascend", where,
+          low_freq_factor, high_freq_factor, original_context);
+}
+
 }  // namespace jet

@@ -31,18 +31,21 @@ int64_t stored_bytes(const std::string& folder) {
   int64_t bytes = 0;
   model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
     bytes += static_cast<int64_t>(c.tensors.at(name).bytes.size());
-    if (is_matrix(name, p.shape)) bytes += static_cast<int64_t>(c.matrix(name, p.shape).scales.size());
+    if (p.is_matrix()) bytes += static_cast<int64_t>(c.matrix(name, p.shape).scales.size());
   });
   return bytes;
 }
 
-/// "4 heads, 2 kv_heads, 64 head_dim": a mixer's sizes.
-std::string sizes_of(const MixerSpec& m) {
+/// "heads 4, kv_heads 2, head_dim 64": a layer's sizes, and what is unusual about the rest of it.
+std::string sizes_of(const ModelSpec& s, int layer) {
   std::string text;
-  const Json j = mixer_to_json(m);
+  const Json j = mixer_to_json(s.layers[layer]);
   for (const char* key : {"heads", "kv_heads", "v_heads", "head_dim", "dk", "dv", "conv"}) {
     if (j.contains(key)) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", key, j[key].get<int>());
   }
+  const LayerForm form = s.form(layer);
+  if (form.norms == Norms::after) text += "; norms after, not before";
+  if (!form.mlp) text += "; no MLP";
   return text;
 }
 
@@ -50,12 +53,12 @@ struct Run {
   int first, last;
 };
 
-/// Neighbouring layers with the same mixer.
+/// Neighbouring layers that are alike.
 std::vector<Run> runs_of(const ModelSpec& s) {
   std::vector<Run> runs;
   for (int i = 0; i < s.n_layers(); ++i) {
-    const bool same = !runs.empty() && mixer_to_json(s.layers[runs.back().last]) == mixer_to_json(s.layers[i]);
-    if (same) {
+    const int last = runs.empty() ? i : runs.back().last;
+    if (last < i && s.form(last) == s.form(i) && mixer_to_json(s.layers[last]) == mixer_to_json(s.layers[i])) {
       runs.back().last = i;
     } else {
       runs.push_back({i, i});
@@ -83,7 +86,7 @@ void print(const ModelSpec& s, int64_t weights, const std::vector<int64_t>& cont
                                  : std::string(", no weights here"));
   for (const Run& r : runs_of(s)) {
     const std::string span = r.first == r.last ? std::to_string(r.first) : fmt::format("{}-{}", r.first, r.last);
-    fmt::print("  {:>7}  {:<16} {}\n", span, mixer_label(s.layers[r.first]), sizes_of(s.layers[r.first]));
+    fmt::print("  {:>7}  {:<16} {}\n", span, mixer_label(s.layers[r.first]), sizes_of(s, r.first));
   }
   fmt::print("{:>9}  {:>12}  {:>12}\n", "context", "cache MB", "MFLOP/token");
   for (const int64_t n : contexts) {

@@ -93,7 +93,7 @@ CountTypes Engine::count_types() const {
   model_params(impl_->spec, weights,
                [&](const std::string& name, const CpuWeight& w, const ParamSpec&) { types[name] = w.dtype; });
   CountTypes t;
-  t.weights = [types = std::move(types)](const std::string& name, const Shape&) { return types.at(name); };
+  t.weights = [types = std::move(types)](const std::string& name, const ParamSpec&) { return types.at(name); };
   t.kv = impl_->options.kv, t.state = impl_->options.state;
   return t;
 }

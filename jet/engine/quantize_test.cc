@@ -90,10 +90,9 @@ TEST_F(Quantize, LogitsStayNear) {
 }
 
 TEST_F(Quantize, EveryFamilyLoads) {
-  const std::string families = "../shared/golden/families";
-  if (!fs::is_directory(families)) GTEST_SKIP() << "skipped: " << families << " is not here";
-  for (const auto& entry : fs::directory_iterator(families)) {
-    const std::string source = entry.path().string();
+  const auto families = reference_families();
+  if (families.empty()) GTEST_SKIP() << "skipped: ../shared/golden/families is not here";
+  for (const std::string& source : families) {
     const auto exact = logits_of(source);
     EXPECT_LT(relative_error(logits_of(quantized(source, DType::q8)), exact), int8_bound(0.05)) << source;
     EXPECT_LT(relative_error(logits_of(quantized(source, DType::q4)), exact), 0.5) << source;
@@ -101,17 +100,41 @@ TEST_F(Quantize, EveryFamilyLoads) {
 }
 
 TEST_F(Quantize, ChoosesMatrices) {
-  const auto type = [](const char* name, int64_t rows, int64_t cols, DType wanted) {
-    return stored_type(name, {rows, cols}, wanted, DType::bf16);
+  const auto type = [](ParamRole role, int64_t rows, int64_t cols, DType wanted) {
+    return stored_type({role, {rows, cols}}, wanted, DType::bf16);
   };
-  EXPECT_EQ(type("model.layers.0.mlp.gate_proj.weight", 128, 64, DType::q4), DType::q4);
-  EXPECT_EQ(type("model.layers.0.self_attn.q_proj.weight", 63, 64, DType::q4), DType::bf16);
-  EXPECT_EQ(type("model.layers.0.self_attn.q_proj.weight", 64, 48, DType::q8), DType::bf16);
-  EXPECT_EQ(type("model.layers.0.self_attn.a_proj.weight", 64, 64, DType::q8), DType::bf16);
-  EXPECT_EQ(type("model.layers.0.self_attn.w_lora.lora.0.weight", 64, 64, DType::q8), DType::bf16);
-  EXPECT_EQ(type("model.embed_tokens.weight", 512, 64, DType::q4), DType::q8);
-  EXPECT_EQ(type("lm_head.weight", 512, 64, DType::q4), DType::q8);
-  EXPECT_EQ(type("lm_head.weight", 512, 64, DType::f32), DType::f32);
+  EXPECT_EQ(type(ParamRole::matrix, 128, 64, DType::q4), DType::q4);
+  EXPECT_EQ(type(ParamRole::output, 64, 64, DType::q4), DType::q4);
+  EXPECT_EQ(type(ParamRole::matrix, 63, 64, DType::q4), DType::bf16);
+  EXPECT_EQ(type(ParamRole::matrix, 64, 48, DType::q8), DType::bf16);
+  EXPECT_EQ(type(ParamRole::gate, 64, 64, DType::q8), DType::bf16);
+  EXPECT_EQ(type(ParamRole::vocabulary, 512, 64, DType::q4), DType::q8);
+  EXPECT_EQ(type(ParamRole::vocabulary, 512, 64, DType::f32), DType::f32);
+}
+
+/// What released checkpoints name their parameters, against the roles that the blocks give them: a file quantized by an
+/// earlier version must be read as it is.
+TEST_F(Quantize, RolesAreThoseOfTheNames) {
+  const auto named = [](const std::string& name, std::initializer_list<const char*> parts) {
+    return std::any_of(parts.begin(), parts.end(), [&](const char* p) { return name.find(p) != std::string::npos; });
+  };
+  struct Nothing {};
+  size_t seen = 0;
+  for (const auto& [model, spec] : test_models()) {
+    ModelWeights<Nothing> w;
+    model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+      SCOPED_TRACE(model + " " + name);
+      EXPECT_EQ(p.is_matrix(), p.shape.size() == 2 && name.ends_with(".weight"));
+      if (!p.is_matrix()) return;
+      const bool gate =
+          named(name, {".a_proj.", ".b_proj.", ".gk_proj.", "_lora.", ".f_proj.", "_map.", ".gate.weight"});
+      const bool ends = named(name, {"embed_tokens", "lm_head"});
+      const ParamSpec wide{p.role, {128, 128}};
+      EXPECT_EQ(stored_type(wide, DType::q4, DType::bf16), gate ? DType::bf16 : ends ? DType::q8 : DType::q4);
+      ++seen;
+    });
+  }
+  EXPECT_GT(seen, 100u);
 }
 
 TEST_F(Quantize, BytesAreThoseOfTheLayout) {
@@ -121,8 +144,10 @@ TEST_F(Quantize, BytesAreThoseOfTheLayout) {
   EXPECT_EQ(c.matrix(kMatrix, {128, 64}).dtype, DType::q4);
   EXPECT_EQ(c.matrix("model.embed_tokens.weight", {512, 64}).dtype, DType::q8);
   EXPECT_EQ(c.matrix("model.layers.0.self_attn.k_proj.weight", {32, 64}).dtype, DType::f32);
-  EXPECT_EQ(c.floats("model.norm.weight"), Checkpoint::open("tests/fixtures/qwen2").floats("model.norm.weight"));
-  EXPECT_NE(message_of([&] { c.floats(kMatrix); }).find("quantized"), std::string::npos);
+  const ParamSpec norm = ParamSpec::norm(64), matrix = ParamSpec::matrix(128, 64);
+  EXPECT_EQ(c.floats("model.norm.weight", norm),
+            Checkpoint::open("tests/fixtures/qwen2").floats("model.norm.weight", norm));
+  EXPECT_NE(message_of([&] { c.floats(kMatrix, matrix); }).find("quantized"), std::string::npos);
   int64_t bytes = 0;
   for (const auto& [name, t] : c.tensors.all()) bytes += static_cast<int64_t>(t.bytes.size());
   EXPECT_EQ(Engine::load(folder)->weight_bytes(), bytes);  // the fixture's other parameters are f32 as in memory
@@ -221,10 +246,8 @@ TEST_F(Quantize, RandomWeights) {
   struct Nothing {};
   ModelWeights<Nothing> w;
   int64_t kept = 0;  // numbers of the matrices that stay as they are: f32 in the fixture, bf16 in random weights
-  model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
-    if (is_matrix(name, p.shape) && stored_type(name, p.shape, DType::q4, DType::f32) == DType::f32) {
-      kept += numel(p.shape);
-    }
+  model_params(spec, w, [&](const std::string&, Nothing&, const ParamSpec& p) {
+    if (p.is_matrix() && stored_type(p, DType::q4, DType::f32) == DType::f32) { kept += numel(p.shape); }
   });
   EXPECT_GT(kept, 0);
   EXPECT_EQ(bytes(DType::q4) + 2 * kept, Engine::load(quantized("tests/fixtures/jet", DType::q4))->weight_bytes());

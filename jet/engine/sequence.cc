@@ -33,7 +33,7 @@ int64_t length_of(const SafeTensors& file, int64_t max_length) {
 }
 
 Shape stored_shape(const StateSpec& spec, int64_t length) {
-  if (spec.kind == StateSpec::fixed) return spec.shape;
+  if (spec.kind != StateSpec::rows) return spec.shape;
   return {spec.shape[0], spec.window > 0 ? std::min<int64_t>(spec.window, length) : length, spec.shape[1]};
 }
 

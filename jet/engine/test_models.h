@@ -1,4 +1,4 @@
-// Small models of odd sizes for tests: every block of the list with its interesting options on, and mixtures.
+// Small models of odd sizes for tests: every example of every block of the list, and mixtures.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "jet/base/rng.h"
 #include "jet/engine/engine.h"
-#include "jet/model/checkpoint.h"
+#include "jet/model/families/families.h"
 
 namespace jet {
 
@@ -44,48 +44,51 @@ struct NamedSpec {
   ModelSpec spec;
 };
 
+/// The first example of a block.
+template <class Block>
+typename Block::Config example() {
+  return Block::Config::examples().front();
+}
+
+/// Every example of every block ("gla", "gla_2", ...), and mixtures.
 inline std::vector<NamedSpec> test_models() {
-  const Rope llama3{.theta = 500, .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4, .original_context = 32};
-  const Attention::Config full{
-      .heads = 6, .kv_heads = 2, .head_dim = 10, .qkv_bias = true, .o_bias = true, .qk_norm = true, .scale = 0.4};
-  const Attention::Config window{.heads = 3, .kv_heads = 1, .head_dim = 6, .window = 5, .rope = llama3};
-  const Gla::Config gla{.heads = 6, .kv_heads = 3, .dk = 6, .dv = 10, .gate_rank = 5, .conv = 4, .clamp_min = -0.2f};
-  const RetNet::Config retnet{.heads = 3, .dk = 6, .dv = 10};
-  const Mamba2::Config mamba2{.heads = 6, .dk = 6, .dv = 10, .groups = 3, .conv = 3};
-  const DeltaNet::Config delta{.heads = 3, .dk = 6, .dv = 10, .gate = true, .negative_eigenvalues = true};
-  const GatedDeltaNet::Config gdn{.heads = 3, .v_heads = 6, .dk = 6, .dv = 10, .negative_eigenvalues = true};
-  const Rwkv7::Config rwkv7{.heads = 3, .dk = 6, .dv = 10, .decay_rank = 5, .gate_rank = 7, .a_rank = 3, .v_rank = 4};
-  const JetBlock::Config jet{.heads = 3, .dk = 6, .dv = 10, .conv = 4, .generator = 7};
-
-  const Kda::Config kda{.heads = 3, .dk = 6, .dv = 10, .conv = 3};
-  const LinearAttention::Config linear{.heads = 3, .dk = 6, .dv = 10, .learned = true};
-  const GatedDeltaNet::Config dynamic{.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .qk_conv = false, .generator = 7};
-  const GatedHybrid::Config gated{.full = full, .linear = gdn};
-
   std::vector<NamedSpec> models;
-  for (const MixerSpec& m :
-       {MixerSpec(full), MixerSpec(gla), MixerSpec(retnet), MixerSpec(mamba2), MixerSpec(delta), MixerSpec(gdn),
-        MixerSpec(rwkv7), MixerSpec(jet), MixerSpec(kda), MixerSpec(linear), MixerSpec(gated)}) {
-    models.push_back({BlockList::visit(m, []<class B>(const typename B::Config&) { return std::string(B::kind); }),
-                      test_spec({m, m})});
-  }
-  models.push_back({"window", test_spec({window, window})});
-  models.push_back({"dynamic_gdn", test_spec({dynamic, dynamic})});
-  models.push_back({"other_gates",
-                    test_spec({Gla::Config{.heads = 3, .kv_heads = 3, .dk = 6, .dv = 10, .gate = false},
-                               RetNet::Config{.heads = 3, .dk = 6, .dv = 10, .gate = false},
-                               GatedDeltaNet::Config{.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .gate = false},
-                               Mamba2::Config{.heads = 6, .dk = 6, .dv = 10, .groups = 3, .norm_before_gate = true}})});
-  models.push_back(
-      {"plain_gla_delta", test_spec({Gla::Config{.heads = 2, .kv_heads = 2, .dk = 20, .dv = 33, .gate_rank = 4},
-                                     DeltaNet::Config{.heads = 2, .dk = 17, .dv = 70, .conv = 1}})});
-  NamedSpec hybrid{"hybrid_untied", test_spec({jet, full, gdn, window, mamba2, rwkv7})};
-  hybrid.spec.tie_word_embeddings = false;
-  NamedSpec gemma{"post_norms_gelu", test_spec({window, full})};
-  gemma.spec.post_norms = true, gemma.spec.hidden_act = "gelu_tanh", gemma.spec.embed_scale = 3;
-  models.push_back(hybrid);
-  models.push_back(gemma);
+  BlockList::for_each([&]<class Block>() {
+    int n = 0;
+    for (const auto& c : Block::Config::examples()) {
+      const std::string name = ++n == 1 ? Block::kind : fmt::format("{}_{}", Block::kind, n);
+      models.push_back({name, test_spec({c, c})});
+    }
+  });
+  const auto add = [&](const char* name, std::vector<MixerSpec> layers) -> ModelSpec& {
+    return models.emplace_back(NamedSpec{name, test_spec(std::move(layers))}).spec;
+  };
+  const auto attention = Attention::Config::examples();
+  const MixerSpec full = attention[0], window = attention[1], mamba = example<Mamba2>(),
+                  delta = example<GatedDeltaNet>();
+  add("hybrid_untied", {example<JetBlock>(), full, delta, window, mamba, example<Rwkv7>()}).tie_word_embeddings = false;
+  ModelSpec& granite = add("scaled", {mamba, full, mamba});
+  granite.embed_scale = 3, granite.residual_scale = 0.4f, granite.logits_scale = 1.5f;
+  add("norms_differ", {delta, full, window}).forms = {{Norms::before}, {Norms::after}, {Norms::both}};
+  ModelSpec& parts = add("mlps_left_out", {mamba, window, delta});
+  parts.forms = {{.mlp = false}, {}, {Norms::after, false}};
+  ModelSpec& gemma = add("post_norms_gelu", {window, full});
+  gemma.norms = Norms::both, gemma.hidden_act = Activation::gelu_tanh, gemma.embed_scale = 3;
   return models;
+}
+
+/// Folders of the reference models whose families are read here; empty where there are none.
+inline std::vector<std::string> reference_families() {
+  const std::string root = "../shared/golden/families";
+  std::vector<std::string> folders;
+  if (!std::filesystem::is_directory(root)) return folders;
+  for (const auto& entry : std::filesystem::directory_iterator(root)) {
+    const std::string folder = entry.path().string(), type = read_json(folder + "/config.json").at("model_type");
+    if (std::any_of(std::begin(kFamilies), std::end(kFamilies), [&](auto& f) { return f.model_type == type; })) {
+      folders.push_back(folder);
+    }
+  }
+  return folders;
 }
 
 /// Random values for every parameter, none of them at a start that would hide it (zero matrices, unit norms).
@@ -98,9 +101,8 @@ inline void write_test_model(const std::string& folder, const ModelSpec& spec, c
     Rng rng(7, name);
     auto& v = values[name];
     v.resize(numel(p.shape));
-    const bool is_matrix = p.shape.size() == 2;
-    const double size = is_matrix ? 1 / std::sqrt(static_cast<double>(p.shape.back())) : 0.3;
-    const double middle = p.init.kind == Init::constant && !is_matrix ? p.init.a : 0;
+    const double size = p.is_matrix() ? 1 / std::sqrt(static_cast<double>(p.shape.back())) : 0.3;
+    const double middle = p.init.kind == Init::constant && !p.is_matrix() ? p.init.a : 0;
     for (float& x : v) x = static_cast<float>(middle + size * rng.normal());
     if (name == poisoned) std::fill(v.begin(), v.end(), std::numeric_limits<float>::quiet_NaN());
     tensors.push_back({name, DType::f32, p.shape, v.data()});

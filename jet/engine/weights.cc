@@ -43,13 +43,13 @@ LoadedWeights load_weights(Checkpoint checkpoint) {
   w.files = checkpoint.tensors;
   model_params(checkpoint.spec, w.weights, [&](const std::string& name, CpuWeight& p, const ParamSpec& spec) {
     p.dims = CpuWeight::dims_of(spec.shape);
-    if (is_matrix(name, spec.shape)) {
+    if (spec.is_matrix()) {
       const StoredMatrix m = checkpoint.matrix(name, spec.shape);
       p.dtype = m.dtype;
       p.data = aligned(w, m.data, is_quantized(m.dtype) ? kQuadBytes : size_of(m.dtype));
       if (is_quantized(m.dtype)) p.scales = aligned(w, m.scales, size_of(DType::f16));
     } else {
-      const std::vector<float> values = checkpoint.floats(name);
+      const std::vector<float> values = checkpoint.floats(name, spec);
       std::byte* copy = own(w, values.size() * sizeof(float));
       std::memcpy(copy, values.data(), values.size() * sizeof(float));
       p.data = copy;
@@ -123,7 +123,7 @@ LoadedWeights random_weights(const ModelSpec& spec, uint64_t seed, DType matrice
   LoadedWeights w;
   model_params(spec, w.weights, [&](const std::string& name, CpuWeight& p, const ParamSpec& param) {
     p.dims = CpuWeight::dims_of(param.shape);
-    if (is_matrix(name, param.shape)) p.dtype = stored_type(name, param.shape, matrices, DType::bf16);
+    if (param.is_matrix()) p.dtype = stored_type(param, matrices, DType::bf16);
     if (is_quantized(p.dtype)) {
       make_quantized(w, p, name, seed, pool);
     } else {

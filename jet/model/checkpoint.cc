@@ -54,7 +54,7 @@ void check_tensors(const Checkpoint& c) {
   struct Nothing {};
   ModelWeights<Nothing> w;
   model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
-    if (is_matrix(name, p.shape)) {
+    if (p.is_matrix()) {
       c.matrix(name, p.shape);
     } else {
       check_plain(c.tensors.at(name), p.shape, c.tensors.path());
@@ -72,8 +72,6 @@ void check_quantization(const Json& config, const std::string& where) {
 }
 
 }  // namespace
-
-bool is_matrix(const std::string& name, const Shape& shape) { return shape.size() == 2 && name.ends_with(".weight"); }
 
 ModelSpec read_spec(const std::string& folder) {
   const std::string where = folder + "/config.json";
@@ -100,13 +98,13 @@ Checkpoint Checkpoint::open(const std::string& folder) {
   return c;
 }
 
-std::vector<float> Checkpoint::floats(const std::string& name) const {
+std::vector<float> Checkpoint::floats(const std::string& name, const ParamSpec& p) const {
   const StoredTensor& t = tensors.at(name);
   require(t.dtype != DType::u8,
           "{}: tensor '{}' is quantized, where its floats are wanted; use the model before it was", tensors.path(),
           name);
   auto values = to_floats(t);
-  if (norms_plus_one && name.ends_with("norm.weight")) {
+  if (plus_one(p)) {
     for (float& v : values) v += 1;
   }
   return values;

@@ -19,6 +19,10 @@ struct Family {
   Json (*write)(const ModelSpec& spec, const std::string& where) = nullptr;
   /// Norm weights are stored as w and applied as 1 + w (Gemma).
   bool norms_plus_one = false;
+  /// The same model in the form that the layout has. Null: as it is.
+  ModelSpec (*fitted)(ModelSpec spec) = nullptr;
+  /// Where other readers of the layout differ, or want more than `folder` has: for the user to know. Null: nothing.
+  std::vector<std::string> (*notes)(const ModelSpec& spec, const std::string& folder) = nullptr;
 };
 
 /// A matrix as it is stored: rows of its type, or packed numbers and their scales (jet/tensor/quant.h).
@@ -26,9 +30,6 @@ struct StoredMatrix {
   DType dtype = DType::f32;
   std::span<const std::byte> data, scales;
 };
-
-/// What linear() and embed() read: it stays as it is stored. All else is small and is used as floats.
-bool is_matrix(const std::string& name, const Shape& shape);
 
 /// A checkpoint on disk: its spec and its tensors, all shapes checked.
 struct Checkpoint {
@@ -42,8 +43,10 @@ struct Checkpoint {
   /// Reads config.json and generation_config.json and maps the weights. Errors name the file, the key or tensor, and
   /// both shapes.
   static Checkpoint open(const std::string& folder);
-  /// A parameter's values as the blocks use them (norm weights as 1 + w where the family stores w).
-  std::vector<float> floats(const std::string& name) const;
+  /// Whether a parameter is stored as w and used as 1 + w.
+  bool plus_one(const ParamSpec& p) const { return norms_plus_one && p.role == ParamRole::norm; }
+  /// A parameter's values as the blocks use them.
+  std::vector<float> floats(const std::string& name, const ParamSpec& p) const;
   /// The matrix `name`. Errors name the tensor and both shapes or sizes.
   StoredMatrix matrix(const std::string& name, const Shape& shape) const;
 };

@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/block.h"
 #include "jet/tensor/dtype.h"
 
 namespace jet {
@@ -47,7 +47,7 @@ struct CountPass {
 
 struct CountTypes {
   /// The type in which a parameter lies.
-  std::function<DType(const std::string& name, const Shape& shape)> weights;
+  std::function<DType(const std::string& name, const ParamSpec& p)> weights;
   DType kv = DType::bf16, state = DType::f32;
   int activation_bytes = 4;  // a number
 };

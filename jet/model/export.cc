@@ -1,7 +1,6 @@
 #include "jet/model/export.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 
 #include "jet/model/families/families.h"
@@ -14,21 +13,12 @@ namespace {
 
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 
-/// q, k and v have biases there; zeros are the same as none.
-ModelSpec with_biases(ModelSpec s) {
-  for (auto& layer : s.layers) {
-    if (auto* a = std::get_if<Attention::Config>(&layer)) a->qkv_bias = true;
-  }
-  return s;
-}
-
 struct Format {
   const char* name;
   std::string model_type;
-  ModelSpec (*fitted)(ModelSpec);  // the same model in the form that the layout has
 };
 constexpr const char* kOfficial = "jet_nemotron";
-const Format kFormats[] = {{"hf", "jet_cpp", [](ModelSpec s) { return s; }}, {"jet-nemotron", kOfficial, with_biases}};
+const Format kFormats[] = {{"hf", "jet_cpp"}, {"jet-nemotron", kOfficial}};
 
 const Format& format_named(const std::string& name) {
   for (const auto& f : kFormats) {
@@ -52,27 +42,25 @@ struct Piece {
   std::string name;
   const StoredTensor* from = nullptr;
   DType to = DType::f32;
-  Shape shape;
-  bool plus_one = false;  // stored as w, used as 1 + w
+  ParamSpec spec;
 };
 
 /// What a parameter becomes: one piece, or two where it is quantized.
-void add_pieces(const Checkpoint& c, const std::string& name, const Shape& shape, const ExportOptions& o,
+void add_pieces(const Checkpoint& c, const std::string& name, const ParamSpec& spec, const ExportOptions& o,
                 std::vector<Piece>& pieces) {
   const DType fallback = o.dtype.value_or(c.tensors.at(kEmbedding).dtype);
-  if (!c.tensors.contains(name)) return pieces.push_back({name, nullptr, fallback, shape});
+  if (!c.tensors.contains(name)) return pieces.push_back({name, nullptr, fallback, spec});
   const StoredTensor& t = c.tensors.at(name);
   if (t.dtype == DType::u8) {
     require(o.format == "hf" && !o.dtype,
             "{}: tensor '{}' is quantized; export the model that it was made from, or with --format hf and no --dtype",
             c.folder, name);
     const StoredTensor& scales = c.tensors.at(name + ".scales");
-    pieces.push_back({name, &t, t.dtype, t.shape});
-    return pieces.push_back({scales.name, &scales, scales.dtype, scales.shape});
+    pieces.push_back({name, &t, t.dtype, {.shape = t.shape}});
+    return pieces.push_back({scales.name, &scales, scales.dtype, {.shape = scales.shape}});
   }
   // 1 + w has more digits than bf16 keeps of w.
-  const bool plus_one = c.norms_plus_one && name.ends_with("norm.weight");
-  pieces.push_back({name, &t, o.dtype.value_or(plus_one ? DType::f32 : t.dtype), shape, plus_one});
+  pieces.push_back({name, &t, o.dtype.value_or(c.plus_one(spec) ? DType::f32 : t.dtype), spec});
 }
 
 /// All tensors of the target: packed numbers and their scales first (both take multiples of 32 bytes), then wider types
@@ -82,7 +70,7 @@ std::vector<Piece> pieces_of(const Checkpoint& c, const ModelSpec& target, const
   ModelWeights<Nothing> w;
   std::vector<Piece> pieces;
   model_params(target, w,
-               [&](const std::string& name, Nothing&, const ParamSpec& p) { add_pieces(c, name, p.shape, o, pieces); });
+               [&](const std::string& name, Nothing&, const ParamSpec& p) { add_pieces(c, name, p, o, pieces); });
   const auto rank = [](const Piece& p) {
     const bool packed = p.to == DType::u8 || p.name.ends_with(".scales");
     return packed ? 0 : 16 - static_cast<int>(size_of(p.to));
@@ -95,7 +83,7 @@ std::vector<Piece> pieces_of(const Checkpoint& c, const ModelSpec& target, const
 
 std::vector<TensorToWrite> tensors_of(const std::vector<Piece>& pieces) {
   std::vector<TensorToWrite> tensors;
-  for (const auto& p : pieces) tensors.push_back({p.name, p.to, p.shape});
+  for (const auto& p : pieces) tensors.push_back({p.name, p.to, p.spec.shape});
   return tensors;
 }
 
@@ -113,8 +101,8 @@ void write_floats(const std::vector<float>& values, DType to, ShardedSafeTensors
 
 /// Writes one tensor in parts, each of which leaves memory when it is written.
 void write_piece(const Piece& p, const Checkpoint& c, ShardedSafeTensorsWriter& file) {
-  if (!p.from) return file.write(bytes_of(std::vector<std::byte>(numel(p.shape) * size_of(p.to))));
-  if (p.plus_one) return write_floats(c.floats(p.name), p.to, file);
+  if (!p.from) return file.write(bytes_of(std::vector<std::byte>(numel(p.spec.shape) * size_of(p.to))));
+  if (c.plus_one(p.spec)) return write_floats(c.floats(p.name, p.spec), p.to, file);
   constexpr size_t kPart = 1 << 20;  // numbers
   const size_t width = size_of(p.from->dtype), n = p.from->bytes.size() / width;
   for (size_t i = 0; i < n; i += kPart) {
@@ -157,34 +145,6 @@ void copy_code(const std::string& source, const std::string& target) {
   }
 }
 
-/// Where the readers of the official layout differ, or want more than is written.
-std::vector<std::string> notes_of(const Format& format, const ModelSpec& target, const std::string& folder) {
-  std::vector<std::string> notes;
-  if (format.model_type != kOfficial) return notes;
-  if (!file_exists(folder + "/modeling_jet_nemotron.py")) {
-    notes.push_back(
-        "transformers wants the authors' code beside config.json (jetai/modeling/hf/*.py of "
-        "NVlabs/Jet-Nemotron), SGLang does not");
-  }
-  const Attention::Config* attention = nullptr;
-  bool has_block = false;
-  for (const auto& layer : target.layers) {
-    if (const auto* a = std::get_if<Attention::Config>(&layer)) attention = a;
-    has_block = has_block || std::holds_alternative<JetBlock::Config>(layer);
-  }
-  if (!has_block) notes.push_back("SGLang wants a JetBlock in one layer at least; here is none");
-  if (!attention) return notes;
-  const int head_dim = target.hidden_size / attention->heads;
-  if (attention->head_dim != head_dim) {
-    notes.push_back(fmt::format("SGLang does not read head_dim ({}) and takes hidden_size / num_attention_heads ({})",
-                                attention->head_dim, head_dim));
-  }
-  if (attention->rope.theta != std::floor(attention->rope.theta)) {
-    notes.push_back(fmt::format("SGLang cuts rope_theta ({}) to a whole number", attention->rope.theta));
-  }
-  return notes;
-}
-
 }  // namespace
 
 std::vector<std::string> export_formats() {
@@ -200,7 +160,8 @@ ExportReport export_model(const std::string& source, const std::string& target, 
   const std::string model = model_folder(source);
   require_other_folder(model, target);
   const Checkpoint c = Checkpoint::open(model);
-  const ModelSpec spec = format.fitted(c.spec);
+  const Family& family = family_named(format.model_type, target);
+  const ModelSpec spec = family.fitted ? family.fitted(c.spec) : c.spec;
   const std::vector<Piece> pieces = pieces_of(c, spec, options);
   const std::string config = config_text(c, format, spec, options);
 
@@ -211,8 +172,8 @@ ExportReport export_model(const std::string& source, const std::string& target, 
   int64_t done = 0;
   for (const Piece& p : pieces) {
     write_piece(p, c, file);
-    report.bytes += numel(p.shape) * static_cast<int64_t>(size_of(p.to));
-    done += numel(p.shape);
+    report.bytes += numel(p.spec.shape) * static_cast<int64_t>(size_of(p.to));
+    done += numel(p.spec.shape);
     if (options.progress) options.progress(std::min(done, total), total);
   }
   file.commit();
@@ -220,7 +181,7 @@ ExportReport export_model(const std::string& source, const std::string& target, 
   if (format.model_type == kOfficial && c.config.at("model_type") == kOfficial) copy_code(model, folder.path());
   write_file(folder.file("config.json"), config);
   Checkpoint::open(folder.path());  // what this program would not read must not appear
-  report.notes = notes_of(format, spec, folder.path());
+  if (family.notes) report.notes = family.notes(spec, folder.path());
   folder.commit();
   return report;
 }

@@ -195,9 +195,9 @@ TEST_F(Export, WhatTheOfficialLayoutCannotExpressIsToldByLayer) {
     EXPECT_HAS(message, c.says);
     EXPECT_HAS(message, "--format hf");
   }
-  EXPECT_HAS(error({attention()}, [](ModelSpec& s) { s.post_norms = true; }), "norms after the mixer");
+  EXPECT_HAS(error({attention()}, [](ModelSpec& s) { s.norms = Norms::both; }), "norms after the mixer");
   EXPECT_HAS(error({attention()}, [](ModelSpec& s) { s.embed_scale = 2; }), "scaled embeddings");
-  EXPECT_HAS(error({attention()}, [](ModelSpec& s) { s.hidden_act = "gelu_tanh"; }), "silu");
+  EXPECT_HAS(error({attention()}, [](ModelSpec& s) { s.hidden_act = Activation::gelu_tanh; }), "silu");
   EXPECT_FALSE(file_exists(path("none")));
 }
 
@@ -208,7 +208,8 @@ TEST_F(Export, AttentionWithoutBiasesGetsZeros) {
   const Checkpoint c = Checkpoint::open(exported(own, {.format = "jet-nemotron"}));
   EXPECT_TRUE(std::get<Attention::Config>(c.spec.layers[0]).qkv_bias);
   for (const auto& [name, size] : {std::pair{"q", 40}, {"k", 20}, {"v", 20}}) {
-    EXPECT_EQ(c.floats(fmt::format("model.layers.0.self_attn.{}_proj.bias", name)), std::vector<float>(size));
+    EXPECT_EQ(c.floats(fmt::format("model.layers.0.self_attn.{}_proj.bias", name), ParamSpec::constant(size, 0)),
+              std::vector<float>(size));
   }
   EXPECT_EQ(c.tensors.all().size(), SafeTensors::open(own).all().size() + 3);
 }

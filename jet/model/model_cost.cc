@@ -30,8 +30,8 @@ Count ModelCost::total() const {
 
 CountTypes engine_types(DType weights, DType kv, DType state) {
   CountTypes t;
-  t.weights = [weights](const std::string& name, const Shape& shape) {
-    return is_matrix(name, shape) ? stored_type(name, shape, weights, DType::bf16) : DType::f32;
+  t.weights = [weights](const std::string&, const ParamSpec& p) {
+    return p.is_matrix() ? stored_type(p, weights, DType::bf16) : DType::f32;
   };
   t.kv = kv, t.state = state;
   return t;
@@ -39,7 +39,7 @@ CountTypes engine_types(DType weights, DType kv, DType state) {
 
 CountTypes plain_types(DType weights, int activation_bytes) {
   CountTypes t;
-  t.weights = [weights](const std::string&, const Shape&) { return weights; };
+  t.weights = [weights](const std::string&, const ParamSpec&) { return weights; };
   t.activation_bytes = activation_bytes;
   return t;
 }
@@ -49,7 +49,7 @@ namespace {
 ModelWeights<CountWeight> count_weights(const ModelSpec& spec, const CountTypes& types, const IsTrained& trained) {
   ModelWeights<CountWeight> weights;
   model_params(spec, weights, [&](const std::string& name, CountWeight& w, const ParamSpec& p) {
-    w = {p.shape, types.weights(name, p.shape), true, trained(name)};
+    w = {p.shape, types.weights(name, p), true, trained(name)};
   });
   return weights;
 }

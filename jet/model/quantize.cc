@@ -10,13 +10,10 @@
 
 namespace jet {
 
-DType stored_type(const std::string& name, const Shape& shape, DType wanted, DType now) {
+DType stored_type(const ParamSpec& matrix, DType wanted, DType now) {
   if (!is_quantized(wanted)) return wanted;
-  const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
-  const bool gate =
-      has(".a_proj.") || has(".b_proj.") || has(".gk_proj.") || has("_lora.") || has(".f_proj.") || has("_map.");
-  if (shape[0] < 64 || shape[1] % kGroupColumns != 0 || gate) return now;
-  return name == "model.embed_tokens.weight" || name == "lm_head.weight" ? DType::q8 : wanted;
+  if (matrix.role == ParamRole::gate || matrix.shape[0] < 64 || matrix.shape[1] % kGroupColumns != 0) return now;
+  return matrix.role == ParamRole::vocabulary ? DType::q8 : wanted;
 }
 
 namespace {
@@ -37,10 +34,9 @@ std::vector<Job> jobs_of(const Checkpoint& c, DType wanted, QuantizeReport& repo
   model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
     const StoredTensor& t = c.tensors.at(name);
     require(t.dtype != DType::u8, "{}: is quantized already; quantize the model that it was made from", c.folder);
-    const bool matrix = is_matrix(name, p.shape);
-    jobs.push_back({&t, matrix ? stored_type(name, p.shape, wanted, t.dtype) : t.dtype});
+    jobs.push_back({&t, p.is_matrix() ? stored_type(p, wanted, t.dtype) : t.dtype});
     report.source_bytes += static_cast<int64_t>(t.bytes.size());
-    report.matrices += matrix ? 1 : 0;
+    report.matrices += p.is_matrix() ? 1 : 0;
     report.converted += jobs.back().copied() ? 0 : 1;
   });
   const auto rank = [](const Job& j) { return is_quantized(j.to) ? 0 : -static_cast<int>(size_of(j.to)) + 16; };

@@ -8,8 +8,8 @@
 #include <functional>
 #include <string>
 
+#include "jet/blocks/block.h"
 #include "jet/tensor/dtype.h"
-#include "jet/tensor/shape.h"
 
 namespace jet {
 
@@ -17,7 +17,7 @@ namespace jet {
 /// Quantized are matrices of whole groups and of 64 rows or more, except the narrow ones that make gates and decays:
 /// they cost next to nothing, and their errors pile up in the state. The embedding and the head, where an error meets
 /// every token, are never below int8.
-DType stored_type(const std::string& name, const Shape& shape, DType wanted, DType now);
+DType stored_type(const ParamSpec& matrix, DType wanted, DType now);
 
 struct QuantizeOptions {
   DType type = DType::q8;                                       // bf16, q8 or q4

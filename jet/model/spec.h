@@ -1,9 +1,13 @@
 // A model is data: a ModelSpec lists its layers, each naming its mixer and dimensions. Weights and states are walked by
 // name through params() and state(): load, save, count, initialise and price are all this one walk.
 //
-//   x = embed(ids) * embed_scale
-//   each layer:  x += [post_norm] mixer(input_norm(x));   x += [post_norm] down(act(gate(h)) * up(h)), h = mlp_norm(x)
-//   logits = head(norm(x)),  head = embed where tied
+//   x = embed_scale embed(ids)
+//   each layer    x += residual_scale after(mixer(before(x)))
+//                 x += residual_scale after(mlp(before(x))),   mlp(h) = down(act(gate(h)) * up(h))
+//   logits = head(logits_scale norm(x)),   head = embed where tied
+//
+// before, after: norms, each there or not (Norms). A layer may lack its MLP; it lacks a mixer where its block is one
+// that leaves it out, and then has no norms for one either.
 #pragma once
 
 #include <string>
@@ -11,29 +15,58 @@
 
 #include "jet/base/json.h"
 #include "jet/blocks/list.h"
+#include "jet/blocks/math.h"
 
 namespace jet {
+
+/// Where a layer's norms stand: before its mixer and its MLP, after both (before the sum), or in both places. In JSON
+/// the key "post_norms": false, "only", true.
+enum class Norms { before, after, both };
+
+/// What of a layer is not its mixer.
+struct LayerForm {
+  Norms norms = Norms::before;
+  bool mlp = true;
+  template <class V>
+  static void fields(LayerForm& f, V&& v) {
+    v("post_norms", f.norms), v("mlp", f.mlp);
+  }
+  bool operator==(const LayerForm&) const = default;
+};
 
 struct ModelSpec {
   int vocab_size = 0, hidden_size = 0, intermediate_size = 0, max_position_embeddings = 0;
   float rms_norm_eps = 1e-6f;
   bool tie_word_embeddings = true;
-  bool post_norms = false;          // Gemma: norms after the mixer and after the MLP, before the residual sum
-  std::string hidden_act = "silu";  // or "gelu_tanh"
-  float embed_scale = 1;
+  Norms norms = Norms::before;  // of all layers, unless `forms` says otherwise
+  Activation hidden_act = Activation::silu;
+  float embed_scale = 1, residual_scale = 1, logits_scale = 1;
   std::vector<int> eos_token_id;
   int bos_token_id = -1;
-  std::vector<MixerSpec> layers;
+  std::vector<MixerSpec> layers;   // what a search replaces
+  std::vector<LayerForm> forms{};  // what a layer keeps: one each where they are not all alike, otherwise empty
 
   template <class V>
   static void fields(ModelSpec& s, V&& v) {
     v("vocab_size", s.vocab_size), v("hidden_size", s.hidden_size), v("intermediate_size", s.intermediate_size);
     v("max_position_embeddings", s.max_position_embeddings), v("rms_norm_eps", s.rms_norm_eps);
-    v("tie_word_embeddings", s.tie_word_embeddings), v("post_norms", s.post_norms), v("hidden_act", s.hidden_act);
-    v("embed_scale", s.embed_scale), v("eos_token_id", s.eos_token_id), v("bos_token_id", s.bos_token_id);
+    v("tie_word_embeddings", s.tie_word_embeddings), v("post_norms", s.norms), v("hidden_act", s.hidden_act);
+    v("embed_scale", s.embed_scale), v("residual_scale", s.residual_scale), v("logits_scale", s.logits_scale);
+    v("eos_token_id", s.eos_token_id), v("bos_token_id", s.bos_token_id);
   }
   int n_layers() const { return static_cast<int>(layers.size()); }
+  LayerForm form(int layer) const { return forms.empty() ? LayerForm{norms} : forms[layer]; }
 };
+
+/// The activation of this name in a config.json; throws where there is none.
+Activation activation_named(const std::string& name, const std::string& where);
+std::string name_of(Activation a);
+
+// JSON of the two enums, for fields().
+void to_json(Json& j, Activation a);
+void to_json(Json& j, Norms n);
+void read_field(const Json& j, const std::string& key, Activation& field, const std::string& where);
+void read_field(const Json& j, const std::string& key, Norms& field, const std::string& where);
 
 /// {"kind": "gla", "heads": 4, ...} and back.
 Json mixer_to_json(const MixerSpec& m);
@@ -48,15 +81,22 @@ void check_spec(const ModelSpec& s, const std::string& where);
 /// The attention of a layer, or an error that says which mixer it has instead: what is converted must have attention in
 /// every layer.
 const Attention::Config& attention_of(const ModelSpec& s, int layer);
-/// A mixer of `kind` in the place of attention `a`: as many heads, dk = dv = head_dim, or the given [heads, dk, dv]
-/// (attention itself stays as it is).
-/// A kind may set options of its block: "gated_delta_net:qk_conv=false,conv=2".
+/// A mixer of `kind` in the place of attention `a` (the block's Config::like): as many heads, dk = dv = head_dim, or
+/// the given [heads, dk, dv]. A kind may set options of its block: "gated_delta_net:qk_conv=false,conv=2".
 MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims = {});
+
+/// Whether a layer of this block has a mixer at all.
+bool has_mixer(const MixerSpec& m);
+
+template <class T>
+struct NormWeights {
+  T before, after;
+};
 
 template <class T>
 struct LayerWeights {
   MixerWeights<T> mixer;
-  T input_norm, mlp_norm, post_mixer_norm, post_mlp_norm;
+  NormWeights<T> mixer_norms, mlp_norms;
   T gate, up, down;
 };
 
@@ -79,34 +119,40 @@ void mixer_params(const MixerSpec& m, int hidden, MixerWeights<T>& w, Visit&& vi
   });
 }
 
+/// Visits the parameters of one layer.
+template <class T, class Visit>
+void layer_params(const ModelSpec& s, int layer, LayerWeights<T>& l, Visit&& visit) {
+  const int64_t hidden = s.hidden_size, mlp = s.intermediate_size;
+  const ParamSpec norm = ParamSpec::norm(hidden);
+  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+  const LayerForm form = s.form(layer);
+  const bool before = form.norms != Norms::after, after = form.norms != Norms::before;
+  const bool mixes = has_mixer(s.layers[layer]);
+  if (mixes && before) visit(prefix + "input_layernorm.weight", l.mixer_norms.before, norm);
+  mixer_params(s.layers[layer], s.hidden_size, l.mixer,
+               [&](const char* name, T& t, const ParamSpec& p) { visit(prefix + "self_attn." + name, t, p); });
+  // Models without norms after the mixer name the one before the MLP so.
+  if (mixes && after) visit(prefix + "post_attention_layernorm.weight", l.mixer_norms.after, norm);
+  if (!form.mlp) return;
+  if (before) {
+    visit(prefix + (after ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight"), l.mlp_norms.before,
+          norm);
+  }
+  if (after) visit(prefix + "post_feedforward_layernorm.weight", l.mlp_norms.after, norm);
+  visit(prefix + "mlp.gate_proj.weight", l.gate, ParamSpec::matrix(mlp, hidden));
+  visit(prefix + "mlp.up_proj.weight", l.up, ParamSpec::matrix(mlp, hidden));
+  visit(prefix + "mlp.down_proj.weight", l.down, ParamSpec::output(hidden, mlp));
+}
+
 /// Visits all parameters as visit(name, T&, ParamSpec), named as Hugging Face names those of Llama and Qwen.
 template <class T, class Visit>
 void model_params(const ModelSpec& s, ModelWeights<T>& w, Visit&& visit) {
-  const int64_t hidden = s.hidden_size, mlp = s.intermediate_size;
-  const ParamSpec norm{{hidden}, {Init::constant, 1}};
+  const ParamSpec table{ParamRole::vocabulary, {s.vocab_size, s.hidden_size}, {Init::normal, 0.02}};
   w.layers.resize(s.layers.size());
-  visit(std::string("model.embed_tokens.weight"), w.embed, ParamSpec{{s.vocab_size, hidden}, {Init::normal, 0.02}});
-  for (size_t i = 0; i < s.layers.size(); ++i) {
-    LayerWeights<T>& l = w.layers[i];
-    const std::string prefix = "model.layers." + std::to_string(i) + ".";
-    visit(prefix + "input_layernorm.weight", l.input_norm, norm);
-    mixer_params(s.layers[i], s.hidden_size, l.mixer,
-                 [&](const char* name, T& t, const ParamSpec& p) { visit(prefix + "self_attn." + name, t, p); });
-    if (s.post_norms) {
-      visit(prefix + "post_attention_layernorm.weight", l.post_mixer_norm, norm);
-      visit(prefix + "pre_feedforward_layernorm.weight", l.mlp_norm, norm);
-      visit(prefix + "post_feedforward_layernorm.weight", l.post_mlp_norm, norm);
-    } else {
-      visit(prefix + "post_attention_layernorm.weight", l.mlp_norm, norm);
-    }
-    visit(prefix + "mlp.gate_proj.weight", l.gate, ParamSpec{{mlp, hidden}});
-    visit(prefix + "mlp.up_proj.weight", l.up, ParamSpec{{mlp, hidden}});
-    visit(prefix + "mlp.down_proj.weight", l.down, ParamSpec{{hidden, mlp}});
-  }
-  visit(std::string("model.norm.weight"), w.norm, norm);
-  if (!s.tie_word_embeddings) {
-    visit(std::string("lm_head.weight"), w.head, ParamSpec{{s.vocab_size, hidden}, {Init::normal, 0.02}});
-  }
+  visit(std::string("model.embed_tokens.weight"), w.embed, table);
+  for (int i = 0; i < s.n_layers(); ++i) layer_params(s, i, w.layers[i], visit);
+  visit(std::string("model.norm.weight"), w.norm, ParamSpec::norm(s.hidden_size));
+  if (!s.tie_word_embeddings) visit(std::string("lm_head.weight"), w.head, table);
 }
 
 /// Whether model_params() names a parameter of a mixer so.

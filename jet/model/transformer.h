@@ -1,4 +1,4 @@
-// The forward pass of every model, over any op set.
+// The forward pass of every model, over any op set; its equations open jet/model/spec.h.
 #pragma once
 
 #include <utility>
@@ -33,48 +33,69 @@ struct RunLayer {
   }
 };
 
-/// ids -> the final norm's output [.., hidden]. mixer(layer, h) is the layer's mixer: the model's own, or, in a
-/// supernet, whichever branch the path takes. around(layer, x) returns layer(x); a copy of `layer` may run again while
+/// What a caller does beside the pass. around(layer, x) returns layer(x).
+template <class See = SeeNothing, class Around = RunLayer>
+struct Hooks {
+  See see{};
+  Around around{};
+};
+template <class See>
+Hooks(See) -> Hooks<See>;
+template <class See, class Around>
+Hooks(See, Around) -> Hooks<See, Around>;
+
+template <OpSet Ops>
+TensorOf<Ops> scaled(Ops& ops, TensorOf<Ops> x, float scale) {
+  return scale == 1 ? x : ops.map([scale](auto t) { return t * scale; }, x);
+}
+
+/// x + residual_scale after(f(before(x))): f is a layer's mixer or its MLP.
+template <OpSet Ops, class F>
+TensorOf<Ops> residual(Ops& ops, const ModelSpec& s, Norms norms, const NormWeights<typename Ops::Weight>& w,
+                       TensorOf<Ops> x, const F& f) {
+  auto y = f(norms == Norms::after ? x : ops.rms_norm(x, w.before, s.rms_norm_eps));
+  if (norms != Norms::before) y = ops.rms_norm(y, w.after, s.rms_norm_eps);
+  if (s.residual_scale == 1) return ops.map([](auto a, auto b) { return a + b; }, x, y);
+  return ops.map([r = s.residual_scale](auto a, auto b) { return a + b * r; }, x, y);
+}
+
+/// ids -> what the head reads: logits_scale times the final norm's output [.., hidden]. mixer(layer, h) is the layer's
+/// mixer: the model's own, or, in a supernet, whichever branch the path takes. A copy of a layer may run again while
 /// ops, s, w and what the mixer refers to live.
 template <OpSet Ops, class Ids, class Mixer, class See = SeeNothing, class Around = RunLayer>
 TensorOf<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
-                             const Mixer& mixer, See&& see = {}, Around&& around = {}) {
-  const auto add = [](auto a, auto b) { return a + b; };
-  const float eps = s.rms_norm_eps;
-  auto x = ops.embed(ids, w.embed);
-  if (s.embed_scale != 1) x = ops.map([f = s.embed_scale](auto t) { return t * f; }, x);
-  see("hidden.embed", -1, x);
+                             const Mixer& mixer, const Hooks<See, Around>& hooks = {}) {
+  auto x = scaled(ops, ops.embed(ids, w.embed), s.embed_scale);
+  hooks.see("hidden.embed", -1, x);
   for (int i = 0; i < s.n_layers(); ++i) {
-    const auto layer = [&ops, &s, &w, mixer, add, eps, i](TensorOf<Ops> in) {
+    const auto layer = [&ops, &s, &w, mixer, i](TensorOf<Ops> in) {
       const auto& l = w.layers[i];
-      auto y = mixer(i, ops.rms_norm(in, l.input_norm, eps));
-      if (s.post_norms) y = ops.rms_norm(y, l.post_mixer_norm, eps);
-      in = ops.map(add, in, y);
-
-      auto h = ops.rms_norm(in, l.mlp_norm, eps);
-      auto gate = ops.linear(h, l.gate), up = ops.linear(h, l.up);
-      auto a = s.hidden_act == "silu" ? ops.map([](auto g, auto u) { return silu(g) * u; }, gate, up)
-                                      : ops.map([](auto g, auto u) { return gelu_tanh(g) * u; }, gate, up);
-      y = ops.linear(a, l.down);
-      if (s.post_norms) y = ops.rms_norm(y, l.post_mlp_norm, eps);
-      return ops.map(add, in, y);
+      const LayerForm form = s.form(i);
+      if (has_mixer(s.layers[i])) {
+        in = residual(ops, s, form.norms, l.mixer_norms, in, [&](TensorOf<Ops> h) { return mixer(i, std::move(h)); });
+      }
+      if (!form.mlp) return in;
+      return residual(ops, s, form.norms, l.mlp_norms, in, [&](const TensorOf<Ops>& h) {
+        auto gate = ops.linear(h, l.gate), up = ops.linear(h, l.up);
+        return ops.linear(gated_product(ops, s.hidden_act, gate, up), l.down);
+      });
     };
-    x = around(layer, std::move(x));
-    see("hidden.layer", i, x);
+    x = hooks.around(layer, std::move(x));
+    hooks.see("hidden.layer", i, x);
   }
-  x = ops.rms_norm(x, w.norm, eps);
-  see("hidden.norm", -1, x);
-  return x;
+  x = ops.rms_norm(x, w.norm, s.rms_norm_eps);
+  hooks.see("hidden.norm", -1, x);
+  return scaled(ops, x, s.logits_scale);
 }
 
 /// ids -> logits [.., vocab] of the model's own mixers.
 template <OpSet Ops, class Ids, class See = SeeNothing>
 TensorOf<Ops> logits_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, const Ids& ids,
-                             ModelState<typename Ops::State>& state, See&& see = {}) {
+                             ModelState<typename Ops::State>& state, const See& see = {}) {
   auto mixer = [&](int i, TensorOf<Ops> h) {
     return mixer_forward(ops, s.layers[i], w.layers[i].mixer, std::move(h), state[i]);
   };
-  auto x = hidden_forward(ops, s, w, ids, mixer, see);
+  auto x = hidden_forward(ops, s, w, ids, mixer, Hooks{see});
   return ops.linear(ops.last_rows(x), s.tie_word_embeddings ? w.embed : w.head);
 }
 

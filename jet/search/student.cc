@@ -21,11 +21,17 @@ namespace {
 // The output projection of one mixer becomes the ridge regression of `y` on what the mixer makes of x before it.
 void fit_output(const TorchOps& ops, const MixerSpec& spec, int hidden, MixerWeights<Tensor>& w, const Tensor& x,
                 const Tensor& y) {
-  if (const auto* c = std::get_if<GatedHybrid::Config>(&spec)) {  // the full part is the teacher's own
-    MixerWeights<Tensor> linear = std::get<GatedHybrid::Weights<Tensor>>(w).linear;  // handles: storage is shared
-    return fit_output(ops, c->linear, hidden, linear, x, y);
-  }
-  const auto roles = BlockList::visit(spec, []<class B>(const typename B::Config& b) { return B::roles(b); });
+  std::vector<AttentionRole> roles;
+  const bool in_part = BlockList::visit(spec, [&]<class Block>(const typename Block::Config& c) {
+    roles = Block::roles(c);
+    if constexpr (requires { Block::attention_part; }) {  // what lies beside the new part is the teacher's own
+      MixerWeights<Tensor> part = Block::new_part(std::get<typename Block::template Weights<Tensor>>(w));  // handles
+      fit_output(ops, Block::new_part(c), hidden, part, x, y);
+      return true;
+    }
+    return false;
+  });
+  if (in_part) return;
   std::string projection;
   for (const auto& r : roles)
     if (r.role == AttentionRole::o) projection = r.param;
@@ -79,10 +85,12 @@ Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& te
 
 namespace {
 
+// Those whose mixer is not attention; a layer without one has nothing to train.
 std::vector<int> new_layers(const TorchModel& student) {
   std::vector<int> out;
   for (int i = 0; i < student.spec.n_layers(); ++i) {
-    if (!std::holds_alternative<Attention::Config>(student.spec.layers[i])) out.push_back(i);
+    const MixerSpec& m = student.spec.layers[i];
+    if (!std::holds_alternative<Attention::Config>(m) && has_mixer(m)) out.push_back(i);
   }
   return out;
 }
@@ -120,7 +128,9 @@ Tensor end_to_end_loss(Run& run, const TorchModel& student, const std::vector<in
 }  // namespace
 
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope) {
-  const auto fresh = new_layers(student), changed = changed_layers(run.base.spec, student.spec);
+  const auto fresh = new_layers(student);
+  auto changed = changed_layers(run.base.spec, student.spec);
+  std::erase_if(changed, [&](int l) { return !has_mixer(student.spec.layers[l]); });
   require(!c.local || !changed.empty(), "{}: no layer differs from the base's; nothing can be trained locally", name);
   if (c.local) scope = Scope::changed_mixers;
   return train(

@@ -294,8 +294,8 @@ ModelSpec study_spec(const StudyModel& m, const std::string& kind, const Synthet
 int64_t recurrent_numbers(const ModelSpec& s) {
   int64_t n = 0;
   ModelState<char> state;
-  model_state(s, state, [&](int, const std::string& name, char&, const StateSpec& p) {
-    if (name == "recurrent") n += numel(p.shape);
+  model_state(s, state, [&](int, const char*, char&, const StateSpec& p) {
+    if (p.kind == StateSpec::recurrent) n += numel(p.shape);
   });
   return n;
 }

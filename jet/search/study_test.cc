@@ -108,12 +108,15 @@ TEST(Synthetic, SaysWhatCannotBeMade) {
 
 TEST(Study, EveryLinearKindHasTheSameState) {
   const StudyModel m{.first = "attention:window=2", .heads = 2, .dk = 8, .dv = 16};
+  int linear = 0;
   BlockList::for_each([&]<class Block>() {
     const ModelSpec s = study_spec(m, Block::kind, task_of("mqar"));
     ASSERT_EQ(s.n_layers(), 3);
-    if (Block::kind == std::string(GatedHybrid::kind)) return;
-    EXPECT_EQ(recurrent_numbers(s), Block::kind == std::string(Attention::kind) ? 0 : 2 * 2 * 8 * 16) << Block::kind;
+    const int64_t n = recurrent_numbers(s);
+    EXPECT_TRUE(n == 0 || n == 2 * 2 * 8 * 16) << Block::kind << ": " << n;
+    linear += n > 0 ? 1 : 0;
   });
+  EXPECT_GE(linear, 10);
 }
 
 std::string recipe(const std::string& folder, const std::string& text) {

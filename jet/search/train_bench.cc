@@ -32,7 +32,7 @@ void write_random(const ModelSpec& spec, uint64_t seed, const std::string& folde
   ModelWeights<Nothing> w;
   std::vector<TensorToWrite> list;
   model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
-    list.push_back({name, is_matrix(name, p.shape) ? DType::bf16 : DType::f32, p.shape});
+    list.push_back({name, p.is_matrix() ? DType::bf16 : DType::f32, p.shape});
   });
   std::filesystem::create_directories(folder);
   SafeTensorsWriter file(folder + "/model.safetensors", list);
@@ -41,7 +41,7 @@ void write_random(const ModelSpec& spec, uint64_t seed, const std::string& folde
   int64_t done = 0;
   model_params(spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
     const Tensor t =
-        is_matrix(name, p.shape) ? at::empty(p.shape, at::kBFloat16).uniform_(-0.03, 0.03) : init_tensor(p, seed, name);
+        p.is_matrix() ? at::empty(p.shape, at::kBFloat16).uniform_(-0.03, 0.03) : init_tensor(p, seed, name);
     file.write(t.data_ptr());
     progress.update(++done);
   });

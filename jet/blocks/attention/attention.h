@@ -1,13 +1,13 @@
 // Softmax attention with grouped queries, full or over a sliding window:
+//
 //   q = rope(norm(Wq x)), k = rope(norm(Wk x)), v = Wv x      (norms where the model has them)
 //   o_t = sum_j softmax_j(scale q_t . k_j) v_j,  j in (t - window, t],  window = 0: j in [0, t]
 //   y = Wo o
+//
 // Source: transformers modeling_qwen2.py, modeling_qwen3.py; the window counts the token itself.
 #pragma once
 
-#include <cmath>
-
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/parts.h"
 
 namespace jet {
 
@@ -26,6 +26,24 @@ struct Attention {
       v("qkv_bias", c.qkv_bias), v("o_bias", c.o_bias), v("qk_norm", c.qk_norm), v("norm_eps", c.norm_eps);
       v("scale", c.scale), v("rope", c.rope);
     }
+    void check(const std::string& where) const {
+      check_size("heads", heads, where);
+      check_size("kv_heads", kv_heads, where);
+      check_size("head_dim", head_dim, where);
+      check_multiple("heads", heads, "kv_heads", kv_heads, where);
+      check_pairs("head_dim", head_dim, where);
+      require(window >= 0, "{}: window {} is negative", where, window);
+      rope.check(where);
+      check_eps(norm_eps, where);
+    }
+    /// Itself: attention keeps its sizes.
+    static Config like(const Config& attention, const MixerDims&) { return attention; }
+    static std::vector<Config> examples() {
+      const Rope llama3{.theta = 500, .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4, .original_context = 32};
+      return {
+          {.heads = 6, .kv_heads = 2, .head_dim = 10, .qkv_bias = true, .o_bias = true, .qk_norm = true, .scale = 0.4},
+          {.heads = 3, .kv_heads = 1, .head_dim = 6, .window = 5, .rope = llama3}};
+    }
   };
 
   template <class T>
@@ -41,19 +59,17 @@ struct Attention {
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
     const int64_t q = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
-    visit("q_proj.weight", w.q_proj, ParamSpec{{q, hidden}});
-    visit("k_proj.weight", w.k_proj, ParamSpec{{kv, hidden}});
-    visit("v_proj.weight", w.v_proj, ParamSpec{{kv, hidden}});
-    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, q}});
+    qkv_params({q, kv, kv}, hidden, w, visit);
+    visit("o_proj.weight", w.o_proj, ParamSpec::output(hidden, q));
     if (c.qkv_bias) {
-      visit("q_proj.bias", w.q_bias, ParamSpec{{q}, {Init::constant, 0}});
-      visit("k_proj.bias", w.k_bias, ParamSpec{{kv}, {Init::constant, 0}});
-      visit("v_proj.bias", w.v_bias, ParamSpec{{kv}, {Init::constant, 0}});
+      visit("q_proj.bias", w.q_bias, ParamSpec::constant(q, 0));
+      visit("k_proj.bias", w.k_bias, ParamSpec::constant(kv, 0));
+      visit("v_proj.bias", w.v_bias, ParamSpec::constant(kv, 0));
     }
-    if (c.o_bias) visit("o_proj.bias", w.o_bias, ParamSpec{{hidden}, {Init::constant, 0}});
+    if (c.o_bias) visit("o_proj.bias", w.o_bias, ParamSpec::constant(hidden, 0));
     if (c.qk_norm) {
-      visit("q_norm.weight", w.q_norm, ParamSpec{{c.head_dim}, {Init::constant, 1}});
-      visit("k_norm.weight", w.k_norm, ParamSpec{{c.head_dim}, {Init::constant, 1}});
+      visit("q_norm.weight", w.q_norm, ParamSpec::norm(c.head_dim));
+      visit("k_norm.weight", w.k_norm, ParamSpec::norm(c.head_dim));
     }
   }
 

@@ -1,13 +1,12 @@
 // DeltaNet (Yang et al. 2024, arXiv 2406.06484; fla layers/delta_net.py):
+//
 //   q, k, v = silu(conv(Wq x)), silu(conv(Wk x)), silu(conv(Wv x)),  q and k of unit length,  beta = sigmoid(Wb x)
 //   S_t = (I - beta_t k_t k_t^T) S_(t-1) + beta_t k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK)
 //   y = Wo norm(o), with gate: Wo (norm(o) * silu(Wg x)); negative eigenvalues: beta in (0, 2)
 #pragma once
 
-#include <cmath>
-
-#include "jet/blocks/math.h"
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/attention/attention.h"
+#include "jet/blocks/parts.h"
 
 namespace jet {
 
@@ -24,6 +23,19 @@ struct DeltaNet {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("conv", c.conv), v("gate", c.gate);
       v("negative_eigenvalues", c.negative_eigenvalues), v("norm_eps", c.norm_eps);
     }
+    void check(const std::string& where) const {
+      check_dims(*this, where);
+      check_size("conv", conv, where);
+      check_eps(norm_eps, where);
+    }
+    static Config like(const Attention::Config&, const MixerDims& d) {
+      return {.heads = d.heads, .dk = d.dk, .dv = d.dv};
+    }
+    static std::vector<Config> examples() {
+      return {{.heads = 3, .dk = 6, .dv = 10, .gate = true, .negative_eigenvalues = true},
+              {.heads = 2, .dk = 17, .dv = 70, .conv = 1}};
+    }
+    QkvChannels channels() const { return {int64_t{heads} * dk, int64_t{heads} * dk, int64_t{heads} * dv}; }
   };
 
   template <class T>
@@ -33,31 +45,25 @@ struct DeltaNet {
 
   template <class T>
   struct State {
-    T q_tail, k_tail, v_tail;  // [conv, channels], raw inputs, oldest first
-    T recurrent;               // [heads, dk, dv]
+    T q_tail, k_tail, v_tail;
+    T recurrent;  // [heads, dk, dv]
   };
 
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
-    const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.heads} * c.dv;
-    visit("q_proj.weight", w.q_proj, ParamSpec{{k, hidden}});
-    visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
-    visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
-    visit("b_proj.weight", w.b_proj, ParamSpec{{c.heads, hidden}});
-    visit("q_conv1d.weight", w.q_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
-    visit("k_conv1d.weight", w.k_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
-    visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
-    if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
-    visit("o_norm.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
-    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
+    const QkvChannels n = c.channels();
+    qkv_params(n, hidden, w, visit);
+    visit("b_proj.weight", w.b_proj, ParamSpec::gate(c.heads, hidden));
+    conv_params(n, c.conv, w, visit);
+    if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec::matrix(n.v, hidden));
+    visit("o_norm.weight", w.norm, ParamSpec::norm(c.dv));
+    visit("o_proj.weight", w.o_proj, ParamSpec::output(hidden, n.v));
   }
 
   template <class T, class Visit>
   static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
-    visit("conv_q", s.q_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dk}});
-    visit("conv_k", s.k_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dk}});
-    visit("conv_v", s.v_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dv}});
-    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.heads, c.dk, c.dv}});
+    conv_states(c.channels(), c.conv, s, visit);
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::recurrent, {c.heads, c.dk, c.dv}});
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {
@@ -67,16 +73,14 @@ struct DeltaNet {
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                                State<typename Ops::State>& s) {
-    const auto act = [](auto t) { return silu(t); };
-    auto q = ops.map(act, ops.short_conv(ops.linear(x, w.q_proj), w.q_conv, {}, s.q_tail));
-    auto k = ops.map(act, ops.short_conv(ops.linear(x, w.k_proj), w.k_conv, {}, s.k_tail));
-    auto v = ops.map(act, ops.short_conv(ops.linear(x, w.v_proj), w.v_conv, {}, s.v_tail));
+    const auto [q, k, v] = convolved_qkv(ops, x, w, s);
     const float top = c.negative_eigenvalues ? 2 : 1;
-    Recurrence<TensorOf<Ops>> r{.q = ops.l2_norm(ops.heads(q, c.heads), 1e-6f),
-                                .k = ops.l2_norm(ops.heads(k, c.heads), 1e-6f),
-                                .v = ops.heads(v, c.heads),
-                                .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
-    r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
+    const Recurrence<TensorOf<Ops>> r{
+        .q = unit_heads(ops, q, c.heads),
+        .k = unit_heads(ops, k, c.heads),
+        .v = ops.heads(v, c.heads),
+        .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj)),
+        .scale = head_scale(c.dk)};
     auto o = read_out(ops, c, w, ops.recurrence(r, s.recurrent), x, c.heads);
     return ops.linear(ops.flat(o), w.o_proj);
   }

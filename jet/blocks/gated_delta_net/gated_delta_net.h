@@ -1,16 +1,17 @@
 // Gated DeltaNet (Yang et al. 2025, arXiv 2412.06464; fla layers/gated_deltanet.py):
+//
 //   q, k, v = silu(conv(Wq x)), silu(conv(Wk x)), silu(conv(Wv x)),  q and k of unit length
 //   beta = sigmoid(Wb x),  g = -exp(A_log) softplus(Wa x + dt_bias)
 //   S_t = exp(g_t) (I - beta_t k_t k_t^T) S_(t-1) + beta_t k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK)
-//   y = Wo (norm(o) * silu(Wg x)), without gate: Wo norm(o).   v may have more heads than q and k, then repeated.
-// qk_conv false: q and k without convolution; generator > 0: the kernel of v's convolution is made from x, token by
-// token, W2 silu(W1 x) + b2. Both together are JetBlock (jet/blocks/jet_block).
+//   y = Wo (norm(o) * silu(Wg x)), without gate: Wo norm(o)
+//
+// v may have more heads than q and k, which are then repeated. Negative eigenvalues: beta in (0, 2). qk_conv false: q
+// and k without convolution; generator > 0: the kernel of v's convolution is made from x, token by token,
+// W2 silu(W1 x) + b2. Both together are JetBlock (jet/blocks/jet_block).
 #pragma once
 
-#include <cmath>
-
-#include "jet/blocks/math.h"
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/attention/attention.h"
+#include "jet/blocks/parts.h"
 
 namespace jet {
 
@@ -29,6 +30,28 @@ struct GatedDeltaNet {
       v("negative_eigenvalues", c.negative_eigenvalues), v("qk_conv", c.qk_conv), v("generator", c.generator);
       v("gate", c.gate), v("norm_eps", c.norm_eps);
     }
+    void check(const std::string& where) const {
+      check_dims(*this, where);
+      check_size("v_heads", v_heads, where);
+      check_multiple("v_heads", v_heads, "heads", heads, where);
+      check_size("conv", conv, where);
+      check_optional("generator", generator, where);
+      check_eps(norm_eps, where);
+    }
+    static Config like(const Attention::Config&, const MixerDims& d) {
+      return {.heads = d.heads, .v_heads = d.heads, .dk = d.dk, .dv = d.dv};
+    }
+    static std::vector<Config> examples() {
+      return {{.heads = 3, .v_heads = 6, .dk = 6, .dv = 10, .negative_eigenvalues = true},
+              {.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .qk_conv = false, .generator = 7},
+              {.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .gate = false}};
+    }
+    QkvChannels channels() const { return {int64_t{heads} * dk, int64_t{heads} * dk, int64_t{v_heads} * dv}; }
+    /// Those with a convolution.
+    QkvChannels convolved_channels() const {
+      const QkvChannels n = channels();
+      return qk_conv ? n : QkvChannels{0, 0, n.v};
+    }
   };
 
   template <class T>
@@ -38,46 +61,30 @@ struct GatedDeltaNet {
 
   template <class T>
   struct State {
-    T q_tail, k_tail, v_tail;  // [conv, channels], raw inputs, oldest first
-    T recurrent;               // [v_heads, dk, dv]
+    T q_tail, k_tail, v_tail;
+    T recurrent;  // [v_heads, dk, dv]
   };
 
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
-    const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.v_heads} * c.dv;
-    visit("q_proj.weight", w.q_proj, ParamSpec{{k, hidden}});
-    visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
-    visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
-    visit("a_proj.weight", w.a_proj, ParamSpec{{c.v_heads, hidden}});
-    visit("b_proj.weight", w.b_proj, ParamSpec{{c.v_heads, hidden}});
-    visit("A_log", w.A_log, ParamSpec{{c.v_heads}, {Init::decay_log, 0, 16}});
-    visit("dt_bias", w.dt_bias, ParamSpec{{c.v_heads}, {Init::softplus_inverse, 1e-3, 1e-1}});
-    const Init last_tap{Init::last_tap, 1.0 * c.conv};
-    if (c.qk_conv) {
-      visit("q_conv1d.weight", w.q_conv, ParamSpec{{k, 1, c.conv}, last_tap});
-      visit("k_conv1d.weight", w.k_conv, ParamSpec{{k, 1, c.conv}, last_tap});
-    }
-    if (c.generator > 0) {
-      visit("dynamic_conv1d.kernel_generator.w1.weight", w.w1, ParamSpec{{c.generator, hidden}});
-      visit("dynamic_conv1d.kernel_generator.w2.weight", w.w2,
-            ParamSpec{{v * c.conv, c.generator}, {Init::constant, 0}});
-      visit("dynamic_conv1d.kernel_generator.w2.bias", w.b2, ParamSpec{{v * c.conv}, last_tap});
-    } else {
-      visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, last_tap});
-    }
-    if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec{{v, hidden}});
-    visit("o_norm.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
-    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
+    const QkvChannels n = c.channels();
+    qkv_params(n, hidden, w, visit);
+    visit("a_proj.weight", w.a_proj, ParamSpec::gate(c.v_heads, hidden));
+    visit("b_proj.weight", w.b_proj, ParamSpec::gate(c.v_heads, hidden));
+    decay_params(c.v_heads, c.v_heads, w, visit);
+    QkvChannels fixed_kernels = c.convolved_channels();
+    if (c.generator > 0) fixed_kernels.v = 0;
+    conv_params(fixed_kernels, c.conv, w, visit);
+    if (c.generator > 0) generator_params(n.v, c.conv, c.generator, hidden, w, visit);
+    if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec::matrix(n.v, hidden));
+    visit("o_norm.weight", w.norm, ParamSpec::norm(c.dv));
+    visit("o_proj.weight", w.o_proj, ParamSpec::output(hidden, n.v));
   }
 
   template <class T, class Visit>
   static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
-    if (c.qk_conv) {
-      visit("conv_q", s.q_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dk}});
-      visit("conv_k", s.k_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dk}});
-    }
-    visit("conv_v", s.v_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.v_heads} * c.dv}});
-    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.v_heads, c.dk, c.dv}});
+    conv_states(c.convolved_channels(), c.conv, s, visit);
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::recurrent, {c.v_heads, c.dk, c.dv}});
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {
@@ -88,26 +95,23 @@ struct GatedDeltaNet {
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                                State<typename Ops::State>& s) {
     const auto act = [](auto t) { return silu(t); };
-    auto q = ops.linear(x, w.q_proj), k = ops.linear(x, w.k_proj), v = ops.linear(x, w.v_proj);
+    auto [q, k, v] = projected_qkv(ops, x, w);
     if (c.qk_conv) {
       q = ops.short_conv(q, w.q_conv, {}, s.q_tail);
       k = ops.short_conv(k, w.k_conv, {}, s.k_tail);
     }
-    if (c.generator > 0) {
-      v = ops.dynamic_conv(v, ops.linear(ops.map(act, ops.linear(x, w.w1)), w.w2, w.b2), s.v_tail);
-    } else {
-      v = ops.short_conv(v, w.v_conv, {}, s.v_tail);
-    }
+    v = c.generator > 0 ? ops.dynamic_conv(v, generated_kernels(ops, w, x), s.v_tail)
+                        : ops.short_conv(v, w.v_conv, {}, s.v_tail);
     q = ops.map(act, q), k = ops.map(act, k), v = ops.map(act, v);
     const float top = c.negative_eigenvalues ? 2 : 1;
     const int group = c.v_heads / c.heads;
-    Recurrence<TensorOf<Ops>> r{.q = ops.repeat_heads(ops.l2_norm(ops.heads(q, c.heads), 1e-6f), group),
-                                .k = ops.repeat_heads(ops.l2_norm(ops.heads(k, c.heads), 1e-6f), group),
-                                .v = ops.heads(v, c.v_heads),
-                                .g = ops.map([](auto t, auto a, auto bias) { return -exp(a) * softplus(t + bias); },
-                                             ops.linear(x, w.a_proj), w.A_log, w.dt_bias),
-                                .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj))};
-    r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
+    const Recurrence<TensorOf<Ops>> r{
+        .q = ops.repeat_heads(unit_heads(ops, q, c.heads), group),
+        .k = ops.repeat_heads(unit_heads(ops, k, c.heads), group),
+        .v = ops.heads(v, c.v_heads),
+        .g = head_decay(ops, w, x),
+        .beta = ops.map([top](auto t) { return top * sigmoid(t); }, ops.linear(x, w.b_proj)),
+        .scale = head_scale(c.dk)};
     auto o = read_out(ops, c, w, ops.recurrence(r, s.recurrent), x, c.v_heads);
     return ops.linear(ops.flat(o), w.o_proj);
   }

@@ -1,13 +1,12 @@
 // Gated hybrid attention: full attention and a linear block side by side, mixed by a gate that sees the token:
+//
 //   y = g full(x) + (1 - g) linear(x),   g = sigmoid(Wg x + b), one number a token
+//
 // The linear block is Gated DeltaNet. The gate starts near full attention (b = 2).
 #pragma once
 
-#include <string>
-
 #include "jet/blocks/attention/attention.h"
 #include "jet/blocks/gated_delta_net/gated_delta_net.h"
-#include "jet/blocks/math.h"
 
 namespace jet {
 
@@ -21,6 +20,16 @@ struct GatedHybrid {
     template <class V>
     static void fields(Config& c, V&& v) {
       v("full", c.full), v("linear", c.linear);
+    }
+    void check(const std::string& where) const {
+      full.check(where + ": full");
+      linear.check(where + ": linear");
+    }
+    static Config like(const Attention::Config& attention, const MixerDims& d) {
+      return {attention, Linear::Config::like(attention, d)};
+    }
+    static std::vector<Config> examples() {
+      return {{Attention::Config::examples()[0], Linear::Config::examples()[0]}};
     }
   };
 
@@ -37,6 +46,15 @@ struct GatedHybrid {
     Linear::State<T> linear;
   };
 
+  /// Under this prefix lie the parameters of an attention layer as it was: a branch takes them over whole.
+  static constexpr const char* attention_part = "full.";
+  /// What is new beside that attention, and fitted to it.
+  static const Linear::Config& new_part(const Config& c) { return c.linear; }
+  template <class T>
+  static Linear::Weights<T>& new_part(Weights<T>& w) {
+    return w.linear;
+  }
+
   /// visit(name, ...) of a part, its names under "full." or "linear.".
   template <class Visit>
   static auto under(const char* prefix, Visit& visit) {
@@ -47,15 +65,15 @@ struct GatedHybrid {
 
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
-    Attention::params(c.full, hidden, w.full, under("full.", visit));
+    Attention::params(c.full, hidden, w.full, under(attention_part, visit));
     Linear::params(c.linear, hidden, w.linear, under("linear.", visit));
-    visit("gate.weight", w.gate, ParamSpec{{1, hidden}, {Init::constant, 0}});
-    visit("gate.bias", w.gate_bias, ParamSpec{{1}, {Init::constant, 2}});
+    visit("gate.weight", w.gate, ParamSpec::gate(1, hidden, {Init::constant, 0}));
+    visit("gate.bias", w.gate_bias, ParamSpec::constant(1, 2));
   }
 
   template <class T, class Visit>
   static void state(const Config& c, int hidden, State<T>& s, Visit&& visit) {
-    Attention::state(c.full, hidden, s.full, under("full.", visit));
+    Attention::state(c.full, hidden, s.full, under(attention_part, visit));
     Linear::state(c.linear, hidden, s.linear, under("linear.", visit));
   }
 

@@ -1,14 +1,13 @@
 // Kimi Delta Attention (Kimi Linear, arXiv 2510.26692; fla layers/kda.py): Gated DeltaNet with a decay per key channel.
+//
 //   q, k, v = silu(conv(Wq x)), silu(conv(Wk x)), silu(conv(Wv x)),  q and k of unit length
 //   beta = sigmoid(Wb x),  g = -exp(A_log) softplus(F2 F1 x + dt_bias)        A_log per head, dt_bias per key channel
 //   S_t = (I - beta_t k_t k_t^T) diag(exp g_t) S_(t-1) + beta_t k_t v_t^T,  o_t = S_t^T q_t / sqrt(dK)
 //   y = Wo (norm(o) * sigmoid(G2 G1 x + b))
 #pragma once
 
-#include <cmath>
-
-#include "jet/blocks/math.h"
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/attention/attention.h"
+#include "jet/blocks/parts.h"
 
 namespace jet {
 
@@ -23,6 +22,16 @@ struct Kda {
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("conv", c.conv), v("norm_eps", c.norm_eps);
     }
+    void check(const std::string& where) const {
+      check_dims(*this, where);
+      check_size("conv", conv, where);
+      check_eps(norm_eps, where);
+    }
+    static Config like(const Attention::Config&, const MixerDims& d) {
+      return {.heads = d.heads, .dk = d.dk, .dv = d.dv};
+    }
+    static std::vector<Config> examples() { return {{.heads = 3, .dk = 6, .dv = 10, .conv = 3}}; }
+    QkvChannels channels() const { return {int64_t{heads} * dk, int64_t{heads} * dk, int64_t{heads} * dv}; }
   };
 
   template <class T>
@@ -32,37 +41,30 @@ struct Kda {
 
   template <class T>
   struct State {
-    T q_tail, k_tail, v_tail;  // [conv, channels], raw inputs, oldest first
-    T recurrent;               // [heads, dk, dv]
+    T q_tail, k_tail, v_tail;
+    T recurrent;  // [heads, dk, dv]
   };
 
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
-    const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.heads} * c.dv;
-    visit("q_proj.weight", w.q_proj, ParamSpec{{k, hidden}});
-    visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
-    visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
-    visit("b_proj.weight", w.b_proj, ParamSpec{{c.heads, hidden}});
-    visit("f_proj.0.weight", w.f_0, ParamSpec{{c.dv, hidden}});
-    visit("f_proj.1.weight", w.f_1, ParamSpec{{k, c.dv}});
-    visit("A_log", w.A_log, ParamSpec{{c.heads}, {Init::decay_log, 0, 16}});
-    visit("dt_bias", w.dt_bias, ParamSpec{{k}, {Init::softplus_inverse, 1e-3, 1e-1}});
-    visit("q_conv1d.weight", w.q_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
-    visit("k_conv1d.weight", w.k_conv, ParamSpec{{k, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
-    visit("v_conv1d.weight", w.v_conv, ParamSpec{{v, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
-    visit("g_proj.0.weight", w.g_0, ParamSpec{{c.dv, hidden}});
-    visit("g_proj.1.weight", w.g_1, ParamSpec{{v, c.dv}});
-    visit("g_proj.1.bias", w.g_bias, ParamSpec{{v}, {Init::constant, 0}});
-    visit("o_norm.weight", w.norm, ParamSpec{{c.dv}, {Init::constant, 1}});
-    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
+    const QkvChannels n = c.channels();
+    qkv_params(n, hidden, w, visit);
+    visit("b_proj.weight", w.b_proj, ParamSpec::gate(c.heads, hidden));
+    visit("f_proj.0.weight", w.f_0, ParamSpec::gate(c.dv, hidden));
+    visit("f_proj.1.weight", w.f_1, ParamSpec::gate(n.k, c.dv));
+    decay_params(c.heads, n.k, w, visit);
+    conv_params(n, c.conv, w, visit);
+    visit("g_proj.0.weight", w.g_0, ParamSpec::matrix(c.dv, hidden));
+    visit("g_proj.1.weight", w.g_1, ParamSpec::matrix(n.v, c.dv));
+    visit("g_proj.1.bias", w.g_bias, ParamSpec::constant(n.v, 0));
+    visit("o_norm.weight", w.norm, ParamSpec::norm(c.dv));
+    visit("o_proj.weight", w.o_proj, ParamSpec::output(hidden, n.v));
   }
 
   template <class T, class Visit>
   static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
-    visit("conv_q", s.q_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dk}});
-    visit("conv_k", s.k_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dk}});
-    visit("conv_v", s.v_tail, StateSpec{StateSpec::fixed, {c.conv, int64_t{c.heads} * c.dv}});
-    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.heads, c.dk, c.dv}});
+    conv_states(c.channels(), c.conv, s, visit);
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::recurrent, {c.heads, c.dk, c.dv}});
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {
@@ -72,19 +74,16 @@ struct Kda {
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                                State<typename Ops::State>& s) {
-    const auto act = [](auto t) { return silu(t); };
-    auto q = ops.map(act, ops.short_conv(ops.linear(x, w.q_proj), w.q_conv, {}, s.q_tail));
-    auto k = ops.map(act, ops.short_conv(ops.linear(x, w.k_proj), w.k_conv, {}, s.k_tail));
-    auto v = ops.map(act, ops.short_conv(ops.linear(x, w.v_proj), w.v_conv, {}, s.v_tail));
+    const auto [q, k, v] = convolved_qkv(ops, x, w, s);
     auto dt = ops.map([](auto t, auto bias) { return softplus(t + bias); }, ops.linear(ops.linear(x, w.f_0), w.f_1),
                       w.dt_bias);
-    Recurrence<TensorOf<Ops>> r{
-        .q = ops.l2_norm(ops.heads(q, c.heads), 1e-6f),
-        .k = ops.l2_norm(ops.heads(k, c.heads), 1e-6f),
+    const Recurrence<TensorOf<Ops>> r{
+        .q = unit_heads(ops, q, c.heads),
+        .k = unit_heads(ops, k, c.heads),
         .v = ops.heads(v, c.heads),
         .g = ops.map([](auto t, auto a) { return -exp(a) * t; }, ops.heads(dt, c.heads), ops.heads(w.A_log, c.heads)),
-        .beta = ops.map([](auto t) { return sigmoid(t); }, ops.linear(x, w.b_proj))};
-    r.scale = 1.0f / std::sqrt(static_cast<float>(c.dk));
+        .beta = ops.map([](auto t) { return sigmoid(t); }, ops.linear(x, w.b_proj)),
+        .scale = head_scale(c.dk)};
     auto o = ops.rms_norm(ops.recurrence(r, s.recurrent), w.norm, c.norm_eps);
     auto gate = ops.heads(ops.linear(ops.linear(x, w.g_0), w.g_1, w.g_bias), c.heads);
     o = ops.map([](auto t, auto z) { return t * sigmoid(z); }, o, gate);

@@ -1,11 +1,13 @@
 // Linear attention with a feature map (Katharopoulos et al. 2020, arXiv 2006.16236):
+//
 //   q, k = phi(rope(Wq x)), phi(rope(Wk x)),  v = Wv x         phi(u) = elu(u) + 1, or learned: elu(u + F u) + 1
 //   S_t = S_(t-1) + k_t v_t^T,  z_t = z_(t-1) + k_t,  o_t = S_t^T q_t / (z_t . q_t),  y = Wo o
+//
 // The learned map (one F [dK, dK] for queries, one for keys, shared by the heads) starts at the fixed one.
 #pragma once
 
-#include "jet/blocks/math.h"
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/attention/attention.h"
+#include "jet/blocks/parts.h"
 
 namespace jet {
 
@@ -19,6 +21,17 @@ struct LinearAttention {
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("learned", c.learned), v("rope", c.rope);
+    }
+    void check(const std::string& where) const {
+      check_dims(*this, where);
+      check_pairs("dk", dk, where);
+      rope.check(where);
+    }
+    static Config like(const Attention::Config& attention, const MixerDims& d) {
+      return {.heads = d.heads, .dk = d.dk, .dv = d.dv, .rope = attention.rope};
+    }
+    static std::vector<Config> examples() {
+      return {{.heads = 3, .dk = 6, .dv = 10, .learned = true}, {.heads = 2, .dk = 4, .dv = 7}};
     }
   };
 
@@ -36,19 +49,17 @@ struct LinearAttention {
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
     const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.heads} * c.dv;
-    visit("q_proj.weight", w.q_proj, ParamSpec{{k, hidden}});
-    visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
-    visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
-    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
+    qkv_params({k, k, v}, hidden, w, visit);
+    visit("o_proj.weight", w.o_proj, ParamSpec::output(hidden, v));
     if (c.learned) {
-      visit("q_map.weight", w.q_map, ParamSpec{{c.dk, c.dk}, {Init::constant, 0}});
-      visit("k_map.weight", w.k_map, ParamSpec{{c.dk, c.dk}, {Init::constant, 0}});
+      visit("q_map.weight", w.q_map, ParamSpec::gate(c.dk, c.dk, {Init::constant, 0}));
+      visit("k_map.weight", w.k_map, ParamSpec::gate(c.dk, c.dk, {Init::constant, 0}));
     }
   }
 
   template <class T, class Visit>
   static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
-    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.heads, c.dk, c.dv}});
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::recurrent, {c.heads, c.dk, c.dv}});
     visit("normalizer", s.normalizer, StateSpec{StateSpec::fixed, {c.heads, c.dk}});
   }
 

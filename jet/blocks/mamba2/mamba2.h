@@ -1,12 +1,14 @@
 // Mamba2, state-space duality (Dao & Gu 2024; fla layers/mamba2.py). N = dk state channels, P = dv channels a head:
+//
 //   z, xBC, dt = split(Win x);   x, B, C = split(silu(conv(xBC) + bias));   dt = softplus(dt + dt_bias)
 //   S_t = exp(-exp(A_log) dt_t) S_(t-1) + B_t (dt_t x_t)^T,   y_t = S_t^T C_t + D x_t
 //   out = Wout norm(y * silu(z)), norm_before_gate: Wout (norm(y) * silu(z))      the norm is over a group's channels
+//
 // B and C are shared by the heads of a group.
 #pragma once
 
-#include "jet/blocks/math.h"
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/attention/attention.h"
+#include "jet/blocks/parts.h"
 
 namespace jet {
 
@@ -23,8 +25,24 @@ struct Mamba2 {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("groups", c.groups), v("conv", c.conv);
       v("norm_before_gate", c.norm_before_gate), v("norm_eps", c.norm_eps);
     }
+    void check(const std::string& where) const {
+      check_dims(*this, where);
+      check_size("conv", conv, where);
+      check_size("groups", groups, where);
+      check_multiple("heads", heads, "groups", groups, where);
+      check_eps(norm_eps, where);
+    }
+    /// With a B and a C for every head, as attention has.
+    static Config like(const Attention::Config&, const MixerDims& d) {
+      return {.heads = d.heads, .dk = d.dk, .dv = d.dv, .groups = d.heads};
+    }
+    static std::vector<Config> examples() {
+      return {{.heads = 6, .dk = 6, .dv = 10, .groups = 3, .conv = 3},
+              {.heads = 6, .dk = 6, .dv = 10, .groups = 3, .norm_before_gate = true}};
+    }
     int64_t inner() const { return int64_t{heads} * dv; }
     int64_t bc() const { return int64_t{groups} * dk; }
+    int64_t mixed() const { return inner() + 2 * bc(); }
   };
 
   template <class T>
@@ -34,27 +52,26 @@ struct Mamba2 {
 
   template <class T>
   struct State {
-    T tail;       // [conv, inner + 2 groups dk], raw inputs, oldest first
+    T tail;       // [conv, mixed], raw inputs, oldest first
     T recurrent;  // [heads, dk, dv]
   };
 
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
-    const int64_t mixed = c.inner() + 2 * c.bc();
-    visit("in_proj.weight", w.in_proj, ParamSpec{{c.inner() + mixed + c.heads, hidden}});
-    visit("conv1d.weight", w.conv, ParamSpec{{mixed, 1, c.conv}, {Init::last_tap, 1.0 * c.conv}});
-    visit("conv1d.bias", w.conv_bias, ParamSpec{{mixed}, {Init::constant, 0}});
-    visit("A_log", w.A_log, ParamSpec{{c.heads}, {Init::decay_log, 1, 16}});
-    visit("dt_bias", w.dt_bias, ParamSpec{{c.heads}, {Init::softplus_inverse, 1e-3, 1e-1}});
-    visit("D", w.D, ParamSpec{{c.heads}, {Init::constant, 1}});
-    visit("norm.weight", w.norm, ParamSpec{{c.inner()}, {Init::constant, 1}});
-    visit("out_proj.weight", w.out_proj, ParamSpec{{hidden, c.inner()}});
+    visit("in_proj.weight", w.in_proj, ParamSpec::matrix(c.inner() + c.mixed() + c.heads, hidden));
+    visit("conv1d.weight", w.conv, conv_param(c.mixed(), c.conv));
+    visit("conv1d.bias", w.conv_bias, ParamSpec::constant(c.mixed(), 0));
+    visit("A_log", w.A_log, ParamSpec::vector({c.heads}, {Init::decay_log, 1, 16}));
+    visit("dt_bias", w.dt_bias, ParamSpec::vector({c.heads}, {Init::softplus_inverse, 1e-3, 1e-1}));
+    visit("D", w.D, ParamSpec::constant(c.heads, 1));
+    visit("norm.weight", w.norm, ParamSpec::norm(c.inner()));
+    visit("out_proj.weight", w.out_proj, ParamSpec::output(hidden, c.inner()));
   }
 
   template <class T, class Visit>
   static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
-    visit("conv", s.tail, StateSpec{StateSpec::fixed, {c.conv, c.inner() + 2 * c.bc()}});
-    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.heads, c.dk, c.dv}});
+    visit("conv", s.tail, StateSpec{StateSpec::fixed, {c.conv, c.mixed()}});
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::recurrent, {c.heads, c.dk, c.dv}});
   }
 
   // x plays v, B plays k, C plays q (Wang et al. 2024, The Mamba in the Llama).
@@ -68,13 +85,12 @@ struct Mamba2 {
   template <OpSet Ops>
   static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
                                State<typename Ops::State>& s) {
-    const int64_t mixed = c.inner() + 2 * c.bc();
     auto in = ops.linear(x, w.in_proj);
     auto z = ops.slice(in, 0, c.inner());
     auto xbc = ops.map([](auto t) { return silu(t); },
-                       ops.short_conv(ops.slice(in, c.inner(), mixed), w.conv, w.conv_bias, s.tail));
-    auto dt = ops.map([](auto t, auto bias) { return softplus(t + bias); }, ops.slice(in, c.inner() + mixed, c.heads),
-                      w.dt_bias);
+                       ops.short_conv(ops.slice(in, c.inner(), c.mixed()), w.conv, w.conv_bias, s.tail));
+    auto dt = ops.map([](auto t, auto bias) { return softplus(t + bias); },
+                      ops.slice(in, c.inner() + c.mixed(), c.heads), w.dt_bias);
     auto v = ops.heads(ops.slice(xbc, 0, c.inner()), c.heads);
     auto b = ops.heads(ops.slice(xbc, c.inner(), c.bc()), c.groups);
     auto q = ops.heads(ops.slice(xbc, c.inner() + c.bc(), c.bc()), c.groups);

@@ -1,4 +1,5 @@
 // RWKV-7 time mixing (Peng et al. 2025, arXiv 2503.14456; fla layers/rwkv7.py):
+//
 //   x~_c = x_t + (x_(t-1) - x_t) mu_c   for c in r, w, k, v, a, g
 //   r, k, v = Wr x~_r, Wk x~_k, Wv x~_v;   log w = -e^(-1/2) sigmoid(lora_w(x~_w));   a = sigmoid(lora_a(x~_a))
 //   v <- v + (v_first - v) sigmoid(lora_v(x~_v))   v_first: v of the pass's first RWKV-7 layer; where v_rank > 0
@@ -7,8 +8,8 @@
 //   y = Wo ((groupnorm(S_t^T r_t) + (sum r k r_k) v) * g)
 #pragma once
 
-#include "jet/blocks/math.h"
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/attention/attention.h"
+#include "jet/blocks/parts.h"
 
 namespace jet {
 
@@ -24,6 +25,21 @@ struct Rwkv7 {
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("decay_rank", c.decay_rank), v("gate_rank", c.gate_rank);
       v("a_rank", c.a_rank), v("v_rank", c.v_rank), v("norm_eps", c.norm_eps);
+    }
+    void check(const std::string& where) const {
+      check_dims(*this, where);
+      check_size("gate_rank", gate_rank, where);
+      check_size("decay_rank", decay_rank, where);
+      check_size("a_rank", a_rank, where);
+      check_optional("v_rank", v_rank, where);
+      check_eps(norm_eps, where);
+    }
+    static Config like(const Attention::Config&, const MixerDims& d) {
+      return {.heads = d.heads, .dk = d.dk, .dv = d.dv, .v_rank = 32};
+    }
+    static std::vector<Config> examples() {
+      return {{.heads = 3, .dk = 6, .dv = 10, .decay_rank = 5, .gate_rank = 7, .a_rank = 3, .v_rank = 4},
+              {.heads = 2, .dk = 7, .dv = 5, .decay_rank = 3, .gate_rank = 4, .a_rank = 6}};
     }
   };
 
@@ -42,39 +58,38 @@ struct Rwkv7 {
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
     const int64_t k = int64_t{c.heads} * c.dk, v = int64_t{c.heads} * c.dv;
-    const Init zero{Init::constant, 0};
-    const ParamSpec mix{{1, 1, hidden}, zero};
+    const ParamSpec mix = ParamSpec::vector({1, 1, hidden}, {Init::constant, 0});
     visit("x_r", w.x_r, mix), visit("x_w", w.x_w, mix), visit("x_k", w.x_k, mix);
     visit("x_v", w.x_v, mix), visit("x_a", w.x_a, mix), visit("x_g", w.x_g, mix);
-    visit("k_k", w.k_k, ParamSpec{{k}, {Init::constant, 0.85}});
-    visit("k_a", w.k_a, ParamSpec{{k}, {Init::constant, 1}});
-    visit("r_k", w.r_k, ParamSpec{{c.heads, c.dk}, zero});
-    visit("r_proj.weight", w.r_proj, ParamSpec{{k, hidden}});
-    visit("k_proj.weight", w.k_proj, ParamSpec{{k, hidden}});
-    visit("v_proj.weight", w.v_proj, ParamSpec{{v, hidden}});
-    visit("o_proj.weight", w.o_proj, ParamSpec{{hidden, v}});
+    visit("k_k", w.k_k, ParamSpec::constant(k, 0.85));
+    visit("k_a", w.k_a, ParamSpec::constant(k, 1));
+    visit("r_k", w.r_k, ParamSpec::vector({c.heads, c.dk}, {Init::constant, 0}));
+    visit("r_proj.weight", w.r_proj, ParamSpec::matrix(k, hidden));
+    visit("k_proj.weight", w.k_proj, ParamSpec::matrix(k, hidden));
+    visit("v_proj.weight", w.v_proj, ParamSpec::matrix(v, hidden));
+    visit("o_proj.weight", w.o_proj, ParamSpec::output(hidden, v));
     // The decay starts slow (log w near -0.01), the in-context learning rate at one half.
-    visit("w_lora.lora.0.weight", w.w_0, ParamSpec{{c.decay_rank, hidden}});
-    visit("w_lora.lora.2.weight", w.w_2, ParamSpec{{k, c.decay_rank}, zero});
-    visit("w_lora.lora.2.bias", w.w_bias, ParamSpec{{k}, {Init::constant, -4}});
-    visit("a_lora.lora.0.weight", w.a_0, ParamSpec{{c.a_rank, hidden}});
-    visit("a_lora.lora.2.weight", w.a_2, ParamSpec{{k, c.a_rank}, zero});
-    visit("a_lora.lora.2.bias", w.a_bias, ParamSpec{{k}, zero});
+    visit("w_lora.lora.0.weight", w.w_0, ParamSpec::gate(c.decay_rank, hidden));
+    visit("w_lora.lora.2.weight", w.w_2, ParamSpec::gate(k, c.decay_rank, {Init::constant, 0}));
+    visit("w_lora.lora.2.bias", w.w_bias, ParamSpec::constant(k, -4));
+    visit("a_lora.lora.0.weight", w.a_0, ParamSpec::gate(c.a_rank, hidden));
+    visit("a_lora.lora.2.weight", w.a_2, ParamSpec::gate(k, c.a_rank, {Init::constant, 0}));
+    visit("a_lora.lora.2.bias", w.a_bias, ParamSpec::constant(k, 0));
     if (c.v_rank > 0) {  // starts at the layer's own value
-      visit("v_lora.lora.0.weight", w.v_0, ParamSpec{{c.v_rank, hidden}});
-      visit("v_lora.lora.2.weight", w.v_2, ParamSpec{{v, c.v_rank}, zero});
-      visit("v_lora.lora.2.bias", w.v_bias, ParamSpec{{v}, {Init::constant, -4}});
+      visit("v_lora.lora.0.weight", w.v_0, ParamSpec::gate(c.v_rank, hidden));
+      visit("v_lora.lora.2.weight", w.v_2, ParamSpec::gate(v, c.v_rank, {Init::constant, 0}));
+      visit("v_lora.lora.2.bias", w.v_bias, ParamSpec::constant(v, -4));
     }
-    visit("g_lora.lora.0.weight", w.g_0, ParamSpec{{c.gate_rank, hidden}});
-    visit("g_lora.lora.2.weight", w.g_2, ParamSpec{{v, c.gate_rank}});
-    visit("g_norm.weight", w.norm, ParamSpec{{v}, {Init::constant, 1}});
-    visit("g_norm.bias", w.norm_bias, ParamSpec{{v}, zero});
+    visit("g_lora.lora.0.weight", w.g_0, ParamSpec::gate(c.gate_rank, hidden));
+    visit("g_lora.lora.2.weight", w.g_2, ParamSpec::gate(v, c.gate_rank));
+    visit("g_norm.weight", w.norm, ParamSpec::norm(v));
+    visit("g_norm.bias", w.norm_bias, ParamSpec::constant(v, 0));
   }
 
   template <class T, class Visit>
   static void state(const Config& c, int hidden, State<T>& s, Visit&& visit) {
     visit("conv", s.last, StateSpec{StateSpec::fixed, {hidden}});
-    visit("recurrent", s.recurrent, StateSpec{StateSpec::fixed, {c.heads, c.dk, c.dv}});
+    visit("recurrent", s.recurrent, StateSpec{StateSpec::recurrent, {c.heads, c.dk, c.dv}});
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {

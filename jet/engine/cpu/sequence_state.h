@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "jet/blocks/op_set.h"
+#include "jet/blocks/block.h"
 #include "jet/tensor/dtype.h"
 
 namespace jet {
@@ -98,7 +98,7 @@ struct StateLayout {
     StateSpec spec;
     /// KV rows without a window: earlier rows stay where they are.
     bool grows() const { return spec.kind == StateSpec::rows && spec.window == 0; }
-    bool is_recurrent() const { return spec.kind == StateSpec::fixed && spec.shape.size() == 3; }
+    bool is_recurrent() const { return spec.kind == StateSpec::recurrent; }
     std::string key() const { return "layers." + std::to_string(layer) + "." + name; }
   };
   std::vector<Entry> entries;

@@ -28,9 +28,9 @@ ModelSpec read_gemma3(const Json& config, const std::string& where) {
   for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
     require(!config.contains(key) || config[key].is_null(), "{}: {} is not supported", where, key);
   }
-  s.hidden_act = "gelu_tanh";
+  s.hidden_act = Activation::gelu_tanh;
   s.tie_word_embeddings = get_or(config, "tie_word_embeddings", true, where);
-  s.post_norms = true;
+  s.norms = Norms::both;
   s.embed_scale = std::sqrt(static_cast<float>(s.hidden_size));
   const int pattern = get_or(config, "sliding_window_pattern", 6, where);
   require(pattern > 0, "{}: sliding_window_pattern {} is not positive", where, pattern);

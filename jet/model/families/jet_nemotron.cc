@@ -200,10 +200,7 @@ Json layer_types_of(const ModelSpec& s) {
 }
 
 void check_whole(const ModelSpec& s, const std::string& where) {
-  const char* fault = s.post_norms             ? "norms after the mixer and the MLP"
-                      : s.embed_scale != 1     ? "scaled embeddings"
-                      : s.hidden_act != "silu" ? "an activation other than silu"
-                                               : nullptr;
+  const char* fault = s.hidden_act != Activation::silu ? "an activation other than silu" : beyond_llama(s);
   require(!fault, "{}: the model has {}, which the Jet-Nemotron layout cannot express; export with --format hf", where,
           fault ? fault : "");
 }
@@ -233,7 +230,7 @@ Json write_jet_nemotron(const ModelSpec& s, const std::string& where) {
             {"bos_token_id", s.bos_token_id < 0 ? Json() : Json(s.bos_token_id)},
             {"efficient_attention_config", blocks},
             {"eos_token_id", token_ids_to_json(s.eos_token_id)},
-            {"hidden_act", s.hidden_act},
+            {"hidden_act", name_of(s.hidden_act)},
             {"hidden_size", s.hidden_size},
             {"initializer_range", 0.02},
             {"intermediate_size", s.intermediate_size},
@@ -254,6 +251,39 @@ Json write_jet_nemotron(const ModelSpec& s, const std::string& where) {
             {"vocab_size", s.vocab_size}};
   if (a.head_dim != s.hidden_size / a.heads) j["head_dim"] = a.head_dim;
   return j;
+}
+
+ModelSpec fit_jet_nemotron(ModelSpec s) {
+  for (auto& layer : s.layers) {
+    if (auto* a = std::get_if<Attention::Config>(&layer)) a->qkv_bias = true;
+  }
+  return s;
+}
+
+std::vector<std::string> notes_on_jet_nemotron(const ModelSpec& target, const std::string& folder) {
+  std::vector<std::string> notes;
+  if (!file_exists(folder + "/modeling_jet_nemotron.py")) {
+    notes.push_back(
+        "transformers wants the authors' code beside config.json (jetai/modeling/hf/*.py of "
+        "NVlabs/Jet-Nemotron), SGLang does not");
+  }
+  const Attention::Config* attention = nullptr;
+  bool has_block = false;
+  for (const auto& layer : target.layers) {
+    if (const auto* a = std::get_if<Attention::Config>(&layer)) attention = a;
+    has_block = has_block || std::holds_alternative<JetBlock::Config>(layer);
+  }
+  if (!has_block) notes.push_back("SGLang wants a JetBlock in one layer at least; here is none");
+  if (!attention) return notes;
+  const int head_dim = target.hidden_size / attention->heads;
+  if (attention->head_dim != head_dim) {
+    notes.push_back(fmt::format("SGLang does not read head_dim ({}) and takes hidden_size / num_attention_heads ({})",
+                                attention->head_dim, head_dim));
+  }
+  if (attention->rope.theta != std::floor(attention->rope.theta)) {
+    notes.push_back(fmt::format("SGLang cuts rope_theta ({}) to a whole number", attention->rope.theta));
+  }
+  return notes;
 }
 
 }  // namespace jet

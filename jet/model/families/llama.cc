@@ -38,7 +38,7 @@ ModelSpec read_llama_like(const Json& config, const std::string& where) {
   s.max_position_embeddings = get_or(config, "max_position_embeddings", 2048, where);
   s.rms_norm_eps = get_or(config, "rms_norm_eps", 1e-6f, where);
   s.tie_word_embeddings = get_or(config, "tie_word_embeddings", false, where);
-  s.hidden_act = get_or(config, "hidden_act", std::string("silu"), where);
+  s.hidden_act = activation_named(get_or(config, "hidden_act", std::string("silu"), where), where);
   s.eos_token_id = token_ids(config, "eos_token_id", where);
   s.bos_token_id = get_or(config, "bos_token_id", -1, where);
 
@@ -55,6 +55,15 @@ ModelSpec read_llama_like(const Json& config, const std::string& where) {
   require(n > 0 && n < 10000, "{}: num_hidden_layers is {}", where, n);
   s.layers.assign(n, a);
   return s;
+}
+
+const char* beyond_llama(const ModelSpec& s) {
+  if (s.norms != Norms::before) return "norms after the mixer and the MLP";
+  if (!s.forms.empty()) return "layers of several forms";
+  if (s.embed_scale != 1) return "scaled embeddings";
+  if (s.residual_scale != 1) return "scaled residuals";
+  if (s.logits_scale != 1) return "scaled logits";
+  return nullptr;
 }
 
 ModelSpec read_llama(const Json& config, const std::string& where) {

@@ -28,6 +28,8 @@ ModelSpec read_qwen2(const Json& config, const std::string& where) {
 }
 
 Json write_qwen2(const ModelSpec& s, const std::string& where) {
+  const char* fault = beyond_llama(s);
+  require(!fault, "{}: the model has {}, which the Qwen2 layout cannot express", where, fault ? fault : "");
   for (const auto& layer : s.layers) {
     const auto* a = std::get_if<Attention::Config>(&layer);
     const bool fits = a && a->qkv_bias && !a->o_bias && !a->qk_norm && a->window == 0 && a->rope.factor == 1;
@@ -38,7 +40,7 @@ Json write_qwen2(const ModelSpec& s, const std::string& where) {
   const auto& a = std::get<Attention::Config>(s.layers[0]);
   return {{"architectures", {"Qwen2ForCausalLM"}},
           {"model_type", "qwen2"},
-          {"hidden_act", s.hidden_act},
+          {"hidden_act", name_of(s.hidden_act)},
           {"hidden_size", s.hidden_size},
           {"intermediate_size", s.intermediate_size},
           {"max_position_embeddings", s.max_position_embeddings},
