@@ -18,6 +18,7 @@
 #include "jet/blocks/kda/kda.h"
 #include "jet/blocks/linear_attention/linear_attention.h"
 #include "jet/blocks/mamba2/mamba2.h"
+#include "jet/blocks/none/none.h"
 #include "jet/blocks/retnet/retnet.h"
 #include "jet/blocks/rwkv7/rwkv7.h"
 
@@ -76,7 +77,7 @@ struct BlockListOf {
 };
 
 using BlockList = BlockListOf<Attention, Gla, RetNet, Mamba2, DeltaNet, GatedDeltaNet, Rwkv7, JetBlock, Kda,
-                              LinearAttention, GatedHybrid>;
+                              LinearAttention, GatedHybrid, None>;
 
 /// One layer's token mixer, as data.
 using MixerSpec = BlockList::Config;

@@ -72,6 +72,8 @@ inline std::vector<NamedSpec> test_models() {
   add("norms_differ", {delta, full, window}).forms = {{Norms::before}, {Norms::after}, {Norms::both}};
   ModelSpec& parts = add("mlps_left_out", {mamba, window, delta});
   parts.forms = {{.mlp = false}, {}, {Norms::after, false}};
+  add("mixers_left_out", {full, None::Config{}, delta, None::Config{}}).forms = {
+      {}, {}, {Norms::after}, {Norms::before, false}};  // the last layer is empty
   ModelSpec& gemma = add("post_norms_gelu", {window, full});
   gemma.norms = Norms::both, gemma.hidden_act = Activation::gelu_tanh, gemma.embed_scale = 3;
   return models;

@@ -80,6 +80,9 @@ TEST(Spec, NormsAreNamedAsHuggingFaceNamesThem) {
   EXPECT_EQ(norms({Norms::after}), "post_attention post_feedforward ");
   EXPECT_EQ(norms({Norms::both}), "input post_attention pre_feedforward post_feedforward ");
   EXPECT_EQ(norms({Norms::before, false}), "input ");
+  s.layers = {None::Config{}};
+  EXPECT_EQ(norms({}), "post_attention ");
+  EXPECT_EQ(norms({Norms::both, false}), "");
 }
 
 TEST(Spec, WrongFormsAreTold) {
