@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 
 namespace jet {
 
@@ -13,6 +14,33 @@ inline float silu(float x) { return x / (1.0f + std::exp(-x)); }
 inline float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
 inline float log_sigmoid(float x) { return std::min(x, 0.0f) - std::log1p(std::exp(-std::abs(x))); }
 inline float clamp_min(float x, float low) { return std::max(x, low); }
+
+/// What a formula of map() may be written with: all of it works on every kind of number that a map runs on (floats,
+/// four floats, ATen's tensors, Expr of jet/blocks/formula.h).
+template <class T>
+concept FormulaNumber = requires(T x, float c) {
+  { x + x } -> std::convertible_to<T>;
+  { x - x } -> std::convertible_to<T>;
+  { x* x } -> std::convertible_to<T>;
+  { x / x } -> std::convertible_to<T>;
+  { x + c } -> std::convertible_to<T>;
+  { c + x } -> std::convertible_to<T>;
+  { x - c } -> std::convertible_to<T>;
+  { c - x } -> std::convertible_to<T>;
+  { x* c } -> std::convertible_to<T>;
+  { c* x } -> std::convertible_to<T>;
+  { x / c } -> std::convertible_to<T>;
+  { c / x } -> std::convertible_to<T>;
+  { -x } -> std::convertible_to<T>;
+  { exp(x) } -> std::convertible_to<T>;
+  { tanh(x) } -> std::convertible_to<T>;
+  { sigmoid(x) } -> std::convertible_to<T>;
+  { silu(x) } -> std::convertible_to<T>;
+  { softplus(x) } -> std::convertible_to<T>;
+  { log_sigmoid(x) } -> std::convertible_to<T>;
+  { clamp_min(x, c) } -> std::convertible_to<T>;
+};
+static_assert(FormulaNumber<float>);
 
 /// elu(x) + 1: x + 1 where x > 0, e^x elsewhere.
 template <class T>

@@ -4,25 +4,31 @@
 // are grouped into sequences, where each sequence stands, and where its state lives is the op set's own business, so
 // the same page of equations trains a [B, T] batch and decodes a ragged one.
 //
-//   linear(x, w, bias)       x [.., in], w [out, in], bias [out] or absent -> [.., out]; also a head at a time
-//   map(f, x, y, ...)        elementwise f on tensors and weights, trailing dimensions broadcast as in numpy
-//   heads(x, n) / flat(x)    [.., n * d] <-> [.., n, d]
-//   slice(x, begin, size)    part of the last dimension
-//   repeat_heads(x, n)       [.., h, d] -> [.., h * n, d], each head n times in a row (grouped queries)
-//   rms_norm(x, w, eps)      x / sqrt(mean x^2 + eps) * w over the last dimension; w may be absent
-//   layer_norm(x, eps)       (x - mean) / sqrt(var + eps) over the last dimension
-//   l2_norm(x, eps)          x / sqrt(sum x^2 + eps) over the last dimension
-//   sum_last(x)              [.., h, d] -> [.., h, 1]
-//   constant(v)              a tensor without tokens, from floats
-//   rope(x, r)               rotates x [.., heads, dim] by its token's position (half-split form)
-//   shift(x, last)           the previous token's row; `last` carries it between calls
-//   short_conv(x, w, bias, tail)    causal depthwise: y_t = sum_j w[:, j] x_(t-W+1+j); w [C, 1, W]
+//   linear(x, w)                    x [.., in], w [out, in] -> [.., out]; x [.., heads, in]: a head at a time
+//   linear(x, w, bias)              the same + bias [out], which may be absent
+//   map(f, x, y, ...)               elementwise f (a FormulaNumber's lambda: jet/blocks/math.h) on tensors and weights,
+//                                   trailing dimensions broadcast as in numpy
+//   heads(x, n)                     [.., n * d] -> [.., n, d]; also of a weight [n * d]
+//   flat(x)                         [.., n, d] -> [.., n * d]
+//   slice(x, begin, size)           part of the last dimension of [.., C]
+//   repeat_heads(x, n)              [.., h, d] -> [.., h * n, d], each head n times in a row (grouped queries)
+//   rms_norm(x, w, eps)             x / sqrt(mean x^2 + eps) * w over the last dimension; w may be absent
+//   layer_norm(x, eps)              (x - mean) / sqrt(var + eps) over the last dimension
+//   l2_norm(x, eps)                 x / sqrt(sum x^2 + eps) over the last dimension
+//   sum_last(x)                     [.., h, d] -> [.., h, 1]
+//   constant(v)                     a tensor [C] without tokens, from floats
+//   rope(x, r)                      rotates x [.., heads, dim] by its token's position (half-split form)
+//   shift(x, last)                  the previous token's row; `last` carries it between calls
+//   short_conv(x, w, bias, tail)    causal depthwise: y_t = bias + sum_j w[:, j] x_(t-W+1+j); w [C, 1, W]
 //   dynamic_conv(x, kernels, tail)  the same with a kernel per token; kernels [.., C * W], index c * W + j
-//   attention(q, k, v, {scale, window}, keys, values)    causal softmax; window w sees w tokens, itself included
-//   recurrence(r, state)     the linear recurrence below
-//   first_of_pass(x)         what the first call in this forward pass was given: a value that later layers share
-//   embed(ids, w)            rows of w
-//   last_rows(x)             the rows whose logits are wanted (all, or each sequence's last)
+//   attention(q, k, v, {scale, window}, keys, values)
+//                                   causal softmax; a window of w sees w tokens, itself included
+//   recurrence(r, state)            the linear recurrence below
+//   first_of_pass(x)                what its first call in this pass was given: a value that later layers share
+//   embed(ids, w)                   rows of w; begins a pass
+//   last_rows(x)                    the rows whose logits are wanted (all, or each sequence's last)
+//
+// Tensor{} and Weight{} are absent ones. The concept OpSet below names every op; each op set is asserted against it.
 #pragma once
 
 #include <concepts>
@@ -72,12 +78,44 @@ struct AttentionShape {
   int window = 0;  // 0: full
 };
 
-template <class Ops>
-concept OpSet = requires(Ops& ops, typename Ops::Tensor x, typename Ops::Weight w, typename Ops::State s) {
-  { ops.linear(x, w) } -> std::convertible_to<typename Ops::Tensor>;
-  { ops.rms_norm(x, w, 1e-6f) } -> std::convertible_to<typename Ops::Tensor>;
-  { ops.heads(x, 2) } -> std::convertible_to<typename Ops::Tensor>;
-  { ops.recurrence(Recurrence<typename Ops::Tensor>{}, s) } -> std::convertible_to<typename Ops::Tensor>;
+/// For the concept: any formula, of any number of numbers.
+struct AnyFormula {
+  template <class T, class... Rest>
+  T operator()(T first, Rest...) const {
+    return first;
+  }
+};
+
+/// The whole contract of an op set; what each op does stands above.
+template <class Ops, class T = typename Ops::Tensor, class W = typename Ops::Weight>
+concept OpSet = std::default_initializable<T> && std::default_initializable<W> &&
+    requires(Ops& ops, const T x, const W w, typename Ops::State s, const typename Ops::Ids ids, AnyFormula f,
+             const std::vector<float> values, const Rope rope, const AttentionShape shape, const Recurrence<T> r,
+             int64_t n, float eps) {
+  { ops.linear(x, w) } -> std::same_as<T>;
+  { ops.linear(x, w, w) } -> std::same_as<T>;
+  { ops.map(f, x) } -> std::same_as<T>;
+  { ops.map(f, x, w) } -> std::same_as<T>;
+  { ops.map(f, w, x, x) } -> std::same_as<T>;
+  { ops.heads(x, n) } -> std::same_as<T>;
+  { ops.heads(w, n) } -> std::same_as<T>;
+  { ops.flat(x) } -> std::same_as<T>;
+  { ops.slice(x, n, n) } -> std::same_as<T>;
+  { ops.repeat_heads(x, n) } -> std::same_as<T>;
+  { ops.rms_norm(x, w, eps) } -> std::same_as<T>;
+  { ops.layer_norm(x, eps) } -> std::same_as<T>;
+  { ops.l2_norm(x, eps) } -> std::same_as<T>;
+  { ops.sum_last(x) } -> std::same_as<T>;
+  { ops.constant(values) } -> std::same_as<T>;
+  { ops.rope(x, rope) } -> std::same_as<T>;
+  { ops.shift(x, s) } -> std::same_as<T>;
+  { ops.short_conv(x, w, w, s) } -> std::same_as<T>;
+  { ops.dynamic_conv(x, x, s) } -> std::same_as<T>;
+  { ops.attention(x, x, x, shape, s, s) } -> std::same_as<T>;
+  { ops.recurrence(r, s) } -> std::same_as<T>;
+  { ops.first_of_pass(x) } -> std::same_as<T>;
+  { ops.embed(ids, w) } -> std::same_as<T>;
+  { ops.last_rows(x) } -> std::same_as<T>;
 };
 
 template <class Ops>

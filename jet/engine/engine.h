@@ -28,6 +28,7 @@ struct EngineOptions {
   int prefill_chunk = 512;   // tokens of one prompt that one pass takes at most
   bool exact = false;        // activations stay fp32 beside bf16 weights, also where rounding them is faster
   bool poison = false;       // scratch memory starts as NaN in every pass (tests)
+  bool traced = false;       // passes are interpreted from a recording (tests: jet/engine/trace)
 };
 
 /// What passes on the way through a forward pass: name ("hidden.embed", "hidden.layer", "hidden.norm"), layer or -1,

@@ -23,11 +23,25 @@ double worst_difference(std::span<const float> a, std::span<const float> b) {
   return worst;
 }
 
-class Laws : public testing::TestWithParam<NamedSpec> {
+struct LawCase : NamedSpec {
+  bool traced = false;
+};
+
+std::vector<LawCase> law_cases(bool traced) {
+  std::vector<LawCase> cases;
+  for (const NamedSpec& m : test_models()) cases.push_back({m, traced});
+  return cases;
+}
+
+class Laws : public testing::TestWithParam<LawCase> {
  protected:
   void SetUp() override { write_test_model(folder_.path(), GetParam().spec); }
   std::shared_ptr<Engine> engine(DType kv = DType::f32, int threads = 2, DType state = DType::f32) {
-    return Engine::load(folder_.path(), {.threads = threads, .kv = kv, .state = state, .poison = true});
+    return load({.threads = threads, .kv = kv, .state = state}, GetParam().traced);
+  }
+  std::shared_ptr<Engine> load(EngineOptions options, bool traced) {
+    options.poison = true, options.traced = traced;
+    return Engine::load(folder_.path(), options);
   }
   /// Logits of all tokens, taken in chunks of the given sizes (the last one repeats).
   static std::vector<float> logits(Engine& e, Sequence& s, std::span<const int32_t> ids,
@@ -47,7 +61,35 @@ class Laws : public testing::TestWithParam<NamedSpec> {
   TemporaryFolder folder_;
 };
 
-INSTANTIATE_TEST_SUITE_P(, Laws, testing::ValuesIn(test_models()), [](const auto& i) { return i.param.name; });
+INSTANTIATE_TEST_SUITE_P(, Laws, testing::ValuesIn(law_cases(false)), [](const auto& i) { return i.param.name; });
+// The same by interpreting what TraceOps recorded: a block that cannot be written down does not get here.
+INSTANTIATE_TEST_SUITE_P(Traced, Laws, testing::ValuesIn(law_cases(true)), [](const auto& i) { return i.param.name; });
+
+class Recordings : public Laws {};
+INSTANTIATE_TEST_SUITE_P(, Recordings, testing::ValuesIn(law_cases(true)), [](const auto& i) { return i.param.name; });
+
+TEST_P(Recordings, GiveWhatTheOrdinaryEngineGives) {
+  for (const DType kv : {DType::f32, DType::bf16}) {
+    const auto plain = load({.threads = 2, .kv = kv}, false), traced = load({.threads = 2, .kv = kv}, true);
+    const auto run = [&](Engine& e) {
+      std::vector<float> all, seen;
+      e.observe([&](const char*, int, std::span<const float> x) { seen.insert(seen.end(), x.begin(), x.end()); });
+      auto a = e.create(), b = e.create();
+      const auto ids = test_ids(kTokens, 1), more = test_ids(9, 2);
+      const auto add = [&](std::span<const float> x) { all.insert(all.end(), x.begin(), x.end()); };
+      add(e.prefill(*a, ids, Want::all, 23));
+      std::vector<Step> steps = {{a.get(), std::span(more).first(1), Want::all}, {b.get(), more, Want::last}};
+      e.forward(steps);
+      add(steps[0].logits), add(steps[1].logits), add(seen);
+      ModelState<int> state;
+      model_state(GetParam().spec, state,
+                  [&](int layer, const char* name, int&, const StateSpec&) { add(a->read(layer, name)); });
+      return all;
+    };
+    const auto want = run(*plain), got = run(*traced);
+    EXPECT_LE(worst_difference(want, got), 1e-5) << name_of(kv);
+  }
+}
 
 TEST_P(Laws, AnySplitGivesTheSame) {
   // With bf16 rows, a sum taken in another order can round a key to its neighbour.
@@ -184,7 +226,7 @@ TEST_P(Laws, EveryVisitedParameterIsUsed) {
   for (const std::string& name : parameter_names(spec)) {
     TemporaryFolder poisoned;
     write_test_model(poisoned.path(), spec, name);
-    const auto e = Engine::load(poisoned.path(), {.threads = 1, .kv = DType::f32});
+    const auto e = Engine::load(poisoned.path(), {.threads = 1, .kv = DType::f32, .traced = GetParam().traced});
     auto s = e->create();
     const auto last = e->prefill(*s, test_ids(3, 4));
     for (const float x : last) ASSERT_TRUE(std::isnan(x)) << name << " does not reach the logits";

@@ -9,16 +9,14 @@ namespace jet {
 struct PrefixCache::Node {
   Node* parent = nullptr;
   std::vector<int32_t> ids;
-  int64_t end = 0;             // tokens from the root to here
-  std::vector<RowStore> rows;  // of ids; one for each state that grows, in the layout's order
+  int64_t end = 0;                      // tokens from the root to here
+  std::unique_ptr<SequenceState> rows;  // of ids
   std::optional<SequenceCheckpoint> state;
   int64_t used = 0;  // when
   std::vector<std::unique_ptr<Node>> children;
 
   int64_t row_bytes() const {
-    int64_t n = static_cast<int64_t>(sizeof(Node) + ids.size() * sizeof(int32_t));
-    for (const RowStore& r : rows) n += r.bytes();
-    return n;
+    return static_cast<int64_t>(sizeof(Node) + ids.size() * sizeof(int32_t)) + (rows ? rows->bytes() : 0);
   }
 };
 
@@ -64,16 +62,7 @@ std::unique_ptr<Sequence> PrefixCache::lookup(std::span<const int32_t> ids, int6
   node->used = ++clock_;
   std::vector<const Node*> path;
   for (const Node* n = node; n != root_.get(); n = n->parent) path.push_back(n);
-  SequenceState& state = made->impl_->state;
-  size_t grows = 0;
-  for (size_t i = 0; i < state.stores.size(); ++i) {
-    if (!made->impl_->layout->entries[i].grows()) continue;
-    for (auto n = path.rbegin(); n != path.rend(); ++n) {
-      state.stores[i].rows.append_from((*n)->rows[grows], 0, static_cast<int64_t>((*n)->ids.size()));
-    }
-    ++grows;
-  }
-  state.length = node->end;
+  for (auto n = path.rbegin(); n != path.rend(); ++n) made->impl_->state->append(*(*n)->rows);
   made->rollback(*node->state);
   made->reserve(room);  // the windows came with their own memory
   return made;
@@ -95,12 +84,7 @@ void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence) 
     fresh->parent = node;
     fresh->ids.assign(ids.begin() + node->end, ids.end());
     fresh->end = sequence.length();
-    const StateLayout& layout = *sequence.impl_->layout;
-    for (size_t i = 0; i < layout.entries.size(); ++i) {
-      if (!layout.entries[i].grows()) continue;
-      RowStore& rows = fresh->rows.emplace_back(layout.make_rows(layout.entries[i]));
-      rows.append_from(sequence.impl_->state.stores[i].rows, node->end, fresh->end - node->end);
-    }
+    fresh->rows = sequence.impl_->state->run(node->end, fresh->end);
     added += fresh->row_bytes();
   }
   for (const Node* n = node; n != root_.get(); n = n->parent) path += n->row_bytes();

@@ -12,51 +12,26 @@
 
 namespace jet {
 
-int64_t SequenceCheckpoint::length() const { return impl_ ? impl_->length : 0; }
-
-int64_t SequenceCheckpoint::bytes() const {
-  int64_t n = 0;
-  if (!impl_) return n;
-  for (const Store& s : impl_->stores) n += s.fixed_bytes() + s.rows.bytes();
-  return n;
-}
+int64_t SequenceCheckpoint::length() const { return impl_ ? impl_->state->length : 0; }
+int64_t SequenceCheckpoint::bytes() const { return impl_ ? impl_->state->bytes() : 0; }
 
 SequenceCheckpoint Sequence::checkpoint() const {
   require(!impl_->broken, "no checkpoint: the sequence was left half written by a failed pass; reset it");
-  auto made = std::make_shared<SequenceCheckpoint::Impl>();
-  made->layout = impl_->layout;
-  made->length = length();
-  made->stores.resize(impl_->state.stores.size());
-  for (size_t i = 0; i < made->stores.size(); ++i) {
-    if (impl_->layout->entries[i].grows()) continue;
-    made->stores[i].fixed = impl_->state.stores[i].fixed;
-    made->stores[i].halves = impl_->state.stores[i].halves;
-    made->stores[i].rows = RowStore(impl_->state.stores[i].rows);
-  }
   SequenceCheckpoint checkpoint;
-  checkpoint.impl_ = std::move(made);
+  checkpoint.impl_ =
+      std::make_shared<const SequenceCheckpoint::Impl>(SequenceCheckpoint::Impl{impl_->state->checkpoint()});
   return checkpoint;
 }
 
 void Sequence::rollback(const SequenceCheckpoint& checkpoint) {
-  const SequenceCheckpoint::Impl* from = checkpoint.impl_.get();
-  require(from != nullptr, "rollback: the checkpoint is empty");
-  require(from->layout == impl_->layout, "rollback: the checkpoint belongs to another engine");
-  require(from->length <= length(), "rollback: the checkpoint stands at token {}, the sequence holds {} only",
-          from->length, length());
+  require(checkpoint.impl_ != nullptr, "rollback: the checkpoint is empty");
+  const SequenceState& from = *checkpoint.impl_->state;
+  require(from.layout == impl_->state->layout, "rollback: the checkpoint belongs to another engine");
+  require(from.length <= length(), "rollback: the checkpoint stands at token {}, the sequence holds {} only",
+          from.length, length());
   // Until all is copied, running out of memory leaves the sequence half written.
   impl_->broken = true;
-  for (size_t i = 0; i < from->stores.size(); ++i) {
-    Store& to = impl_->state.stores[i];
-    if (impl_->layout->entries[i].grows()) {
-      to.rows.reset(from->length);
-      continue;
-    }
-    to.fixed = from->stores[i].fixed;
-    to.halves = from->stores[i].halves;
-    to.rows = RowStore(from->stores[i].rows);
-  }
-  impl_->state.length = from->length;
+  impl_->state->rollback(from);
   impl_->broken = false;
 }
 

@@ -32,16 +32,6 @@ int64_t length_of(const SafeTensors& file, int64_t max_length) {
   return n;
 }
 
-Shape stored_shape(const StateSpec& spec, int64_t length) {
-  if (spec.kind != StateSpec::rows) return spec.shape;
-  return {spec.shape[0], spec.window > 0 ? std::min<int64_t>(spec.window, length) : length, spec.shape[1]};
-}
-
-DType stored_type(const StateLayout& layout, const StateLayout::Entry& e) {
-  if (e.spec.kind == StateSpec::rows) return layout.kv;
-  return e.is_recurrent() ? layout.recurrent : DType::f32;
-}
-
 std::string scales_key(const StateLayout::Entry& e) { return e.key() + ".scales"; }
 
 /// The tensor `key`, which must be of this type and shape.
@@ -59,24 +49,40 @@ void check_type(const SafeTensors& file, const std::string& key, const char* wha
           metadata_of(file, key).substr(0, 40), name_of(kept));
 }
 
-/// Brings an empty store to `length` rows: one block of random numbers, over and over.
-template <class Draw>
-void append_random(RowStore& rows, int64_t length, Draw&& draw) {
-  constexpr int64_t kBlock = 256, kRoom = 256;  // room: the first steps after it must not double the store
-  std::vector<std::byte> numbers(std::min(kBlock, length) * rows.row_bytes());
-  for (size_t at = 0; at < numbers.size(); at += size_of(rows.dtype())) {
-    const float x = draw();
+/// Random numbers of one state: `count` rows, or all of a fixed state.
+StateCopy random_numbers(const StateLayout& layout, const StateLayout::Entry& e, int64_t count, Rng& rng) {
+  const bool is_rows = e.spec.kind == StateSpec::rows;
+  const DType type = layout.type(e);
+  StateCopy made;
+  made.count = count;
+  made.numbers.resize((is_rows ? count : 1) * numel(e.spec.shape) * size_of(type));
+  for (size_t at = 0; at < made.numbers.size(); at += size_of(type)) {
+    const float x = static_cast<float>(rng.uniform() - 0.5) * (is_rows ? 1 : 0.1f);
     const bf16 half = to_bf16(x);
     const auto byte = static_cast<int8_t>(100 * x);
-    const void* from = rows.dtype() == DType::bf16 ? static_cast<const void*>(&half) : &x;
-    std::memcpy(numbers.data() + at, rows.dtype() == DType::i8 ? &byte : from, size_of(rows.dtype()));
+    const void* from = type == DType::bf16 ? static_cast<const void*>(&half) : &x;
+    std::memcpy(made.numbers.data() + at, type == DType::i8 ? &byte : from, size_of(type));
   }
-  const std::vector<float> scales(kBlock * rows.heads(), 0.01f);
-  rows.reserve(length + kRoom);
-  while (rows.total() < length) {
-    rows.append(
-        {numbers.data(), rows.dtype() == DType::i8 ? scales.data() : nullptr, std::min(kBlock, length - rows.total())});
+  if (type == DType::i8) made.scales.assign(count * e.spec.shape[0], 0.01f);
+  return made;
+}
+
+/// A state as fp32, rows one after another: [kept, heads, dim].
+std::vector<float> floats(const StateLayout& layout, const StateLayout::Entry& e, const StateCopy& copy) {
+  const bool is_rows = e.spec.kind == StateSpec::rows;
+  const DType type = layout.type(e);
+  const int64_t n = is_rows ? copy.count : 1, heads = is_rows ? e.spec.shape[0] : 1, dim = numel(e.spec.shape) / heads;
+  std::vector<float> values(n * heads * dim);
+  for (int64_t i = 0; i < static_cast<int64_t>(values.size()); ++i) {
+    const int64_t from = (i / dim % heads * n + i / dim / heads) * dim + i % dim;  // [heads, kept, dim]
+    const std::byte* at = copy.numbers.data() + from * static_cast<int64_t>(size_of(type));
+    switch (type) {
+      case DType::bf16: values[i] = to_float(*reinterpret_cast<const bf16*>(at)); break;
+      case DType::i8: values[i] = copy.scales[from / dim] * static_cast<float>(static_cast<int8_t>(*at)); break;
+      default: values[i] = *reinterpret_cast<const float*>(at);
+    }
   }
+  return values;
 }
 
 }  // namespace
@@ -84,42 +90,35 @@ void append_random(RowStore& rows, int64_t length, Draw&& draw) {
 Sequence::Sequence(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Sequence::~Sequence() = default;
 
-int64_t Sequence::length() const { return impl_->state.length; }
-int64_t Sequence::bytes() const { return impl_->state.bytes(); }
+int64_t Sequence::length() const { return impl_->state->length; }
+int64_t Sequence::bytes() const { return impl_->state->bytes(); }
 
 void Sequence::reset() {
-  impl_->state.reset();
+  impl_->state->reset();
   impl_->broken = false;
 }
 
 void Sequence::reserve(int64_t tokens) {
-  if (tokens > length()) impl_->state.reserve(tokens - length());
+  if (tokens > length()) impl_->state->reserve(tokens - length());
 }
 
 std::unique_ptr<Sequence> Sequence::fork() const {
-  return std::unique_ptr<Sequence>(new Sequence(std::make_unique<Impl>(*impl_)));
+  return std::unique_ptr<Sequence>(new Sequence(std::make_unique<Impl>(Impl{impl_->state->copy(), impl_->broken})));
 }
 
 void Sequence::save(const std::string& path) const {
   require(!impl_->broken, "{}: the sequence was left half written by a failed pass; reset it", path);
-  const StateLayout& layout = *impl_->layout;
+  const StateLayout& layout = *impl_->state->layout;
   std::vector<TensorToWrite> tensors;
-  std::deque<RowStore::Copy> copies;
+  std::deque<StateCopy> copies;
   for (size_t i = 0; i < layout.entries.size(); ++i) {
     const auto& e = layout.entries[i];
-    const Store& s = impl_->state.stores[i];
-    const Shape shape = stored_shape(e.spec, length());
-    const void* data = s.fixed.data();
-    if (e.spec.kind == StateSpec::rows) {
-      const auto& copy = copies.emplace_back(s.rows.copy());
-      data = copy.numbers.data();
-      if (layout.kv == DType::i8) {
-        tensors.push_back({scales_key(e), DType::f32, {shape[0], shape[1]}, copy.scales.data()});
-      }
-    } else if (!s.halves.empty()) {
-      data = s.halves.data();
+    const StateCopy& copy = copies.emplace_back(impl_->state->read(i));
+    const Shape shape = StateLayout::shape(e, length());
+    if (layout.type(e) == DType::i8) {
+      tensors.push_back({scales_key(e), DType::f32, {shape[0], shape[1]}, copy.scales.data()});
     }
-    tensors.push_back({e.key(), stored_type(layout, e), shape, data});
+    tensors.push_back({e.key(), layout.type(e), shape, copy.numbers.data()});
   }
   // Bytes last: what follows them would be unaligned.
   std::stable_partition(tensors.begin(), tensors.end(), [](const TensorToWrite& t) { return t.dtype != DType::i8; });
@@ -132,7 +131,7 @@ void Sequence::save(const std::string& path) const {
 }
 
 void Sequence::load(const std::string& path) {
-  const StateLayout& layout = *impl_->layout;
+  const StateLayout& layout = *impl_->state->layout;
   const SafeTensors file = SafeTensors::open(path);
   require(metadata_of(file, "format") == kFormat, "{}: is no saved sequence", path);
   require(metadata_of(file, "model") == layout.fingerprint,
@@ -141,57 +140,51 @@ void Sequence::load(const std::string& path) {
   check_type(file, "kv", "keys and values", layout.kv);
   check_type(file, "recurrent", "recurrent states", layout.recurrent);
   // Filled beside the present state: what throws leaves the sequence as it was.
-  SequenceState state(layout);
-  const int64_t length = length_of(file, layout.max_length);
+  auto state = impl_->state->create();
+  state->length = length_of(file, layout.max_length);
   for (size_t i = 0; i < layout.entries.size(); ++i) {
     const auto& e = layout.entries[i];
-    const Shape shape = stored_shape(e.spec, length);
-    const auto bytes = stored_bytes(file, e.key(), stored_type(layout, e), shape);
-    Store& s = state.stores[i];
-    if (e.spec.kind == StateSpec::rows) {
-      RowBlock rows{bytes.data(), nullptr, shape[1]};
-      if (layout.kv == DType::i8) {
-        rows.scales =
-            reinterpret_cast<const float*>(stored_bytes(file, scales_key(e), DType::f32, {shape[0], shape[1]}).data());
-      }
-      s.rows.reset(length - shape[1]);
-      s.rows.append(rows);
-    } else {
-      void* to = s.halves.empty() ? static_cast<void*>(s.fixed.data()) : s.halves.data();
-      std::memcpy(to, bytes.data(), bytes.size());
+    const Shape shape = StateLayout::shape(e, state->length);
+    StateBlock block{.numbers = stored_bytes(file, e.key(), layout.type(e), shape).data()};
+    if (e.spec.kind == StateSpec::rows) block.count = shape[1];
+    if (layout.type(e) == DType::i8) {
+      const auto scales = stored_bytes(file, scales_key(e), DType::f32, {shape[0], shape[1]});
+      block.scales = reinterpret_cast<const float*>(scales.data());
     }
+    state->write(i, state->length - block.count, block);
   }
-  state.length = length;
   impl_->state = std::move(state);
   impl_->broken = false;
 }
 
 void Sequence::fill_synthetic(int64_t length, uint64_t seed) {
-  const StateLayout& layout = *impl_->layout;
+  const StateLayout& layout = *impl_->state->layout;
   require(length >= 0 && length <= layout.max_length, "a sequence of {} tokens does not fit the model's context of {}",
           length, layout.max_length);
+  constexpr int64_t kBlock = 256, kRoom = 256;  // room: the first steps after it must not double the store
   reset();
+  reserve(length + kRoom);
   for (size_t i = 0; i < layout.entries.size(); ++i) {
-    Store& s = impl_->state.stores[i];
+    const auto& e = layout.entries[i];
     Rng rng(mix64(seed + i), "synthetic");
-    const auto draw = [&] { return static_cast<float>(rng.uniform() - 0.5); };
-    for (float& x : s.fixed) x = 0.1f * draw();
-    for (bf16& x : s.halves) x = to_bf16(0.1f * draw());
-    if (layout.entries[i].spec.kind == StateSpec::rows) append_random(s.rows, length, draw);
+    const StateCopy random = random_numbers(layout, e, std::min(kBlock, length), rng);
+    StateBlock block = random.block();
+    if (e.spec.kind != StateSpec::rows) impl_->state->write(i, 0, block);
+    // One block of rows, over and over.
+    for (int64_t at = 0; at < length && e.spec.kind == StateSpec::rows; at += block.count) {
+      block.count = std::min(kBlock, length - at);
+      impl_->state->write(i, at, block);
+    }
   }
-  impl_->state.length = length;
+  impl_->state->length = length;
 }
 
 std::vector<float> Sequence::read(int layer, const std::string& name) const {
-  const StateLayout& layout = *impl_->layout;
+  const StateLayout& layout = *impl_->state->layout;
   for (size_t i = 0; i < layout.entries.size(); ++i) {
-    if (layout.entries[i].layer != layer || layout.entries[i].name != name) continue;
-    const Store& s = impl_->state.stores[i];
-    if (layout.entries[i].spec.kind == StateSpec::rows) return s.rows.floats();
-    if (s.halves.empty()) return s.fixed;
-    std::vector<float> values;
-    for (const bf16 h : s.halves) values.push_back(to_float(h));
-    return values;
+    if (layout.entries[i].layer == layer && layout.entries[i].name == name) {
+      return floats(layout, layout.entries[i], impl_->state->read(i));
+    }
   }
   fail("layer {} has no state '{}'", layer, name);
 }

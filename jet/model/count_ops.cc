@@ -38,7 +38,7 @@ void CountOps::enter(size_t layer) {
 }
 
 Tensor CountOps::make(int64_t rows, bool tokens, Shape shape, bool grad) {
-  return {this, std::move(shape), rows, tokens, grad, storages_++};
+  return {true, std::move(shape), rows, tokens, grad, storages_++};
 }
 
 Tensor CountOps::view(const Tensor& x, Shape shape) const {
@@ -83,7 +83,8 @@ Tensor CountOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   return out;
 }
 
-Tensor CountOps::embed_rows(const Weight& w) {
+Tensor CountOps::embed(Ids, const Weight& w) {
+  first_ = {};
   Count& c = kind("embed");
   ++c.ops;
   const int64_t read_rows = std::min(pass_.rows(), w.shape[0]);
@@ -128,21 +129,9 @@ Tensor CountOps::repeat_heads(const Tensor& x, int64_t n) {
 }
 
 Tensor CountOps::apply(const Tensor& x, const Tensor* y, Keeps keeps) {
-  Shape shape = x.shape;
-  bool tokens = x.tokens, grad = x.grad;
-  int64_t rows = x.rows;
-  if (y) {
-    if (y->shape.size() > shape.size()) shape.insert(shape.begin(), y->shape.size() - shape.size(), 1);
-    for (size_t i = 0; i < y->shape.size(); ++i) {
-      int64_t& size = shape[shape.size() - 1 - i];
-      const int64_t other = y->shape[y->shape.size() - 1 - i];
-      require(size == other || size == 1 || other == 1, "map: {} and {} do not broadcast", to_string(x.shape),
-              to_string(y->shape));
-      size = std::max(size, other);
-    }
-    tokens = tokens || y->tokens, grad = grad || y->grad;
-    rows = std::max(rows, y->rows);
-  }
+  Shape shape = y ? broadcast(x.shape, y->shape) : x.shape;
+  const bool tokens = x.tokens || (y && y->tokens), grad = x.grad || (y && y->grad);
+  const int64_t rows = y ? std::max(x.rows, y->rows) : x.rows;
   Tensor out = make(rows, tokens, std::move(shape), grad);
   Count& c = kind("elementwise");
   work(c, out.numbers(), (x.grad ? 1 : 0) + (y && y->grad ? 1 : 0));
@@ -152,6 +141,30 @@ Tensor CountOps::apply(const Tensor& x, const Tensor* y, Keeps keeps) {
   if (keeps == factors && y->grad) save(c, x);
   if (keeps == factors && x.grad) save(c, *y);
   return out;
+}
+
+Tensor CountOps::count(const Formula& formula, const std::vector<Tensor>& arguments) {
+  using Op = Formula::Op;
+  std::vector<Tensor> v;
+  for (const Formula::Instruction& i : formula.code) {
+    switch (i.op) {
+      case Op::argument: v.push_back(arguments[i.a]); break;
+      case Op::constant: v.push_back(make(1, false, {}, false)); break;
+      case Op::add:
+      case Op::sub: v.push_back(apply(v[i.a], &v[i.b], nothing)); break;
+      case Op::mul:
+      case Op::div: v.push_back(apply(v[i.a], &v[i.b], factors)); break;
+      case Op::neg: v.push_back(apply(v[i.a], nullptr, nothing)); break;
+      case Op::exp:
+      case Op::tanh:
+      case Op::sigmoid: v.push_back(apply(v[i.a], nullptr, result)); break;
+      case Op::silu:
+      case Op::softplus:
+      case Op::log_sigmoid:
+      case Op::clamp_min: v.push_back(apply(v[i.a], nullptr, argument)); break;
+    }
+  }
+  return v[formula.result];
 }
 
 /// A function of the last dimension, which becomes `width` numbers.

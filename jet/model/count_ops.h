@@ -24,6 +24,8 @@
 #include <vector>
 
 #include "jet/blocks/block.h"
+#include "jet/blocks/formula.h"
+#include "jet/blocks/op_set.h"
 #include "jet/tensor/dtype.h"
 
 namespace jet {
@@ -52,19 +54,17 @@ struct CountTypes {
   int activation_bytes = 4;  // a number
 };
 
-class CountOps;
-
 /// Numbers that are not there: [rows, shape...]. Views share their storage; `grad`: the loss reaches a parameter that
 /// is trained through it.
 struct CountTensor {
-  CountOps* ops = nullptr;  // null: absent
+  bool present = false;
   Shape shape;
   int64_t rows = 1;
   bool tokens = true;  // one row a token; otherwise one for all
   bool grad = false;
   int64_t storage = 0;
   double numbers() const { return static_cast<double>(rows * numel(shape)); }
-  explicit operator bool() const { return ops != nullptr; }
+  explicit operator bool() const { return present; }
 };
 
 struct CountWeight {
@@ -84,6 +84,7 @@ class CountOps {
   using Tensor = CountTensor;
   using Weight = CountWeight;
   using State = CountState;
+  struct Ids {};  // which ones does not matter
 
   CountOps(const CountPass& pass, const CountTypes& types) : pass_(pass), types_(types) {}
 
@@ -98,11 +99,7 @@ class CountOps {
     if (!first_) first_ = x;
     return first_;
   }
-  template <class Ids>
-  Tensor embed(const Ids&, const Weight& w) {
-    first_ = {};
-    return embed_rows(w);
-  }
+  Tensor embed(Ids, const Weight& w);
   Tensor last_rows(const Tensor& x);
   Tensor heads(const Tensor& x, int64_t n);
   Tensor heads(const Weight& w, int64_t n);
@@ -122,20 +119,16 @@ class CountOps {
                    State& values);
   Tensor recurrence(const Recurrence<Tensor>& r, State& state);
 
-  /// f on whole tensors, whose operators (below) count; one pass over memory.
+  /// One pass over memory; each step of the formula counts.
   template <class F, class... X>
   Tensor map(F&& f, const X&... xs) {
     Count& c = kind("elementwise");
     ++c.ops;
     (read(c, xs), ...);
-    Tensor out = f(tensor(xs)...);
+    Tensor out = count(record<sizeof...(X)>(f), {tensor(xs)...});
     c.activation_bytes += bytes(out);
     return out;
   }
-
-  /// An elementwise function of x and, where given, y; `keeps` says what a backward pass needs of it.
-  enum Keeps { nothing, factors, argument, result };
-  Tensor apply(const Tensor& x, const Tensor* y, Keeps keeps);
 
  private:
   Count& kind(const std::string& name) { return layers_.at(layer_)[name]; }
@@ -143,7 +136,10 @@ class CountOps {
   Tensor view(const Tensor& x, Shape shape) const;
   Tensor tensor(const Tensor& x) const { return x; }
   Tensor tensor(const Weight& w);
-  Tensor embed_rows(const Weight& w);
+  Tensor count(const Formula& formula, const std::vector<Tensor>& arguments);
+  /// A step: a function of x and, where given, y; `keeps` says what a backward pass needs of it.
+  enum Keeps { nothing, factors, argument, result };
+  Tensor apply(const Tensor& x, const Tensor* y, Keeps keeps);
   Tensor norm(const Tensor& x, int64_t width, double flops, bool saves);
   Tensor convolution(const Tensor& x, int64_t width, bool kernel_grad);
   double bytes(const Tensor& x) const { return x.tokens && x ? x.numbers() * types_.activation_bytes : 0; }
@@ -161,34 +157,10 @@ class CountOps {
   Tensor first_;
   std::set<int64_t> saved_;
 };
+static_assert(OpSet<CountOps>);
 
 /// Pairs (query, key) of one head: queries at positions [context, context + tokens), each of which sees the keys up to
 /// its own, the last `window` of them where window > 0.
 double visible_pairs(int64_t context, int64_t tokens, int64_t window);
-
-// Formulas of map(), under the names of jet/blocks/math.h.
-inline CountTensor operator+(const CountTensor& x, const CountTensor& y) {
-  return x.ops->apply(x, &y, CountOps::nothing);
-}
-inline CountTensor operator-(const CountTensor& x, const CountTensor& y) {
-  return x.ops->apply(x, &y, CountOps::nothing);
-}
-inline CountTensor operator*(const CountTensor& x, const CountTensor& y) {
-  return x.ops->apply(x, &y, CountOps::factors);
-}
-inline CountTensor operator/(const CountTensor& x, const CountTensor& y) { return x * y; }
-inline CountTensor operator-(const CountTensor& x) { return x.ops->apply(x, nullptr, CountOps::nothing); }
-inline CountTensor operator+(const CountTensor& x, float) { return -x; }
-inline CountTensor operator+(float, const CountTensor& x) { return -x; }
-inline CountTensor operator-(const CountTensor& x, float) { return -x; }
-inline CountTensor operator*(const CountTensor& x, float) { return -x; }
-inline CountTensor operator*(float, const CountTensor& x) { return -x; }
-inline CountTensor exp(const CountTensor& x) { return x.ops->apply(x, nullptr, CountOps::result); }
-inline CountTensor tanh(const CountTensor& x) { return exp(x); }
-inline CountTensor sigmoid(const CountTensor& x) { return exp(x); }
-inline CountTensor silu(const CountTensor& x) { return x.ops->apply(x, nullptr, CountOps::argument); }
-inline CountTensor softplus(const CountTensor& x) { return silu(x); }
-inline CountTensor log_sigmoid(const CountTensor& x) { return silu(x); }
-inline CountTensor clamp_min(const CountTensor& x, float) { return silu(x); }
 
 }  // namespace jet

@@ -78,8 +78,7 @@ ModelCost count_model(const ModelSpec& spec, const CountPass& pass, const CountT
     if (name == "hidden.embed") ops.enter(0);
     if (name == "hidden.layer") ops.enter(static_cast<size_t>(layer) + 1);
   };
-  struct Ids {};
-  logits_forward(ops, spec, weights, Ids{}, state, watch);
+  logits_forward(ops, spec, weights, CountOps::Ids{}, state, watch);
   return {ops.layers()};
 }
 

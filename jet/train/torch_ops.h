@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "jet/blocks/math.h"
 #include "jet/blocks/op_set.h"
 #include "jet/train/documents.h"
 
@@ -27,6 +28,7 @@ class TorchOps {
   using Tensor = at::Tensor;
   using Weight = at::Tensor;
   using State = at::Tensor;
+  using Ids = TokenRows;
 
   at::Device device = at::kCPU;         // where weights and rows lie
   at::ScalarType compute = at::kFloat;  // type of the big products: kFloat or kBFloat16; everything else is fp32
@@ -79,5 +81,6 @@ class TorchOps {
   Tensor with_tail(const Tensor& x, State& tail, int64_t width) const;
   TorchOps of_one_document() const;
 };
+static_assert(OpSet<TorchOps> && FormulaNumber<at::Tensor>);
 
 }  // namespace jet

@@ -29,7 +29,7 @@ float to_i8(const float* x, int64_t n, int8_t* to) {
 
 }  // namespace
 
-/// x [rows, heads, dim] in the cache's type and order, a RowBlock a segment.
+/// x [rows, heads, dim] in the cache's type and order, a StateBlock a segment.
 CpuOps::FreshRows CpuOps::fresh_rows(const Tensor& x, DType dtype) {
   const int64_t heads = x.dims.outer, dim = x.dims.inner, size = static_cast<int64_t>(size_of(dtype));
   FreshRows fresh{arena_.take((x.rows * heads * dim * size + 3) / 4), {}, heads, dim * size};
@@ -53,7 +53,7 @@ CpuOps::FreshRows CpuOps::fresh_rows(const Tensor& x, DType dtype) {
   return fresh;
 }
 
-RowBlock CpuOps::FreshRows::block(const Segment& s) const {
+StateBlock CpuOps::FreshRows::block(const Segment& s) const {
   return {reinterpret_cast<const std::byte*>(numbers.data()) + s.first * heads * row_bytes,
           scales ? scales.data() + s.first * heads : nullptr, s.rows};
 }
@@ -81,7 +81,7 @@ int CpuOps::key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spa
                      values.scales(head, row)};
     });
   }
-  const RowBlock k = r.fresh_keys.block(*part.segment), v = r.fresh_values.block(*part.segment);
+  const StateBlock k = r.fresh_keys.block(*part.segment), v = r.fresh_values.block(*part.segment);
   add(k.count, [&](int64_t begin) {
     const int64_t row = head * k.count + begin, byte = row * r.fresh_keys.row_bytes;
     return KeySpan{k.numbers + byte, v.numbers + byte, 0, k.scales ? k.scales + row : nullptr,

@@ -145,12 +145,12 @@ CpuTensor CpuOps::heads(const Tensor& x, int64_t n) {
   return out;
 }
 
-CpuTensor CpuOps::heads(const Weight& w, int64_t n) {
+CpuTensor CpuOps::tensor(const Weight& w) {
   Tensor x;
   x.data = const_cast<float*>(w.floats());
   x.tokens = false;
   x.dims = w.dims;
-  return heads(x, n);
+  return x;
 }
 
 CpuTensor CpuOps::flat(const Tensor& x) {

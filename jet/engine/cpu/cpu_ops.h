@@ -15,26 +15,20 @@
 
 #include "jet/base/threads.h"
 #include "jet/blocks/op_set.h"
+#include "jet/engine/cpu/cpu_state.h"
 #include "jet/engine/cpu/cpu_tensor.h"
 #include "jet/engine/cpu/float4.h"
-#include "jet/engine/cpu/sequence_state.h"
 #include "jet/engine/op_meter.h"
 #include "jet/kernels/kernels.h"
 
 namespace jet {
-
-struct Segment {
-  SequenceState* sequence = nullptr;
-  int64_t first = 0, rows = 0;
-  int64_t start = 0;   // tokens that the sequence held before
-  int64_t wanted = 0;  // rows whose logits are wanted: 0, 1 (the last) or all
-};
 
 class CpuOps {
  public:
   using Tensor = CpuTensor;
   using Weight = CpuWeight;
   using State = CpuState;
+  using Ids = std::span<const int32_t>;
 
   CpuOps(ThreadPool& pool, Arena& arena, OpMeter& meter, const Kernels& kernels)
       : pool_(pool), arena_(arena), meter_(meter), kernels_(kernels) {}
@@ -43,10 +37,12 @@ class CpuOps {
 
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias = {});
   Tensor first_of_pass(const Tensor& x);
-  Tensor embed(std::span<const int32_t> ids, const Weight& w);
+  Tensor embed(Ids ids, const Weight& w);
   Tensor last_rows(const Tensor& x);
   Tensor heads(const Tensor& x, int64_t n);
-  Tensor heads(const Weight& w, int64_t n);
+  Tensor heads(const Weight& w, int64_t n) { return heads(tensor(w), n); }
+  /// A parameter in fp32 as a tensor without tokens.
+  static Tensor tensor(const Weight& w);
   Tensor flat(const Tensor& x);
   Tensor slice(const Tensor& x, int64_t begin, int64_t size);
   Tensor repeat_heads(const Tensor& x, int64_t n);
@@ -94,7 +90,7 @@ class CpuOps {
   struct FreshRows {
     Buffer numbers, scales;
     int64_t heads = 0, row_bytes = 0;  // of one head
-    RowBlock block(const Segment& s) const;
+    StateBlock block(const Segment& s) const;
   };
   /// What an attention reads: two stores of every sequence and the pass's own rows.
   struct AttendRows {
@@ -163,8 +159,12 @@ class CpuOps {
   Tensor each_line(const Tensor& x, int64_t width, F&& f);
 
   Tensor make(int64_t rows, Dims dims);
-  std::vector<float>& fixed(const Segment& s, State state) { return s.sequence->stores[state.index].fixed; }
-  RowStore& rows(const Segment& s, State state) const { return s.sequence->stores[state.index].rows; }
+  /// The engine hands in states that its backend made.
+  static Store& store(const Segment& s, State state) {
+    return static_cast<CpuSequenceState*>(s.state)->stores[state.index];
+  }
+  static std::vector<float>& fixed(const Segment& s, State state) { return store(s, state).fixed; }
+  static RowStore& rows(const Segment& s, State state) { return store(s, state).rows; }
   float* packed(const Tensor& x, const MatmulTask& task);
   const float* rope_values(const Rope& r, int64_t dim);
   template <class F>
@@ -186,5 +186,6 @@ class CpuOps {
   std::vector<AttendPart> parts_;
   Buffer partial_;
 };
+static_assert(OpSet<CpuOps>);
 
 }  // namespace jet

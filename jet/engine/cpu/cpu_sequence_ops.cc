@@ -196,8 +196,8 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
     for (int64_t i = begin; i < end; ++i) {
       const Segment& s = segments_[i / (heads * parts)];
       const int64_t h = i / parts % heads, column = i % parts * width;
-      Store& store = s.sequence->stores[state.index];
-      HalfState half(store.halves.empty() ? nullptr : store.halves.data() + h * K * V, K, V, column,
+      Store& kept = store(s, state);
+      HalfState half(kept.halves.empty() ? nullptr : kept.halves.data() + h * K * V, K, V, column,
                      std::min(V, column + width));
       kernels_.recurrence({.q = at(r.q, s, h * K),
                            .k = at(r.k, s, h * K),
@@ -217,7 +217,7 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
                            .scale = r.scale,
                            .out = at(out, s, h * V),
                            .out_stride = out.stride,
-                           .state = half ? half.floats() : store.fixed.data() + h * K * V,
+                           .state = half ? half.floats() : kept.fixed.data() + h * K * V,
                            .tokens = s.rows,
                            .K = K,
                            .V = V,

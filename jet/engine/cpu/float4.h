@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "jet/blocks/math.h"
+
 namespace jet {
 
 struct Float4 {
@@ -13,6 +15,7 @@ struct Float4 {
   typedef int32_t I __attribute__((vector_size(16)));
   V v;
 
+  Float4() = default;
   Float4(V x) : v(x) {}
   Float4(float x) : v(V{} + x) {}
   static Float4 load(const float* p) {
@@ -68,5 +71,7 @@ inline Float4 silu(Float4 x) { return x / (exp(-x) + 1.0f); }
 inline Float4 tanh(Float4 x) { return 1.0f - 2.0f / (exp(x * 2.0f) + 1.0f); }
 inline Float4 softplus(Float4 x) { return max(x, 0.0f) + log1p_exp_minus_abs(x); }
 inline Float4 log_sigmoid(Float4 x) { return min(x, 0.0f) - log1p_exp_minus_abs(x); }
+
+static_assert(FormulaNumber<Float4>);
 
 }  // namespace jet

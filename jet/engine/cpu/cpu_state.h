@@ -1,23 +1,15 @@
-// What one sequence carries: for each state of the model, in the order of model_state(), a Store.
+// What one sequence carries, in the memory of CPU cores: for each state of the model a Store.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <string>
+#include <span>
 #include <vector>
 
-#include "jet/blocks/block.h"
-#include "jet/tensor/dtype.h"
+#include "jet/engine/sequence_state.h"
 
 namespace jet {
-
-/// Some rows, head by head: numbers [heads][count][dim], of i8 also scales [heads][count].
-struct RowBlock {
-  const std::byte* numbers = nullptr;
-  const float* scales = nullptr;
-  int64_t count = 0;
-};
 
 /// Rows of KV, each head's by itself: row i of the sequence lies at i % capacity. Full attention's capacity doubles and
 /// never wraps; a window's doubles up to the window, then the newest row replaces the oldest.
@@ -30,6 +22,7 @@ class RowStore {
   RowStore(const RowStore& other);
   RowStore(RowStore&&) noexcept = default;
   RowStore& operator=(RowStore&&) noexcept = default;
+  RowStore& operator=(const RowStore& other) { return *this = RowStore(other); }
 
   struct Range {
     int64_t begin = 0, count = 0;
@@ -45,7 +38,6 @@ class RowStore {
   const float* scales(int64_t head, int64_t index) const {
     return dtype_ == DType::i8 ? all_scales() + head * capacity_ + index : nullptr;
   }
-  int64_t heads() const { return heads_; }
   /// A row of all heads, scales included.
   int64_t row_bytes() const { return heads_ * (head_bytes_ + scale_bytes()); }
   int64_t bytes() const { return capacity_ * row_bytes(); }
@@ -53,19 +45,12 @@ class RowStore {
 
   /// Room for n more rows; what throws for lack of memory throws here.
   void reserve(int64_t n);
-  void append(const RowBlock& rows);
+  void append(const StateBlock& rows);
   /// Rows [begin, begin + n) of another store that has no window.
   void append_from(const RowStore& other, int64_t begin, int64_t n);
   void reset(int64_t total = 0) { total_ = total; }
-  /// All kept rows, oldest first, as a RowBlock holds them.
-  struct Copy {
-    std::vector<std::byte> numbers;
-    std::vector<float> scales;
-    RowBlock block(int64_t count) const { return {numbers.data(), scales.empty() ? nullptr : scales.data(), count}; }
-  };
-  Copy copy() const;
-  /// The same as floats, row by row: [kept, heads, dim].
-  std::vector<float> floats() const;
+  /// All kept rows, oldest first.
+  StateCopy copy() const;
 
  private:
   struct Free {
@@ -85,38 +70,31 @@ struct Store {
   std::vector<float> fixed;
   std::vector<bf16> halves;  // a recurrent state kept in bf16
   RowStore rows;
-  int64_t fixed_bytes() const {
-    return static_cast<int64_t>(fixed.size() * sizeof(float) + halves.size() * sizeof(bf16));
+  std::span<const std::byte> fixed_bytes() const {
+    return halves.empty() ? std::as_bytes(std::span(fixed)) : std::as_bytes(std::span(halves));
   }
 };
 
-/// Where each state of a model stands, and what identifies the model. Shared by an engine and its sequences.
-struct StateLayout {
-  struct Entry {
-    int layer = 0;
-    std::string name;
-    StateSpec spec;
-    /// KV rows without a window: earlier rows stay where they are.
-    bool grows() const { return spec.kind == StateSpec::rows && spec.window == 0; }
-    bool is_recurrent() const { return spec.kind == StateSpec::recurrent; }
-    std::string key() const { return "layers." + std::to_string(layer) + "." + name; }
-  };
-  std::vector<Entry> entries;
-  DType kv = DType::bf16, recurrent = DType::f32;
-  int64_t max_length = 0;
-  std::string fingerprint;
+class CpuSequenceState final : public SequenceState {
+ public:
+  std::vector<Store> stores;  // in the layout's order; of a checkpoint or a run, those that it lacks are empty
 
-  RowStore make_rows(const Entry& e) const { return RowStore(kv, e.spec.shape[0], e.spec.shape[1], e.spec.window); }
-};
+  explicit CpuSequenceState(std::shared_ptr<const StateLayout> l);
+  int64_t bytes() const override;
+  void reset() override;
+  void reserve(int64_t n) override;
+  std::unique_ptr<SequenceState> create() const override;
+  std::unique_ptr<SequenceState> copy() const override;
+  std::unique_ptr<SequenceState> checkpoint() const override;
+  void rollback(const SequenceState& checkpoint) override;
+  std::unique_ptr<SequenceState> run(int64_t begin, int64_t end) const override;
+  void append(const SequenceState& run) override;
+  StateCopy read(size_t entry) const override;
+  void write(size_t entry, int64_t begin, const StateBlock& block) override;
 
-struct SequenceState {
-  int64_t length = 0;
-  std::vector<Store> stores;
-
-  explicit SequenceState(const StateLayout& layout);
-  void reset();
-  void reserve(int64_t n);
-  int64_t bytes() const;
+ private:
+  /// A part: `tokens` tokens, all stores empty.
+  CpuSequenceState(std::shared_ptr<const StateLayout> l, int64_t tokens);
 };
 
 }  // namespace jet

@@ -1,4 +1,4 @@
-#include "jet/engine/cpu/sequence_state.h"
+#include "jet/engine/cpu/cpu_state.h"
 
 #include <algorithm>
 #include <cstring>
@@ -55,7 +55,7 @@ void RowStore::reserve(int64_t n) {
   *this = std::move(larger);
 }
 
-void RowStore::append(const RowBlock& rows) {
+void RowStore::append(const StateBlock& rows) {
   reserve(rows.count);
   for (int64_t i = std::max<int64_t>(0, rows.count - capacity_); i < rows.count;) {
     const int64_t at = (total_ + i) % capacity_, n = std::min(rows.count - i, capacity_ - at);
@@ -74,8 +74,9 @@ void RowStore::append_from(const RowStore& other, int64_t begin, int64_t n) {
   total_ += n;
 }
 
-RowStore::Copy RowStore::copy() const {
-  Copy all;
+StateCopy RowStore::copy() const {
+  StateCopy all;
+  all.count = kept();
   Range r[2];
   const int n = ranges(r);
   for (int64_t h = 0; h < heads_; ++h) {
@@ -88,28 +89,22 @@ RowStore::Copy RowStore::copy() const {
   return all;
 }
 
-std::vector<float> RowStore::floats() const {
-  const Copy all = copy();
-  const int64_t n = kept(), dim = head_bytes_ / static_cast<int64_t>(size_of(dtype_));
-  std::vector<float> values(n * heads_ * dim);
-  for (int64_t i = 0; i < static_cast<int64_t>(values.size()); ++i) {
-    const int64_t from = (i / dim % heads_ * n + i / dim / heads_) * dim + i % dim;  // [heads, kept, dim]
-    const std::byte* at = all.numbers.data() + from * static_cast<int64_t>(size_of(dtype_));
-    switch (dtype_) {
-      case DType::bf16: values[i] = to_float(*reinterpret_cast<const bf16*>(at)); break;
-      case DType::i8: values[i] = all.scales[from / dim] * static_cast<float>(static_cast<int8_t>(*at)); break;
-      default: values[i] = *reinterpret_cast<const float*>(at);
-    }
-  }
-  return values;
+namespace {
+
+RowStore make_rows(const StateLayout& layout, const StateLayout::Entry& e) {
+  return RowStore(layout.kv, e.spec.shape[0], e.spec.shape[1], e.spec.window);
 }
 
-SequenceState::SequenceState(const StateLayout& layout) {
-  for (const auto& e : layout.entries) {
+const CpuSequenceState& on_cpu(const SequenceState& s) { return static_cast<const CpuSequenceState&>(s); }
+
+}  // namespace
+
+CpuSequenceState::CpuSequenceState(std::shared_ptr<const StateLayout> l) : SequenceState(std::move(l)) {
+  for (const auto& e : layout->entries) {
     Store& s = stores.emplace_back();
     if (e.spec.kind == StateSpec::rows) {
-      s.rows = layout.make_rows(e);
-    } else if (e.is_recurrent() && layout.recurrent == DType::bf16) {
+      s.rows = make_rows(*layout, e);
+    } else if (layout->type(e) == DType::bf16) {
       s.halves.assign(numel(e.spec.shape), bf16{});
     } else {
       s.fixed.assign(numel(e.spec.shape), 0.0f);
@@ -117,7 +112,18 @@ SequenceState::SequenceState(const StateLayout& layout) {
   }
 }
 
-void SequenceState::reset() {
+CpuSequenceState::CpuSequenceState(std::shared_ptr<const StateLayout> l, int64_t tokens)
+    : SequenceState(std::move(l)), stores(layout->entries.size()) {
+  length = tokens;
+}
+
+int64_t CpuSequenceState::bytes() const {
+  int64_t n = 0;
+  for (const Store& s : stores) n += static_cast<int64_t>(s.fixed_bytes().size()) + s.rows.bytes();
+  return n;
+}
+
+void CpuSequenceState::reset() {
   length = 0;
   for (Store& s : stores) {
     std::fill(s.fixed.begin(), s.fixed.end(), 0.0f);
@@ -126,16 +132,67 @@ void SequenceState::reset() {
   }
 }
 
-void SequenceState::reserve(int64_t n) {
+void CpuSequenceState::reserve(int64_t n) {
   for (Store& s : stores) {
     if (s.rows.row_bytes() > 0) s.rows.reserve(n);
   }
 }
 
-int64_t SequenceState::bytes() const {
-  int64_t n = 0;
-  for (const Store& s : stores) n += s.fixed_bytes() + s.rows.bytes();
-  return n;
+std::unique_ptr<SequenceState> CpuSequenceState::create() const { return std::make_unique<CpuSequenceState>(layout); }
+std::unique_ptr<SequenceState> CpuSequenceState::copy() const { return std::make_unique<CpuSequenceState>(*this); }
+
+std::unique_ptr<SequenceState> CpuSequenceState::checkpoint() const {
+  std::unique_ptr<CpuSequenceState> made(new CpuSequenceState(layout, length));
+  for (size_t i = 0; i < stores.size(); ++i) {
+    if (!layout->entries[i].grows()) made->stores[i] = stores[i];
+  }
+  return made;
+}
+
+void CpuSequenceState::rollback(const SequenceState& checkpoint) {
+  for (size_t i = 0; i < stores.size(); ++i) {
+    if (layout->entries[i].grows()) {
+      stores[i].rows.reset(checkpoint.length);
+    } else {
+      stores[i] = on_cpu(checkpoint).stores[i];
+    }
+  }
+  length = checkpoint.length;
+}
+
+std::unique_ptr<SequenceState> CpuSequenceState::run(int64_t begin, int64_t end) const {
+  std::unique_ptr<CpuSequenceState> made(new CpuSequenceState(layout, end - begin));
+  for (size_t i = 0; i < stores.size(); ++i) {
+    if (!layout->entries[i].grows()) continue;
+    made->stores[i].rows = make_rows(*layout, layout->entries[i]);
+    made->stores[i].rows.append_from(stores[i].rows, begin, end - begin);
+  }
+  return made;
+}
+
+void CpuSequenceState::append(const SequenceState& run) {
+  for (size_t i = 0; i < stores.size(); ++i) {
+    if (layout->entries[i].grows()) stores[i].rows.append_from(on_cpu(run).stores[i].rows, 0, run.length);
+  }
+  length += run.length;
+}
+
+StateCopy CpuSequenceState::read(size_t entry) const {
+  const Store& s = stores.at(entry);
+  if (layout->entries[entry].spec.kind == StateSpec::rows) return s.rows.copy();
+  const auto bytes = s.fixed_bytes();
+  return {{bytes.begin(), bytes.end()}, {}, 1};
+}
+
+void CpuSequenceState::write(size_t entry, int64_t begin, const StateBlock& block) {
+  Store& s = stores.at(entry);
+  if (layout->entries[entry].spec.kind == StateSpec::rows) {
+    s.rows.reset(begin);
+    s.rows.append(block);
+  } else {
+    void* to = s.halves.empty() ? static_cast<void*>(s.fixed.data()) : s.halves.data();
+    std::memcpy(to, block.numbers, s.fixed_bytes().size());
+  }
 }
 
 }  // namespace jet

@@ -1,4 +1,4 @@
-#include "jet/engine/weights.h"
+#include "jet/engine/cpu/weights.h"
 
 #include <cstring>
 
