@@ -17,8 +17,7 @@ import cpp
 
 MOST_LINES, MOST_PARAMETERS = 60, 6
 # What is still to be mended; a file that is, leaves the list.
-PRESENT = {"jet/base/progress.cc", "jet/model/transformer.h", "jet/search/postnas.cc", "jet/search/pretrain.cc",
-           "jet/search/recipe.cc", "jet/search/study.cc", "jet/train/world.cc"}
+PRESENT = {"jet/model/transformer.h"}
 MANY_PARAMETERS = ("jet/kernels/", "tests/nccl/")  # the second has NCCL's own signatures
 ENDS = {"exit", "_exit", "_Exit", "quick_exit", "abort", "terminate"}
 PRINTS = {"printf", "fprintf", "vprintf", "vfprintf", "puts", "fputs", "putchar", "putc", "fputc", "perror"}

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <new>
+
+#include "jet/base/file.h"
 
 namespace jet {
 
@@ -19,6 +22,19 @@ struct Hasher::State {
 };
 
 uint64_t content_hash(const void* data, size_t bytes) { return XXH3_64bits(data, bytes); }
+
+uint64_t file_hash(const std::string& path) {
+  constexpr size_t kPart = size_t{64} << 20;
+  const MappedFile file(path);
+  Hasher hasher;
+  for (auto left = file.bytes(); !left.empty();) {
+    const auto part = left.first(std::min(left.size(), kPart));
+    hasher.add(part.data(), part.size());
+    release_pages(part);
+    left = left.subspan(part.size());
+  }
+  return hasher.value();
+}
 
 std::string hash_text(uint64_t hash) { return fmt::format("{:016x}", hash); }
 

@@ -43,6 +43,16 @@ SortedJson parse_sorted_json(const std::string& text, const std::string& where) 
   return parse<SortedJson>(text, where);
 }
 
+void require_in(const NumberRange& range, const Json& value, const std::string& key, const std::string& where) {
+  if (value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i) require_in(range, value[i], fmt::format("{}[{}]", key, i), where);
+  }
+  if (!value.is_number()) return;
+  const std::string hint = *range.hint ? fmt::format(" ({})", range.hint) : "";
+  require(range.holds(value.get<double>()), "{}: {} is {}, expected a number in {}{}", where, key, value.get<double>(),
+          range.text(), hint);
+}
+
 Json read_json(const std::string& path) { return parse_json(read_file(path), path); }
 
 }  // namespace jet

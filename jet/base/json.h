@@ -2,7 +2,12 @@
 //
 //   template <class V> static void fields(Config& c, V&& v) { v("heads", c.heads); v("head_dim", c.head_dim); }
 //
-// from_json_fields and to_json_fields walk that list. Unknown keys are errors: a misspelt key must not be ignored.
+// from_json_fields and to_json_fields walk that list. Unknown keys are errors: a misspelt key must not be ignored. A
+// number's range may stand beside it (number_range.h); what several fields must agree on is said by
+//
+//   void check(const std::string& where) const;       throws; called when all fields are read
+//
+// A std::optional field is written where it holds something.
 #pragma once
 
 #include <fmt/ranges.h>
@@ -11,12 +16,14 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "jet/base/error.h"
+#include "jet/base/number_range.h"
 
 namespace jet {
 
@@ -70,15 +77,64 @@ T get_or(const Json& j, const std::string& key, T fallback, const std::string& w
   return get<T>(j, key, where);
 }
 
-template <class S>
-concept HasFields = requires(S& s) {
-  S::fields(s, [](const char*, auto&) {});
+/// Values by name in the order in which they were added: an object of JSON.
+template <class T>
+class ByName {
+ public:
+  void add(const std::string& name, T value) { items_.emplace_back(name, std::move(value)); }
+  bool contains(const std::string& name) const { return find(name) != nullptr; }
+  const T& at(const std::string& name) const {
+    const T* value = find(name);
+    require(value != nullptr, "no '{}' among {} names", name, items_.size());
+    return *value;
+  }
+  size_t size() const { return items_.size(); }
+  auto begin() const { return items_.begin(); }
+  auto end() const { return items_.end(); }
+
+ private:
+  const T* find(const std::string& name) const {
+    for (const auto& [key, value] : items_)
+      if (key == name) return &value;
+    return nullptr;
+  }
+  std::vector<std::pair<std::string, T>> items_;
 };
 
 template <class S>
+concept HasFields = requires(S& s) {
+  S::fields(s, [](const char*, auto&, const auto&...) {});
+};
+template <class S>
+concept HasCheck = requires(const S& s, const std::string& where) {
+  s.check(where);
+};
+
+template <HasFields S>
+Json to_json_fields(const S& s);
+
+template <class T>
+void write_field(Json& j, const char* key, const T& field) {
+  j[key] = field;
+}
+/// JSON has no NaN: null stands for it, and reads as the field's first value.
+inline void write_field(Json& j, const char* key, const double& field) {
+  j[key] = std::isfinite(field) ? Json(field) : Json();
+}
+template <class T>
+void write_field(Json& j, const char* key, const ByName<T>& field) {
+  j[key] = Json::object();
+  for (const auto& [name, value] : field) write_field(j[key], name.c_str(), value);
+}
+template <class T>
+void write_field(Json& j, const char* key, const std::optional<T>& field) {
+  if (field) write_field(j, key, *field);
+}
+
+template <HasFields S>
 Json to_json_fields(const S& s) {
   Json j = Json::object();
-  S::fields(const_cast<S&>(s), [&](const char* key, auto& field) { j[key] = field; });
+  S::fields(const_cast<S&>(s), [&](const char* key, auto& field, const auto&...) { write_field(j, key, field); });
   return j;
 }
 
@@ -90,6 +146,9 @@ void to_json(Json& j, const S& s) {
 
 template <HasFields S>
 S from_json_fields(const Json& j, const std::string& where);
+
+/// Throws unless the number, or every number of the list, is within `range`; other values pass.
+void require_in(const NumberRange& range, const Json& value, const std::string& key, const std::string& where);
 
 /// j[key] into `field`, which keeps its value where the key is missing; errors name the path of the key.
 template <class T>
@@ -109,6 +168,27 @@ void read_field(const Json& j, const std::string& key, std::vector<T>& field, co
     field.push_back(from_json_fields<T>(item, fmt::format("{}: {}[{}]", where, key, field.size())));
   }
 }
+template <class T>
+void read_field(const Json& j, const std::string& key, std::optional<T>& field, const std::string& where) {
+  if (!j.contains(key) || j.at(key).is_null()) return;
+  read_field(j, key, field.emplace(), where);
+}
+template <class T>
+void read_field(const Json& j, const std::string& key, ByName<T>& field, const std::string& where) {
+  if (!j.contains(key)) return;
+  require(j.at(key).is_object(), "{}: key '{}' must be an object", where, key);
+  field = {};
+  for (const auto& [name, unused] : j.at(key).items()) {
+    T value{};
+    read_field(j.at(key), name, value, where + ": " + key);
+    field.add(name, std::move(value));
+  }
+}
+template <class T>
+void read_field(const Json& j, const std::string& key, T& field, const std::string& where, const NumberRange& range) {
+  if (j.contains(key)) require_in(range, j.at(key), key, where);
+  read_field(j, key, field, where);
+}
 
 /// Fills the fields that `j` names and keeps the others' defaults.
 template <HasFields S>
@@ -116,15 +196,16 @@ S from_json_fields(const Json& j, const std::string& where) {
   require(j.is_object(), "{}: expected a table of keys, found {}", where, j.dump().substr(0, 80));
   S s{};
   std::vector<std::string> known;
-  S::fields(s, [&](const char* key, auto& field) {
+  S::fields(s, [&](const char* key, auto& field, const auto&... range) {
     known.push_back(key);
-    read_field(j, key, field, where);
+    read_field(j, key, field, where, range...);
   });
   for (const auto& [key, value] : j.items()) {
     bool found = false;
     for (const auto& k : known) found = found || k == key;
     require(found, "{}: unknown key '{}' (known: {})", where, key, fmt::join(known, ", "));
   }
+  if constexpr (HasCheck<S>) s.check(where);
   return s;
 }
 

@@ -1,11 +1,47 @@
 #include "jet/base/progress.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <cstdio>
 
 namespace jet {
+
+namespace {
+ProgressSink* the_sink = nullptr;
+}
+
+ProgressSink* set_progress_sink(ProgressSink* sink) {
+  ProgressSink* before = the_sink;
+  the_sink = sink;
+  return before;
+}
+
+Progress::Progress(std::string stage, int64_t total, const char* unit, int64_t done)
+    : start_(std::chrono::steady_clock::now()) {
+  state_.stage = std::move(stage), state_.unit = unit;
+  state_.total = total, state_.done = state_.before = done;
+}
+
+Progress::~Progress() {
+  if (!state_.finished && the_sink) the_sink->give_up();
+}
+
+void Progress::update(int64_t done, const std::string& note) {
+  state_.done = done;
+  if (!note.empty()) state_.note = note;
+  tell();
+}
+
+void Progress::finish(const std::string& note) {
+  state_.finished = true;
+  update(state_.total, note);
+}
+
+void Progress::tell() {
+  if (!the_sink) return;
+  state_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const double rate = state_.rate();
+  state_.left = rate > 0 ? static_cast<double>(state_.total - state_.done) / rate : -1;
+  the_sink->show(state_);
+}
 
 std::string format_duration(double seconds) {
   const auto s = static_cast<int64_t>(seconds + 0.5);
@@ -19,46 +55,6 @@ std::string format_count(double n) {
   if (n >= 1e6) return fmt::format("{:.2f}M", n / 1e6);
   if (n >= 1e4) return fmt::format("{:.0f}k", n / 1e3);
   return fmt::format("{:.0f}", n);
-}
-
-Progress::Progress(std::string stage, int64_t total, const char* unit, int64_t done)
-    : stage_(std::move(stage)), unit_(unit), total_(total), first_(done), done_(done), start_(Clock::now()),
-      printed_(start_ - std::chrono::hours(1)), terminal_(::isatty(STDERR_FILENO) == 1) {}
-
-Progress::~Progress() {
-  if (!finished_ && terminal_ && !quiet) std::fputc('\n', stderr);
-}
-
-double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
-void Progress::update(int64_t done, const std::string& note) {
-  done_ = done;
-  if (!note.empty()) note_ = note;
-  const auto now = Clock::now();
-  if (now - printed_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000))) return;
-  printed_ = now;
-  print(false);
-}
-
-void Progress::finish(const std::string& note) {
-  done_ = total_;
-  if (!note.empty()) note_ = note;
-  print(true);
-  finished_ = true;
-}
-
-void Progress::print(bool last) {
-  if (quiet) return;
-  const double t = seconds(), rate = t > 0 ? static_cast<double>(done_ - first_) / t : 0;
-  const std::string when =
-      last ? "in " + format_duration(t)
-           : (rate > 0 ? "ETA " + format_duration(static_cast<double>(total_ - done_) / rate) : "ETA ?");
-  const std::string line =
-      fmt::format("{:<34} {:3.0f}%  {:>6} {}  {:>6}/s  {}  {}", stage_,
-                  total_ > 0 ? 100.0 * static_cast<double>(done_) / static_cast<double>(total_) : 100.0,
-                  format_count(static_cast<double>(done_)), unit_, format_count(rate), note_, when);
-  std::fprintf(stderr, terminal_ ? "\r\033[K%s%s" : "%s%s", line.c_str(), last || !terminal_ ? "\n" : "");
-  std::fflush(stderr);
 }
 
 }  // namespace jet

@@ -1,5 +1,9 @@
-// One line on stderr that long work rewrites: stage, share done, tokens, tokens/s, loss, ETA. On a terminal it is
-// rewritten in place; elsewhere a line is printed at most every ten seconds.
+// How far long work is. The work says it through a Progress; the program sets a sink, which shows it:
+//
+//   train(), a stage, ...  -> Progress -> ProgressSink     a line on a terminal (jet/cli/terminal_progress.h), or
+//                                                          a run, which adds what it knows and passes it on
+//
+// Without a sink nobody is told.
 #pragma once
 
 #include <chrono>
@@ -8,26 +12,46 @@
 
 namespace jet {
 
+/// What a Progress tells, in units (tokens, paths, items).
+struct ProgressState {
+  std::string stage, note;
+  const char* unit = "";
+  int64_t done = 0, total = 0;
+  int64_t before = 0;  // of `done`: what was there when this work was taken up again
+  double seconds = 0;  // since then
+  double left = -1;    // seconds until this work is done, and until all is that it is a part of; negative: unknown
+  double whole_left = -1;
+  bool finished = false;
+  /// Units a second.
+  double rate() const { return seconds > 0 ? static_cast<double>(done - before) / seconds : 0; }
+};
+
+class ProgressSink {
+ public:
+  virtual ~ProgressSink() = default;
+  /// Called often; a sink shows what it has time for, and every state that is `finished`.
+  virtual void show(const ProgressState& state) = 0;
+  /// The work that was shown last ended by an error.
+  virtual void give_up() {}
+};
+
+/// Whom all work of this process tells from now on; null: nobody. Returns who it was.
+ProgressSink* set_progress_sink(ProgressSink* sink);
+
 class Progress {
  public:
-  /// Set in a process whose lines another one prints already.
-  static inline bool quiet = false;
-
-  /// `total` and `done` are in units (tokens, items); `done` > 0 when work is resumed.
+  /// `done` > 0 when work is taken up again.
   Progress(std::string stage, int64_t total, const char* unit = "tokens", int64_t done = 0);
   ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
   void update(int64_t done, const std::string& note = {});
   void finish(const std::string& note = {});
-  double seconds() const;
 
  private:
-  void print(bool last);
-  using Clock = std::chrono::steady_clock;
-  std::string stage_, note_;
-  const char* unit_;
-  int64_t total_, first_, done_;
-  Clock::time_point start_, printed_;
-  bool terminal_, finished_ = false;
+  void tell();
+  ProgressState state_;
+  std::chrono::steady_clock::time_point start_;
 };
 
 /// "1h02m", "3m05s", "12s".

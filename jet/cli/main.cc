@@ -10,6 +10,7 @@
 #include "jet/base/error.h"
 #include "jet/cli/commands.h"
 #include "jet/cli/pass_on.h"
+#include "jet/cli/terminal_progress.h"
 
 namespace {
 
@@ -53,6 +54,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  jet::show_progress();
   try {
     return run(argc, argv);
   } catch (const jet::Error& e) { return complain(e.what()); } catch (const std::bad_alloc&) {

@@ -6,9 +6,8 @@
 #include <cstdio>
 #include <thread>
 
-#include "jet/base/progress.h"
-
 #include "jet/cli/cases.h"
+#include "jet/cli/terminal_progress.h"
 #include "jet/model/shapes.h"
 #include "jet/search/postnas.h"
 #include "jet/search/report.h"
@@ -29,7 +28,7 @@ std::string typed(int argc, char** argv) {
 void join() {
   jet::join_world();
   if (jet::world().first()) return;
-  jet::Progress::quiet = true;
+  jet::set_progress_sink(nullptr);
   jet::require(std::freopen("/dev/null", "w", stdout) != nullptr, "/dev/null: cannot be opened");
 }
 
@@ -39,7 +38,7 @@ int complain(const std::string& message) {
   if (!world.first()) std::this_thread::sleep_for(std::chrono::seconds(1));
   const std::string who = world.alone() ? "" : fmt::format("process {} of {}: ", world.rank(), world.size());
   fmt::print(stderr, "jet: {}{}\n", who, message);
-  if (!world.alone()) world.abort(2);
+  world.end_all(2);
   return 2;
 }
 
@@ -56,7 +55,7 @@ void add_postnas(CLI::App& app, jet::PostnasOptions& o) {
   c->add_flag("--trials", o.trials, kTrialsHelp);
   c->callback([&o] {
     if (!o.trials) join();
-    jet::run_postnas(o);
+    fmt::print("{}", jet::run_postnas(o));
   });
 }
 
@@ -104,6 +103,7 @@ void add_verify(CLI::App& app, int& code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  jet::show_progress();
   CLI::App app{"jet-train: training and search (started by `jet`)", "jet"};
   app.require_subcommand(1);
   app.set_version_flag(
@@ -124,7 +124,7 @@ int main(int argc, char** argv) {
   pretrain->add_option("--out", out, "folder of the run")->required();
   pretrain->callback([&] {
     join();
-    jet::run_pretrain(model, recipe, out);
+    fmt::print("{}", jet::run_pretrain(model, recipe, out));
   });
 
   auto* distill = app.add_subcommand("distill", "both distillation stages for a hybrid that exists");
@@ -134,7 +134,7 @@ int main(int argc, char** argv) {
   distill->add_option("--out", out, "folder of the run")->required();
   distill->callback([&] {
     join();
-    jet::run_distill(model, student, recipe, out);
+    fmt::print("{}", jet::run_distill(model, student, recipe, out));
   });
 
   auto* study = app.add_subcommand("study", "train small models of every kind on made-up tasks: lab/README.md");
@@ -142,7 +142,7 @@ int main(int argc, char** argv) {
   study->add_option("--out", out, "folder of the run: ledger, study.json, study.svg")->required();
   bool trials = false;
   study->add_flag("--trials", trials, kTrialsHelp);
-  study->callback([&] { jet::run_study(recipe, out, trials); });
+  study->callback([&] { fmt::print("{}", jet::run_study(recipe, out, trials)); });
 
   auto* report = app.add_subcommand("report", "write RUN/report.html again from RUN/report.json");
   report->add_option("run", run_folder, "folder of a run")->required();

@@ -134,8 +134,7 @@ class Builder {
     }
     for (auto& s : m.sources) {
       report("hash inputs", "bytes", done, total);
-      const MappedFile file(s.path);
-      s.hash = hash_text(content_hash(file.bytes().data(), file.bytes().size()));
+      s.hash = hash_text(file_hash(s.path));
       report("hash inputs", "bytes", done += s.bytes, total);
     }
     return m;

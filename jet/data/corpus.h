@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "jet/base/number_range.h"
 #include "jet/data/document_store.h"
 #include "jet/text/regex.h"
 #include "jet/text/tokenizer.h"
@@ -34,12 +35,8 @@ struct SourceConfig {
   double epochs = 0;         // how often one training may see the source in the mean; 0: no bound
   template <class V>
   static void fields(SourceConfig& c, V&& v) {
-    v("name", c.name);
-    v("path", c.path);
-    v("weight", c.weight);
-    v("answers", c.answers);
-    v("answer_weight", c.answer_weight);
-    v("epochs", c.epochs);
+    v("name", c.name), v("path", c.path), v("weight", c.weight, at_least(0)), v("answers", c.answers);
+    v("answer_weight", c.answer_weight, at_least(0)), v("epochs", c.epochs, at_least(0));
   }
 };
 

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "jet/search/run.h"
+#include "jet/engine/engine.h"
 #include "jet/train/test_hybrid.h"
 
 namespace jet {

@@ -3,8 +3,8 @@
 
 #include <filesystem>
 
+#include "jet/search/device.h"
 #include "jet/search/postnas.h"
-#include "jet/search/run.h"
 #include "jet/search/train_bench.h"
 #include "jet/train/test_device.h"
 

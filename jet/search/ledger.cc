@@ -102,6 +102,13 @@ void Ledger::once_if_free(const std::string& key, const std::function<Json()>& f
   if (mine.held()) compute(key, f);
 }
 
+std::vector<std::string> Ledger::keys(const std::string& prefix) const {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : all_["results"].items())
+    if (key.starts_with(prefix)) out.push_back(key);
+  return out;
+}
+
 Json Ledger::find(const std::string& key) const { return has(key) ? all_["results"][key] : Json(); }
 
 }  // namespace jet

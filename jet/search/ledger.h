@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "jet/base/json.h"
 #include "jet/base/lock_file.h"
@@ -30,8 +31,25 @@ class Ledger {
   /// once(), unless another process is at it.
   void once_if_free(const std::string& key, const std::function<Json()>& f);
   bool has(const std::string& key) const { return all_["results"].contains(key); }
+  /// Keys that begin with `prefix`.
+  std::vector<std::string> keys(const std::string& prefix) const;
   /// The result of `key`, or null.
   Json find(const std::string& key) const;
+
+  /// The same of results that are structs (results.h); result() throws where there is none.
+  template <HasFields S>
+  S once(const std::string& key, const std::function<Json()>& f) {
+    return from_json_fields<S>(once(key, f), path_ + ": " + key);
+  }
+  template <HasFields S>
+  S once_by_first(const std::string& key, const std::function<Json()>& f) {
+    return from_json_fields<S>(once_by_first(key, f), path_ + ": " + key);
+  }
+  template <HasFields S>
+  S result(const std::string& key) const {
+    require(has(key), "stage '{}' has not run in {}: run it first, or leave out --only", key, folder_);
+    return from_json_fields<S>(find(key), path_ + ": " + key);
+  }
   const std::string& folder() const { return folder_; }
 
   /// Held by one process of a shared ledger at a time, until it goes out of scope; nothing elsewhere.

@@ -8,7 +8,6 @@
 #include <filesystem>
 
 #include "jet/search/student.h"
-#include "jet/search/teacher_cache.h"
 
 namespace jet {
 namespace {
@@ -36,12 +35,12 @@ std::string new_folder(const std::string& name) {
 
 TEST(Parts, LossesOfPartsAddUpToTheBatch) {
   const std::string folder = new_folder("jet_parts");
-  jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
 
-  std::vector<MixerSpec> layers = run.base.spec.layers;
+  std::vector<MixerSpec> layers = run.teacher.spec().layers;
   const std::vector<int> fresh = {1, 4};
-  for (int l : fresh) layers[l] = make_mixer("gated_delta_net", attention_of(run.base.spec, l));
-  TorchModel student = make_student(run.base, layers, 1);
+  for (int l : fresh) layers[l] = make_mixer("gated_delta_net", attention_of(run.teacher.spec(), l));
+  TorchModel student = make_student(run.teacher.model, layers, 1);
   NamedTensors parameters = own_parameters(student, is_mixer_parameter);
   std::vector<at::Tensor> leaves;
   for (auto& [name, t] : parameters) leaves.push_back(t.requires_grad_(true));
@@ -49,12 +48,14 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
   DistillConfig c;
   c.train.batch = 5, c.train.length = 41;
   const std::function<at::Tensor(const Part&)> losses[] = {
-      [&](const Part& p) { return align_loss(run, student, fresh, "test", p, c.train); },
       [&](const Part& p) {
-        const auto b = run.batch("test", p, c.train);
+        return align_loss(run.teacher, student, fresh, {run.data, "test", c.train}, p);
+      },
+      [&](const Part& p) {
+        const auto b = run.data.batch("test", p, c.train);
         Trace own;
         forward_with(run.ops, student, b.rows, own_mixers(run.ops, student), &own);
-        return distill_loss(run.ops, c, teach(run.ops, run.base, b.rows), own, fresh, b);
+        return distill_loss(run.ops, c, teach(run.ops, run.teacher.model, b.rows), own, fresh, b);
       }};
   for (const auto& loss : losses) {
     const auto grads = [&](const at::Tensor& l) { return torch::autograd::grad({l}, leaves, {}, {}, false, true); };
@@ -86,16 +87,16 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
 // Rows in chunks with carried states say what whole rows say of every token; documents apart say something else.
 TEST(Parts, ChunksOfRowsAddUpToTheBatch) {
   const std::string folder = new_folder("jet_chunks");
-  jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
-  std::vector<MixerSpec> layers = run.base.spec.layers;
-  for (int l : {1, 4}) layers[l] = make_mixer("gated_delta_net", attention_of(run.base.spec, l));
-  const TorchModel student = make_student(run.base, layers, 1);
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  std::vector<MixerSpec> layers = run.teacher.spec().layers;
+  for (int l : {1, 4}) layers[l] = make_mixer("gated_delta_net", attention_of(run.teacher.spec(), l));
+  const TorchModel student = make_student(run.teacher.model, layers, 1);
   TrainConfig c;
   c.batch = 3, c.length = 41;
   const at::NoGradGuard no_grad;
   const auto losses = [&](const Part& p) {
-    const auto b = run.batch("test", p, c);
-    const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
+    const auto b = run.data.batch("test", p, c);
+    const Trace teacher = teach(run.ops, run.teacher.model, b.rows, b.states("teacher"));
     const auto hidden = forward_with(run.ops, student, b.rows, own_mixers(run.ops, student, b.states("student")));
     return at::stack({kl_loss(run.ops, {hidden, head_of(student)}, {teacher.hidden, teacher.head}, b.weights),
                       next_token_loss(run.ops, hidden, head_of(student), b.next, b.weights), at::full({}, b.share)});
@@ -110,13 +111,14 @@ TEST(Parts, ChunksOfRowsAddUpToTheBatch) {
     EXPECT_LT((sum / whole - 1).abs().max().item<double>(), 1e-5) << chunk;
   }
 
-  const auto texts = run.corpus.train_batch(1, 0, 3, 256);
+  const auto texts = run.data.corpus().train_batch(1, 0, 3, 256);
   ASSERT_GT(std::count(texts.starts.begin() + 256, texts.starts.end(), 1), 2);
   const auto apart = to_torch(texts, {0, 1, 2}, true);
   EXPECT_NE(apart.rows.documents, nullptr);
   const auto together = to_torch(texts, {0, 1, 2});
   const auto loss = [&](const TorchBatch& b) {
-    return next_token_loss(run.ops, teach(run.ops, run.base, b.rows).hidden, head_of(run.base), b.next, b.weights)
+    return next_token_loss(run.ops, teach(run.ops, run.teacher.model, b.rows).hidden, head_of(run.teacher.model),
+                           b.next, b.weights)
         .item<double>();
   };
   EXPECT_NE(loss(apart), loss(together));
@@ -125,22 +127,22 @@ TEST(Parts, ChunksOfRowsAddUpToTheBatch) {
 
 TEST(Parts, KeptTargetsAreTheTeachers) {
   const std::string folder = new_folder("jet_targets");
-  jet::Run run("models/base", folder + "/recipe.toml", folder + "/run");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
   TrainConfig c;
   c.batch = 5, c.length = 33;
-  const int vocab = run.base.spec.vocab_size;
+  const int vocab = run.teacher.spec().vocab_size;
   const auto targets = [&](int from, int rows) {
     const Part p{2, from, rows};
-    return teacher_targets(run, "some texts", p, run.batch("some texts", p, c), vocab);
+    return run.teacher.targets("some texts", p, run.data.batch("some texts", p, c), vocab);
   };
-  const TorchBatch whole = run.batch("some texts", 2, c);
-  const at::Tensor hidden = at::randn({5, 33, run.base.spec.hidden_size}), head = head_of(run.base);
-  const Trace teacher = teach(run.ops, run.base, whole.rows);
+  const TorchBatch whole = run.data.batch("some texts", 2, c);
+  const at::Tensor hidden = at::randn({5, 33, run.teacher.spec().hidden_size}), head = head_of(run.teacher.model);
+  const Trace teacher = teach(run.ops, run.teacher.model, whole.rows);
   const double exact = kl_loss(run.ops, {hidden, head}, {teacher.hidden, teacher.head}, whole.weights).item<double>();
   const auto kl = [&](const Targets& t) { return kl_loss(run.ops, hidden, head, t, whole.weights).item<double>(); };
   targets(0, 2);
   EXPECT_NEAR(kl(targets(0, 5)), exact, 1e-5 * exact);  // two rows are there already
-  run.base.weights.norm.zero_();                        // from now on the teacher would say something else
+  run.teacher.model.weights.norm.zero_();               // from now on the teacher would say something else
   EXPECT_NEAR(kl(targets(0, 5)), exact, 1e-5 * exact);
   int files = 0;
   for (const auto& file : std::filesystem::recursive_directory_iterator(folder + "/run/teacher")) {

@@ -18,15 +18,13 @@ std::vector<Scored> sorted(const std::map<LayerSet, Score>& candidates) {
   return out;
 }
 
-Json depth_json(int depth, const std::vector<Scored>& candidates, int width) {
-  Json rows = Json::array();
+BeamDepth trace_of(int depth, const std::vector<Scored>& candidates, int width) {
+  BeamDepth out{depth, {}};
   for (size_t i = 0; i < candidates.size(); ++i) {
-    rows.push_back({{"layers", candidates[i].first},
-                    {"score", candidates[i].second.accuracy},
-                    {"loss", candidates[i].second.nll},
-                    {"kept", i < static_cast<size_t>(width)}});
+    const auto& [layers, score] = candidates[i];
+    out.candidates.push_back({layers, score.accuracy, score.nll, i < static_cast<size_t>(width)});
   }
-  return {{"depth", depth}, {"candidates", rows}};
+  return out;
 }
 
 }  // namespace
@@ -50,7 +48,7 @@ Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOpt
     if (candidates.empty()) break;
     const auto all = sorted(candidates);
     if (depth == 1) single = all;
-    out.trace.push_back(depth_json(depth, all, o.width));
+    out.trace.push_back(trace_of(depth, all, o.width));
     beam.assign(all.begin(), all.begin() + std::min<size_t>(all.size(), o.width));
     out.layers = beam.front().first;
     out.score = beam.front().second;
@@ -64,6 +62,15 @@ Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOpt
     out.note = fmt::format("filled up after {} evaluations", out.evaluations);
   }
   return out;
+}
+
+int64_t beam_evaluations(int64_t allowed, int64_t k, int64_t width) {
+  int64_t sum = 0, sets = 1;  // sets: in the beam
+  for (int64_t depth = 0; depth < k; ++depth) {
+    sum += sets * (allowed - depth);
+    sets = std::min(width, sets * (allowed - depth));
+  }
+  return sum;
 }
 
 Exhaustive exhaustive_search(const std::vector<int>& allowed, int k, const ScoreLayers& score) {

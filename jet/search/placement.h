@@ -20,14 +20,33 @@ struct Score {
 };
 
 using LayerSet = std::set<int>;
+
+/// One depth of a beam: every set of layers that it looked at, the best first.
+struct BeamDepth {
+  struct Candidate {
+    LayerSet layers;
+    double score = 0, loss = 0;
+    bool kept = false;
+    template <class V>
+    static void fields(Candidate& c, V&& v) {
+      v("layers", c.layers), v("score", c.score), v("loss", c.loss), v("kept", c.kept);
+    }
+  };
+  int depth = 0;
+  std::vector<Candidate> candidates;
+  template <class V>
+  static void fields(BeamDepth& d, V&& v) {
+    v("depth", d.depth), v("candidates", d.candidates);
+  }
+};
 using ScoreLayers = std::function<Score(const LayerSet&)>;
 
 struct Selection {
   LayerSet layers;
   Score score;
   int evaluations = 0;
-  std::string note;            // why the search ended early, where it did
-  Json trace = Json::array();  // beam: per depth, every candidate with its score and whether it was kept
+  std::string note;  // why the search ended early, where it did
+  std::vector<BeamDepth> trace;
 };
 
 struct LayerBeamOptions {
@@ -41,6 +60,8 @@ struct LayerBeamOptions {
 /// set so far is filled up with the best single layers.
 Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& options,
                       const ScoreLayers& score);
+/// How often beam_search asks for a score at most, without a budget.
+int64_t beam_evaluations(int64_t allowed, int64_t k, int64_t width);
 /// All sets of k layers; `rank` is given a score and says how many sets are better.
 struct Exhaustive {
   Selection best;

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 
 #include "jet/search/report.h"
+#include "jet/search/run_plan.h"
+#include "jet/search/selectors/selector.h"
 #include "jet/search/stages.h"
 #include "jet/train/world.h"
 
@@ -12,88 +13,119 @@ namespace jet {
 
 namespace {
 
-// The result of an earlier stage, or an error that says which command makes it.
-Json need(const Run& run, const char* stage) {
-  require(run.ledger.has(stage), "stage '{}' has not run in {}: run it first, or leave out --only", stage,
-          run.ledger.folder());
-  return run.ledger.find(stage);
-}
+Placement placement_of(const Run& run) { return run.folder.ledger.result<PlacementResult>("placement").chosen; }
+BlocksResult blocks_of(const Run& run) { return run.folder.ledger.result<BlocksResult>("blocks"); }
+DimensionsResult dimensions_of(const Run& run) { return run.folder.ledger.result<DimensionsResult>("dimensions"); }
 
-Placement placement_of(const Run& run) { return placement_from_json(need(run, "placement").at("chosen")); }
-
-struct Stage {
+struct StageEntry {
   const char* name;
   Json (*run)(Run&, Supernet&);
   bool searches = false;  // reads the supernet's trained branches
 };
 
+Json validation(Run& r, Supernet& net) {
+  const auto result = validate_placements(r, net);
+  return result ? Json(*result) : Json();
+}
+
 // In order; a stage reads what the ones before it left in the ledger.
-const Stage kStages[] = {
-    {"base", [](Run& r, Supernet&) { return measure_base(r); }},
-    {"supernet", [](Run& r, Supernet& net) { return train_supernet(r, net); }},
-    {"heat_map", [](Run& r, Supernet& net) { return heat_map(r, net); }, true},
-    {"placement", [](Run& r, Supernet& net) { return find_placement(r, net); }, true},
-    {"validation", [](Run& r, Supernet& net) { return validate_placements(r, net); }, true},
-    {"blocks", [](Run& r, Supernet&) { return select_block(r, placement_of(r)); }},
-    {"dimensions", [](Run& r, Supernet&) { return search_dimensions(r, placement_of(r), need(r, "blocks")); }},
+const StageEntry kStages[] = {
+    {"base", [](Run& r, Supernet&) -> Json { return measure_base(r); }},
+    {"supernet", [](Run& r, Supernet& net) -> Json { return train_supernet(r, net); }},
+    {"heat_map", [](Run& r, Supernet& net) -> Json { return heat_map(r, net); }, true},
+    {"placement", [](Run& r, Supernet& net) -> Json { return find_placement(r, net); }, true},
+    {"validation", validation, true},
+    {"blocks", [](Run& r, Supernet&) -> Json { return select_block(r, placement_of(r)); }},
+    {"dimensions", [](Run& r, Supernet&) -> Json { return search_dimensions(r, placement_of(r), blocks_of(r)); }},
     {"distill",
-     [](Run& r, Supernet&) { return distill_stages(r, placement_of(r), need(r, "blocks"), need(r, "dimensions")); }},
-    {"final", [](Run& r, Supernet&) { return final_evaluation(r); }},
+     [](Run& r, Supernet&) -> Json { return distill_stages(r, placement_of(r), blocks_of(r), dimensions_of(r)); }},
+    {"final", [](Run& r, Supernet&) -> Json { return final_evaluation(r); }},
 };
 
-void run_stage(Run& run, Supernet& net, const Stage& stage) {
+void run_stage(Run& run, Supernet& net, const StageEntry& stage) {
   const std::string name = stage.name;
+  Ledger& ledger = run.folder.ledger;
   const bool search = name == "supernet";  // its weights are needed below even where its result is known
-  if (run.ledger.has("seconds/" + name) && !search) return;
+  if (ledger.has("seconds/" + name) && !search) return;
   const auto start = std::chrono::steady_clock::now();
+  run.progress.begin(name);
   const Json result = stage.run(run, net);
-  run.ledger.once(name, [&] { return result; });
+  run.progress.end();
+  ledger.once(name, [&] { return result; });
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  run.ledger.once("seconds/" + name, [&] { return seconds; });
+  ledger.once("seconds/" + name, [&] { return seconds; });
+}
+
+// What would end a later stage ends the run before the first.
+void require_possible(const Run& run) {
+  const Recipe& r = run.recipe;
+  for (const auto* objective : {&r.placement.full_objective, &r.placement.swa_objective}) {
+    for (const auto& wanted : *objective) run.evaluator.search_task(wanted.task);
+  }
+  run.data.require_trainable("supernet", r.supernet.budget);
+  run.data.require_trainable("supernet.budget.distill.train", r.supernet.budget.distill.train);
+  run.data.require_trainable("blocks", r.blocks.budget);
+  run.data.require_trainable("distill.stage1.train", r.distill.stage1.train);
+  run.data.require_trainable("distill.stage2.train", r.distill.stage2.train);
+  if (r.validation.placements > 0 || !r.validation.curve.empty()) {
+    run.data.require_trainable("validation", r.validation.budget);
+  }
+  for (const auto& name : asked_selectors(r.placement)) {
+    if (selector_named(name).at_most(1, 1, r.placement).gates) {
+      run.data.require_trainable("placement.gates.train", r.placement.gates.train);
+    }
+  }
+}
+
+void require_stage(const std::string& name) {
+  const auto known = stage_names();
+  require(name.empty() || std::find(known.begin(), known.end(), name) != known.end(),
+          "no stage is called '{}' (known: {})", name, fmt::join(known, ", "));
+}
+
+Json report_of(const Run& run, const std::string& command) {
+  return build_report(run.recipe, run.folder.ledger, run.ops.device.str(), command);
+}
+
+std::string told(const Run& run, const Json& report) {
+  std::string out = report_text(report) + "\n";
+  for (const auto& note : report.at("notes")) out += fmt::format("- {}\n", note.get<std::string>());
+  out += fmt::format("\nreport: {}/report.html\n", run.folder.path());
+  if (run.folder.ledger.has("final")) out += fmt::format("model:  {}\n", run.folder.model());
+  return out;
 }
 
 }  // namespace
 
 std::vector<std::string> stage_names() {
   std::vector<std::string> names;
-  for (const Stage& s : kStages) names.emplace_back(s.name);
+  for (const StageEntry& s : kStages) names.emplace_back(s.name);
   return names;
 }
 
-void run_postnas(const PostnasOptions& o) {
-  const auto known = stage_names();
-  for (const auto& name : {o.only, o.until}) {
-    require(name.empty() || std::find(known.begin(), known.end(), name) != known.end(),
-            "no stage is called '{}' (known: {})", name, fmt::to_string(fmt::join(known, ", ")));
-  }
+std::string run_postnas(const PostnasOptions& o) {
+  require_stage(o.only), require_stage(o.until);
   const bool searches = std::any_of(std::begin(kStages), std::end(kStages),
-                                    [&](const Stage& s) { return s.name == o.only && s.searches; });
-  Run run(o.base, o.recipe, o.out, o.trials);
-  for (const auto* objective : {&run.recipe.placement.full_objective, &run.recipe.placement.swa_objective}) {
-    for (const auto& wanted : *objective) run.search_task(wanted.task);  // throws now rather than after the supernet
-  }
-  run.require_epochs("supernet", run.recipe.supernet.budget);
-  run.require_epochs("blocks", run.recipe.blocks.budget);
-  run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);
-  run.require_epochs("distill.stage2.train", run.recipe.distill.stage2.train);
+                                    [&](const StageEntry& s) { return s.name == o.only && s.searches; });
+  Run run({.recipe = o.recipe, .out = o.out, .base = o.base, .trials = o.trials});
+  require_possible(run);
   Supernet net(run);
-  for (const Stage& stage : kStages) {
+  run.progress.plan("postnas", plan_of(run));
+  learn_rates(run);
+  for (const StageEntry& stage : kStages) {
     const std::string name = stage.name;
     if (!o.only.empty() && name != o.only) {
       if (name == "supernet" && searches) train_supernet(run, net);
       continue;
     }
     run_stage(run, net, stage);
-    if (world().first()) write_report(o.out, build_report(run.recipe, run.ledger, run.device.str(), o.command));
+    if (world().first()) write_report(o.out, report_of(run, o.command));
     if (name == o.until) break;
   }
-  if (!world().first()) return;
-  const Json report = build_report(run.recipe, run.ledger, run.device.str(), o.command);
+  if (!world().first()) return "";
+  const Json report = report_of(run, o.command);
   write_report(o.out, report);
-  std::printf("%s\n", report_text(report).c_str());
-  for (const auto& note : report.at("notes")) std::printf("- %s\n", note.get<std::string>().c_str());
-  std::printf("\nreport: %s/report.html\n", o.out.c_str());
-  if (run.ledger.has("final")) std::printf("model:  %s/model\n", o.out.c_str());
+  return told(run, report);
 }
 
 }  // namespace jet

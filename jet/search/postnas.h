@@ -17,14 +17,16 @@ struct PostnasOptions {
 /// Of all stages, in order: the keys of the ledger and of the report.
 std::vector<std::string> stage_names();
 
-/// All stages, or one; prints the gains table and writes report and model.
-void run_postnas(const PostnasOptions& options);
+// Each returns what is to be told of its result, in lines; in processes that are not the first of their world, nothing.
+
+/// All stages, or one; writes report and model, and tells the gains table.
+std::string run_postnas(const PostnasOptions& options);
 
 /// Both distillation stages for a hybrid that exists as a folder; writes out/model.
-void run_distill(const std::string& teacher, const std::string& student, const std::string& recipe,
-                 const std::string& out);
+std::string run_distill(const std::string& teacher, const std::string& student, const std::string& recipe,
+                        const std::string& out);
 
 /// Trains a small full-attention base from nothing, in the Qwen2 layout, with the tokenizer of `tokenizer_folder`.
-void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe, const std::string& out);
+std::string run_pretrain(const std::string& tokenizer_folder, const std::string& recipe, const std::string& out);
 
 }  // namespace jet

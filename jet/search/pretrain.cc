@@ -1,5 +1,4 @@
-#include <cstdio>
-
+#include "jet/search/identity.h"
 #include "jet/search/postnas.h"
 #include "jet/search/student.h"
 #include "jet/train/world.h"
@@ -31,49 +30,54 @@ ModelSpec spec_of(const ModelConfig& c, const Tokenizer& tokenizer) {
   return s;
 }
 
-void print_evaluation(const Json& e) {
-  for (const auto& [task, score] : e.at("tasks").items()) {
-    std::printf("%-8s %.3f\n", task.c_str(), score.at("accuracy").get<double>());
+std::string told(const Evaluation& e, const RunFolder& folder) {
+  if (!world().first()) return "";
+  std::string out;
+  for (const auto& [task, score] : e.tasks) {
+    out += fmt::format("{:<8} {:.3f}\n", task, score.at("accuracy").get<double>());
   }
-  for (const auto& [source, loss] : e.at("losses").items()) {
-    std::printf("%-8s %.3f nats/token\n", source.c_str(), loss.get<double>());
-  }
+  for (const auto& [source, loss] : e.losses) out += fmt::format("{:<8} {:.3f} nats/token\n", source, loss);
+  return out + fmt::format("model: {}\n", folder.model());
 }
 
 }  // namespace
 
-void run_pretrain(const std::string& tokenizer_folder, const std::string& recipe, const std::string& out) {
-  Run run(tokenizer_folder, recipe, out);
-  TorchModel m = TorchModel::random(spec_of(run.recipe.model, run.tokenizer), run.recipe.seed).to(run.device);
-  const TrainConfig& c = run.recipe.pretrain;
-  run.require_epochs("pretrain", c);
-  const TrainResult r = train({"pretrain", run.checkpoint("pretrain"), c, m.parameters(), [&](const Part& p) {
-                                 const auto b = run.batch("pretrain", p, c);
-                                 const Tensor hidden =
-                                     forward_with(run.ops, m, b.rows, own_mixers(run.ops, m, b.states("model")));
-                                 return next_token_loss(run.ops, hidden, head_of(m), b.next, b.weights);
-                               }});
-  require(!r.diverged, "pretrain: the loss stopped being finite after {} tokens; lower pretrain.lr", r.tokens);
-  if (world().first()) m.save(out + "/model", tokenizer_folder, DType::bf16, "qwen2");
-  print_evaluation(run.evaluate(run.tasks, m));
-  std::printf("model: %s/model\n", out.c_str());
+std::string run_pretrain(const std::string& tokenizer_folder, const std::string& recipe_path, const std::string& out) {
+  const Recipe recipe = read_recipe(recipe_path);
+  TorchOps ops = recipe_ops(recipe, recipe_path);
+  RunFolder folder{Ledger(out, run_identity(recipe, tokenizer_folder, {}))};
+  RunProgress progress;
+  const TrainingData data(recipe, tokenizer_folder, ops.device);
+  const Evaluator evaluator(recipe, data, ops, progress);
+  const TrainConfig& c = recipe.pretrain;
+  data.require_trainable("pretrain", c);
+  const TorchModel m = TorchModel::random(spec_of(recipe.model, data.tokenizer()), recipe.seed).to(ops.device);
+  train({"pretrain", folder.checkpoint("pretrain"), c, m.parameters(), [&](const Part& p) {
+           const auto b = data.batch("pretrain", p, c);
+           const Tensor hidden = forward_with(ops, m, b.rows, own_mixers(ops, m, b.states("model")));
+           return next_token_loss(ops, hidden, head_of(m), b.next, b.weights);
+         }});
+  const Evaluation result = evaluator.evaluate(m);
+  if (world().first()) m.save(folder.model(), tokenizer_folder, DType::bf16, "qwen2");
+  return told(result, folder);
 }
 
-void run_distill(const std::string& teacher, const std::string& student_folder, const std::string& recipe,
-                 const std::string& out) {
-  Run run(teacher, recipe, out);
-  run.require_epochs("distill.stage1.train", run.recipe.distill.stage1.train);
-  run.require_epochs("distill.stage2.train", run.recipe.distill.stage2.train);
-  TorchModel student = run.load_model(student_folder);
-  require(student.spec.n_layers() == run.base.spec.n_layers() &&
-              student.spec.hidden_size == run.base.spec.hidden_size &&
-              student.spec.vocab_size == run.base.spec.vocab_size,
+std::string run_distill(const std::string& teacher, const std::string& student_folder, const std::string& recipe,
+                        const std::string& out) {
+  Run run({.recipe = recipe, .out = out, .base = teacher, .student = student_folder});
+  const StagesConfig& c = run.recipe.distill;
+  run.data.require_trainable("distill.stage1.train", c.stage1.train);
+  run.data.require_trainable("distill.stage2.train", c.stage2.train);
+  TorchModel student = load_frozen(student_folder, run.recipe, run.ops.device);
+  const ModelSpec& base = run.teacher.spec();
+  require(student.spec.n_layers() == base.n_layers() && student.spec.hidden_size == base.hidden_size &&
+              student.spec.vocab_size == base.vocab_size,
           "{}: layers, hidden or vocabulary size differ from those of {}", student_folder, teacher);
-  distill(run, student, "distill-stage1", run.recipe.distill.stage1, Scope::all_mixers);
-  distill(run, student, "distill-stage2", run.recipe.distill.stage2, Scope::everything);
-  if (world().first()) student.save(out + "/model", teacher, DType::bf16);
-  print_evaluation(run.evaluate(run.tasks, student));
-  std::printf("model: %s/model\n", out.c_str());
+  distill(run, student, "distill-stage1", c.stage1, Scope::all_mixers);
+  distill(run, student, "distill-stage2", c.stage2, Scope::everything);
+  const Evaluation result = run.evaluator.evaluate(student);
+  if (world().first()) student.save(run.folder.model(), teacher, DType::bf16);
+  return told(result, run.folder);
 }
 
 }  // namespace jet

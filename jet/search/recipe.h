@@ -1,4 +1,6 @@
-// A run's settings, read from TOML. Every key has a default; an unknown key is an error that lists the known ones.
+// A run's settings, read from TOML. Every key has a default; an unknown key is an error that lists the known ones, a
+// number out of its range one that names the range. What several keys of a table must agree on is checked by the table
+// (`check`, recipe.cc).
 #pragma once
 
 #include <string>
@@ -17,9 +19,10 @@ struct DistillConfig {
   int teacher_top = 0;  // > 0: keep the teacher's greatest probabilities on disk and do not run it where they are there
   template <class V>
   static void fields(DistillConfig& c, V&& v) {
-    v("train", c.train), v("feature_weight", c.feature_weight), v("kl_weight", c.kl_weight), v("local", c.local);
-    v("teacher_top", c.teacher_top);
+    v("train", c.train), v("feature_weight", c.feature_weight, at_least(0));
+    v("kl_weight", c.kl_weight, at_least(0)), v("local", c.local), v("teacher_top", c.teacher_top, at_least(0));
   }
+  void check(const std::string& where) const;
 };
 
 /// Two ways to train a student's new mixers, one after the other: alignment feeds every layer the teacher's hidden
@@ -31,6 +34,7 @@ struct BudgetConfig {
   static void fields(BudgetConfig& c, V&& v) {
     v("align", c.align), v("distill", c.distill);
   }
+  void check(const std::string& where) const;
 };
 
 struct EvalConfig {
@@ -39,8 +43,8 @@ struct EvalConfig {
   int held_out_rows = 2, held_out_length = 512;
   template <class V>
   static void fields(EvalConfig& c, V&& v) {
-    v("tasks", c.tasks), v("search_items", c.search_items), v("items", c.items);
-    v("held_out_rows", c.held_out_rows), v("held_out_length", c.held_out_length);
+    v("tasks", c.tasks), v("search_items", c.search_items, at_least(1)), v("items", c.items, at_least(1));
+    v("held_out_rows", c.held_out_rows, at_least(1, 1e6)), v("held_out_length", c.held_out_length, at_least(2, 1e8));
   }
 };
 
@@ -51,6 +55,7 @@ struct SupernetConfig {
   static void fields(SupernetConfig& c, V&& v) {
     v("branch", c.branch), v("budget", c.budget);
   }
+  void check(const std::string& where) const;
 };
 
 /// One term of an objective: a task's accuracy (and loss, which breaks ties), weighed.
@@ -59,7 +64,7 @@ struct TaskWeight {
   double weight = 1;
   template <class V>
   static void fields(TaskWeight& c, V&& v) {
-    v("task", c.task), v("weight", c.weight);
+    v("task", c.task), v("weight", c.weight, at_least(0));
   }
 };
 
@@ -69,7 +74,7 @@ struct GatesConfig {
   double budget_weight = 10, sharpen = 0.05;
   template <class V>
   static void fields(GatesConfig& c, V&& v) {
-    v("train", c.train), v("budget_weight", c.budget_weight), v("sharpen", c.sharpen);
+    v("train", c.train), v("budget_weight", c.budget_weight, at_least(0)), v("sharpen", c.sharpen, at_least(0));
   }
 };
 
@@ -79,17 +84,19 @@ struct PlacementConfig {
   std::vector<std::string> selectors = {"uniform", "random", "exhaustive"};
   int beam = 3;         // width
   int beam_budget = 0;  // evaluations, 0: no limit
-  double beam_patience =
-      -1;  // >= 0: a smaller set ends the search where it loses at most this much of all-full accuracy
+  // Not negative: a smaller set ends the search where it loses at most this much of the accuracy of all layers full.
+  double beam_patience = -1;
   std::vector<TaskWeight> full_objective = {{"recall", 1}}, swa_objective = {{"mcq", 1}};
   GatesConfig gates{};
   template <class V>
   static void fields(PlacementConfig& c, V&& v) {
-    v("full", c.full), v("swa", c.swa), v("window", c.window), v("selector", c.selector);
-    v("selectors", c.selectors), v("beam", c.beam), v("beam_budget", c.beam_budget);
-    v("beam_patience", c.beam_patience), v("full_objective", c.full_objective), v("swa_objective", c.swa_objective);
-    v("gates", c.gates);
+    v("full", c.full, at_least(0, 1e6)), v("swa", c.swa, at_least(0, 1e6)), v("window", c.window, at_least(1));
+    v("selector", c.selector), v("selectors", c.selectors), v("beam", c.beam, at_least(1));
+    v("beam_budget", c.beam_budget, at_least(0));
+    v("beam_patience", c.beam_patience, at_least(-1, 1).with("negative: no patience"));
+    v("full_objective", c.full_objective), v("swa_objective", c.swa_objective), v("gates", c.gates);
   }
+  void check(const std::string& where) const;
 };
 
 /// Placements distilled alike, several seeds each: how well the supernet's scores predict, and what the search is worth
@@ -101,7 +108,8 @@ struct ValidationConfig {
   BudgetConfig budget{};
   template <class V>
   static void fields(ValidationConfig& c, V&& v) {
-    v("placements", c.placements), v("seeds", c.seeds), v("curve", c.curve), v("lr", c.lr), v("budget", c.budget);
+    v("placements", c.placements, at_least(0, 1e6)), v("seeds", c.seeds, at_least(1, 1e6));
+    v("curve", c.curve, at_least(0, 1e6)), v("lr", c.lr, above(0)), v("budget", c.budget);
   }
 };
 
@@ -110,8 +118,10 @@ struct ScoreWeights {
   double accuracy = 1, speed = 0, memory = 0, stability = 0;
   template <class V>
   static void fields(ScoreWeights& c, V&& v) {
-    v("accuracy", c.accuracy), v("speed", c.speed), v("memory", c.memory), v("stability", c.stability);
+    v("accuracy", c.accuracy, at_least(0)), v("speed", c.speed, at_least(0)), v("memory", c.memory, at_least(0));
+    v("stability", c.stability, at_least(0));
   }
+  void check(const std::string& where) const;
 };
 
 struct BlocksConfig {
@@ -123,9 +133,11 @@ struct BlocksConfig {
   BudgetConfig budget{};
   template <class V>
   static void fields(BlocksConfig& c, V&& v) {
-    v("kinds", c.kinds), v("lrs", c.lrs), v("leaders", c.leaders), v("seeds", c.seeds);
-    v("random_start", c.random_start), v("weights", c.weights), v("budget", c.budget);
+    v("kinds", c.kinds), v("lrs", c.lrs, above(0)), v("leaders", c.leaders, at_least(1, 1e6));
+    v("seeds", c.seeds, at_least(1, 1e6)), v("random_start", c.random_start), v("weights", c.weights);
+    v("budget", c.budget);
   }
+  void check(const std::string& where) const;
 };
 
 struct DimensionsConfig {
@@ -138,9 +150,12 @@ struct DimensionsConfig {
   int context = 1024, batch = 1;  // where decode tokens/s are measured
   template <class V>
   static void fields(DimensionsConfig& c, V&& v) {
-    v("candidates", c.candidates), v("conv", c.conv), v("windows", c.windows), v("most", c.most);
-    v("speed_tolerance", c.speed_tolerance), v("context", c.context), v("batch", c.batch);
+    v("candidates", c.candidates, at_least(1, 1e5)), v("conv", c.conv, at_least(1, 1e3));
+    v("windows", c.windows, at_least(1)), v("most", c.most, at_least(1, 1e6));
+    v("speed_tolerance", c.speed_tolerance, share()), v("context", c.context, at_least(0));
+    v("batch", c.batch, at_least(1, 1e6));
   }
+  void check(const std::string& where) const;
 };
 
 struct StagesConfig {
@@ -149,6 +164,7 @@ struct StagesConfig {
   static void fields(StagesConfig& c, V&& v) {
     v("stage1", c.stage1), v("stage2", c.stage2);
   }
+  void check(const std::string& where) const;
 };
 
 struct SpeedConfig {
@@ -156,7 +172,8 @@ struct SpeedConfig {
   int decode = 48, repeats = 7, prefill = 128;
   template <class V>
   static void fields(SpeedConfig& c, V&& v) {
-    v("contexts", c.contexts), v("decode", c.decode), v("repeats", c.repeats), v("prefill", c.prefill);
+    v("contexts", c.contexts, at_least(0)), v("decode", c.decode, at_least(1, 1e6));
+    v("repeats", c.repeats, at_least(1, 1e6)), v("prefill", c.prefill, at_least(1, 1e8));
   }
 };
 
@@ -166,9 +183,11 @@ struct ModelConfig {
   double rope_theta = 100000;
   template <class V>
   static void fields(ModelConfig& c, V&& v) {
-    v("layers", c.layers), v("hidden", c.hidden), v("heads", c.heads), v("kv_heads", c.kv_heads), v("mlp", c.mlp);
-    v("context", c.context), v("rope_theta", c.rope_theta);
+    v("layers", c.layers, at_least(1, 1e4)), v("hidden", c.hidden, at_least(1, 1e6));
+    v("heads", c.heads, at_least(1, 1e5)), v("kv_heads", c.kv_heads, at_least(1, 1e5));
+    v("mlp", c.mlp, at_least(1, 1e7)), v("context", c.context, at_least(1)), v("rope_theta", c.rope_theta, above(0));
   }
+  void check(const std::string& where) const;
 };
 
 struct Recipe {
@@ -194,14 +213,15 @@ struct Recipe {
   TrainConfig pretrain{};
   template <class V>
   static void fields(Recipe& r, V&& v) {
-    v("title", r.title), v("seed", r.seed), v("threads", r.threads), v("device", r.device), v("precision", r.precision);
-    v("frozen", r.frozen), v("checkpoint_activations", r.checkpoint_activations);
-    v("separate_documents", r.separate_documents), v("held_out_tokens", r.held_out_tokens), v("data", r.data),
-        v("eval", r.eval), v("supernet", r.supernet);
-    v("placement", r.placement), v("validation", r.validation), v("blocks", r.blocks), v("dimensions", r.dimensions),
-        v("distill", r.distill);
-    v("speed", r.speed), v("model", r.model), v("pretrain", r.pretrain);
+    v("title", r.title), v("seed", r.seed, at_least(0, 0x1p63)), v("threads", r.threads, at_least(0, 1e4));
+    v("device", r.device), v("precision", r.precision), v("frozen", r.frozen);
+    v("checkpoint_activations", r.checkpoint_activations), v("separate_documents", r.separate_documents);
+    v("held_out_tokens", r.held_out_tokens, at_least(1, 1e15)), v("data", r.data), v("eval", r.eval);
+    v("supernet", r.supernet), v("placement", r.placement), v("validation", r.validation), v("blocks", r.blocks);
+    v("dimensions", r.dimensions), v("distill", r.distill), v("speed", r.speed), v("model", r.model);
+    v("pretrain", r.pretrain);
   }
+  void check(const std::string& where) const;
 };
 
 /// The file's tables as JSON; throws with file and line where it is no TOML. `include = "FILE"`, seen from this file's

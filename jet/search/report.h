@@ -4,7 +4,8 @@
 #include <string>
 
 #include "jet/base/json.h"
-#include "jet/search/run.h"
+#include "jet/search/ledger.h"
+#include "jet/search/recipe.h"
 
 namespace jet {
 

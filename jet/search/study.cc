@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "jet/base/file.h"
 #include "jet/base/progress.h"
@@ -100,12 +99,13 @@ Json train_and_test(const StudyRecipe& r, const Try& t) {
   // Of unit variance: beside the standard deviation of 0.02 that a language model starts with, one step of AdamW at
   // these rates is a seventh of an embedding or more.
   m.weights.embed.mul_(50);
-  const TrainResult trained = train({t.key(), "", train_config(r, t.lr), m.parameters(), [&](const Part& p) {
-                                       const int load = load_at(t.task, p.step, r.steps);
-                                       const int count = std::max(1, r.step_tokens / row_length(t.task, load));
-                                       const Rows rows = draw({t.task, load, seed, "train"}, p.step, 0, count);
-                                       return at::nll_loss(answers(ops, m, rows), rows.targets);
-                                     }});
+  const auto loss = [&](const Part& p) {
+    const int load = load_at(t.task, p.step, r.steps);
+    const int count = std::max(1, r.step_tokens / row_length(t.task, load));
+    const Rows rows = draw({t.task, load, seed, "train"}, p.step, 0, count);
+    return at::nll_loss(answers(ops, m, rows), rows.targets);
+  };
+  const TrainResult trained = train_or_diverge({t.key(), "", train_config(r, t.lr), m.parameters(), loss});
   std::vector<double> validation, test;
   for (int load : t.task.tested()) {
     validation.push_back(accuracy(ops, m, {t.task, load, seed, "validation"}, r.test_rows / 2));
@@ -258,26 +258,16 @@ PlotPanel panel(const Json& task) {
   return p;
 }
 
-void check(const StudyRecipe& r, const std::string& where) {
-  require(!r.kinds.empty() && !r.lrs.empty() && !r.tasks.empty(), "{}: kinds, lrs and tasks must not be empty", where);
-  require(r.seeds >= 1 && r.threads >= 0 && r.steps >= 1 && r.step_tokens >= 1 && r.test_rows >= 2,
-          "{}: seeds, steps and step_tokens must be at least 1, test_rows 2, threads not negative", where);
-  for (double lr : r.lrs) require(lr > 0, "{}: lrs must be positive, not {}", where, lr);
-  require(r.warmup >= 0 && r.warmup < 1, "{}: warmup is {}, expected a share in [0, 1)", where, r.warmup);
-  require(r.model.layers >= 1, "{}: model.layers is {}, expected 1 or more", where, r.model.layers);
-  for (const auto& t : r.tasks) {
-    check_task(t, where);
-    for (const auto& kind : r.kinds) check_spec(study_spec(r.model, kind, t), where + ": model, kind " + kind);
+}  // namespace
+
+void StudyRecipe::check(const std::string& where) const {
+  require(!kinds.empty() && !lrs.empty() && !tasks.empty(), "{}: kinds, lrs and tasks must not be empty", where);
+  for (const auto& t : tasks) {
+    for (const auto& kind : kinds) check_spec(study_spec(model, kind, t), where + ": model, kind " + kind);
   }
 }
 
-}  // namespace
-
-StudyRecipe read_study(const std::string& path) {
-  const auto r = from_json_fields<StudyRecipe>(read_toml(path), path);
-  check(r, path);
-  return r;
-}
+StudyRecipe read_study(const std::string& path) { return from_json_fields<StudyRecipe>(read_toml(path), path); }
 
 ModelSpec study_spec(const StudyModel& m, const std::string& kind, const SyntheticTask& t) {
   Attention::Config a;
@@ -300,18 +290,19 @@ int64_t recurrent_numbers(const ModelSpec& s) {
   return n;
 }
 
-void run_study(const std::string& recipe, const std::string& out, bool trials) {
+std::string run_study(const std::string& recipe, const std::string& out, bool trials) {
   const StudyRecipe r = read_study(recipe);
   at::set_num_threads(threads_asked(r.threads));
   const Json tasks = Study(r, out, trials).run();
   std::vector<PlotPanel> panels;
+  std::string told;
   for (const auto& t : tasks) {
-    std::printf("%s\n", table(t, r.seeds).c_str());
+    told += table(t, r.seeds) + "\n";
     panels.push_back(panel(t));
   }
   write_file(out + "/study.json", Json{{"title", r.title}, {"recipe", r}, {"tasks", tasks}}.dump(1));
   write_file(out + "/study.svg", line_plot(r.title, "accuracy, per cent", panels));
-  std::printf("\n%s/study.json, study.svg\n", out.c_str());
+  return told + fmt::format("\n{}/study.json, study.svg\n", out);
 }
 
 }  // namespace jet

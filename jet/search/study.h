@@ -18,8 +18,9 @@ struct StudyModel {
   int layers = 2, hidden = 64, mlp = 128, heads = 2, dk = 16, dv = 16;
   template <class V>
   static void fields(StudyModel& c, V&& v) {
-    v("first", c.first), v("layers", c.layers), v("hidden", c.hidden), v("mlp", c.mlp), v("heads", c.heads);
-    v("dk", c.dk), v("dv", c.dv);
+    v("first", c.first), v("layers", c.layers, at_least(1, 1e4)), v("hidden", c.hidden, at_least(1, 1e6));
+    v("mlp", c.mlp, at_least(1, 1e7)), v("heads", c.heads, at_least(1, 1e5)), v("dk", c.dk, at_least(1, 1e5));
+    v("dv", c.dv, at_least(1, 1e5));
   }
 };
 
@@ -36,11 +37,13 @@ struct StudyRecipe {
   std::vector<SyntheticTask> tasks;
   template <class V>
   static void fields(StudyRecipe& c, V&& v) {
-    v("title", c.title), v("seed", c.seed), v("seeds", c.seeds), v("threads", c.threads), v("kinds", c.kinds);
-    v("lrs", c.lrs), v("steps", c.steps), v("step_tokens", c.step_tokens), v("test_rows", c.test_rows),
-        v("warmup", c.warmup);
-    v("weight_decay", c.weight_decay), v("model", c.model), v("tasks", c.tasks);
+    v("title", c.title), v("seed", c.seed, at_least(0, 0x1p63)), v("seeds", c.seeds, at_least(1, 1e6));
+    v("threads", c.threads, at_least(0, 1e4)), v("kinds", c.kinds), v("lrs", c.lrs, above(0));
+    v("steps", c.steps, at_least(1)), v("step_tokens", c.step_tokens, at_least(1, 1e8));
+    v("test_rows", c.test_rows, at_least(2)), v("warmup", c.warmup, share_below_one());
+    v("weight_decay", c.weight_decay, at_least(0)), v("model", c.model), v("tasks", c.tasks);
   }
+  void check(const std::string& where) const;
 };
 
 /// Throws with file, line and key on anything that is not understood.
@@ -50,8 +53,8 @@ ModelSpec study_spec(const StudyModel& m, const std::string& kind, const Synthet
 /// Numbers of recurrent state (without convolution tails) of a sequence; 0 where it only grows (attention).
 int64_t recurrent_numbers(const ModelSpec& s);
 
-/// Runs everything, prints the tables, writes OUT/study.json and OUT/study.svg. `trials`: shares the trainings with
+/// Runs everything, writes OUT/study.json and OUT/study.svg, returns the tables. `trials`: shares the trainings with
 /// other processes that were started on the same folder.
-void run_study(const std::string& recipe, const std::string& out, bool trials = false);
+std::string run_study(const std::string& recipe, const std::string& out, bool trials = false);
 
 }  // namespace jet

@@ -92,7 +92,7 @@ TEST(Synthetic, CopyAndParity) {
 TEST(Synthetic, SaysWhatCannotBeMade) {
   const auto error_of = [](SyntheticTask t) -> std::string {
     try {
-      check_task(t, "r.toml");
+      t.check("r.toml");
     } catch (const Error& e) { return e.what(); }
     return "";
   };

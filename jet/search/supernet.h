@@ -15,11 +15,11 @@ std::string to_string(const Path& p);
 class Supernet {
  public:
   explicit Supernet(Run& run);
-  /// Alignment of all linear branches, then random paths by feature and KL loss. Resumable; {"curve", "tokens", ...}.
-  Json train();
+  /// Alignment of all linear branches, then random paths by feature and KL loss. Resumable.
+  SupernetResult train();
   /// A path's score on one of the run's search tasks: {"accuracy", "nll", ...}; remembered in the ledger.
   Json score(const Path& path, const std::string& task);
-  int layers() const { return run_.base.spec.n_layers(); }
+  int layers() const { return run_.teacher.spec().n_layers(); }
   /// The model that a path is.
   ModelSpec spec(const Path& path) const;
 
@@ -31,6 +31,7 @@ class Supernet {
   at::Tensor mixer(TorchOps& ops, Branch branch, int layer, const at::Tensor& h, States states = nullptr);
 
  private:
+  Json remembered(const std::string& key, double passes, const std::function<Json()>& f);
   at::Tensor hidden(const Path& path, const TokenRows& rows);
   at::Tensor path_loss(const Part& part);
   Run& run_;

@@ -83,25 +83,23 @@ SyntheticRow parity_row(int load, bool test, Rng& rng) {
 
 }  // namespace
 
-void check_task(const SyntheticTask& t, const std::string& where) {
+void SyntheticTask::check(const std::string& where) const {
   std::string known;
   bool found = false;
   for (const Kind& k : kKinds) {
     known += std::string(known.empty() ? "" : ", ") + k.name;
-    found = found || t.kind == k.name;
+    found = found || kind == k.name;
   }
-  require(found, "{}: unknown task '{}' (known: {})", where, t.kind, known);
-  require(!t.train.empty(), "{}: {}: train names no load", where, t.kind);
-  require(t.vocabulary >= 2 && t.noise_tokens >= 1 && t.pairs >= 1 && t.noise >= 0 && t.noise < 1,
-          "{}: {}: vocabulary must be at least 2, noise_tokens and pairs at least 1, noise in [0, 1)", where, t.kind);
-  for (const auto* loads : {&t.train, &t.test}) {
+  require(found, "{}: unknown task '{}' (known: {})", where, kind, known);
+  require(!train.empty(), "{}: {}: train names no load", where, kind);
+  if (!is_recall(*this)) return;
+  for (const auto* loads : {&train, &test}) {
     for (int n : *loads) {
-      require(n >= 2 && n <= 1 << 20, "{}: {}: a load of {} is outside [2, 2^20]", where, t.kind, n);
-      if (!is_recall(t)) continue;
-      require(pairs_of(t, n) <= t.vocabulary, "{}: {}: {} pairs need as many keys; vocabulary is {}", where, t.kind,
-              pairs_of(t, n), t.vocabulary);
-      require(2 * pairs_of(t, n) <= context_of(t, n), "{}: {}: {} pairs do not fit a context of {} tokens", where,
-              t.kind, pairs_of(t, n), context_of(t, n));
+      const int asked = pairs_of(*this, n), context = context_of(*this, n);
+      require(asked <= vocabulary, "{}: {}: {} pairs need as many keys; vocabulary is {}", where, kind, asked,
+              vocabulary);
+      require(2 * int64_t{asked} <= context, "{}: {}: {} pairs do not fit a context of {} tokens", where, kind, asked,
+              context);
     }
   }
 }

@@ -26,14 +26,15 @@ struct SyntheticTask {
   double noise = 0.5;
   template <class V>
   static void fields(SyntheticTask& c, V&& v) {
-    v("kind", c.kind), v("train", c.train), v("test", c.test), v("vocabulary", c.vocabulary);
-    v("noise_tokens", c.noise_tokens), v("pairs", c.pairs), v("noise", c.noise);
+    v("kind", c.kind), v("train", c.train, at_least(2, 1 << 20)), v("test", c.test, at_least(2, 1 << 20));
+    v("vocabulary", c.vocabulary, at_least(2, 1e8)), v("noise_tokens", c.noise_tokens, at_least(1, 1e8));
+    v("pairs", c.pairs, at_least(1, 1e8)), v("noise", c.noise, at_least(0, 0.99));
   }
+  /// Throws where a load cannot be made, or the kind is unknown.
+  void check(const std::string& where) const;
   const std::vector<int>& tested() const { return test.empty() ? train : test; }
 };
 
-/// Throws where a load cannot be made, or the kind is unknown.
-void check_task(const SyntheticTask& t, const std::string& where);
 /// What the task's loads count: "pairs", "symbols", ...
 const char* load_unit(const SyntheticTask& t);
 int vocabulary_size(const SyntheticTask& t);

@@ -16,6 +16,7 @@
 #include "jet/eval/machine_info.h"
 #include "jet/model/shapes.h"
 #include "jet/model/train_plan.h"
+#include "jet/search/device.h"
 #include "jet/search/peak_memory.h"
 #include "jet/search/student.h"
 #include "jet/train/recurrence.h"

@@ -1,44 +1,43 @@
 // The stage validation. Placements get the same training from the same base, over several seeds, and answer:
-// - Does a placement that scores well in the supernet distil well? Those that the selectors chose, and random ones
-// beside
-//   them: the rank correlation of the two scores.
-// - What is the search worth? At every number of full layers the selector's placement against the evenly spaced one.
+//
+//   rows     Does a placement that scores well in the supernet distil well? Those that the selectors chose and random
+//            ones beside them: the rank correlation of the two scores.
+//   curve    What is the search worth? At every number of full layers the selector's placement against the evenly
+//            spaced one.
 #include <algorithm>
 #include <map>
 
 #include "jet/base/rng.h"
+#include "jet/search/candidates.h"
 #include "jet/search/selectors/selector.h"
 #include "jet/search/stages.h"
 #include "jet/search/statistics.h"
-#include "jet/search/student.h"
 
 namespace jet {
 
 namespace {
 
-struct Row {
+struct Chosen {
   LayerSet layers;
-  std::vector<std::string> chosen_by;
+  std::vector<std::string> by;
 };
 
 // Distinct sets of k layers: the selectors' first, then random ones, as many as asked for and as there are.
-std::vector<Row> placements(const Run& run, const Json& placement) {
-  std::vector<Row> rows;
-  const auto k = placement.at("k").get<size_t>();
-  for (const auto& s : placement.at("selectors")) {
-    const auto layers = s.at("layers").get<LayerSet>();
-    if (layers.size() != k) continue;
-    const auto name = s.at("name").get<std::string>();
-    const auto same = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.layers == layers; });
-    same == rows.end() ? rows.push_back({layers, {name}}) : same->chosen_by.push_back(name);
+std::vector<Chosen> placements(const Run& run, const PlacementResult& placement) {
+  std::vector<Chosen> rows;
+  const auto k = static_cast<size_t>(placement.k);
+  for (const auto& s : placement.selectors) {
+    if (s.layers.size() != k) continue;
+    const auto same = std::find_if(rows.begin(), rows.end(), [&](const Chosen& r) { return r.layers == s.layers; });
+    same == rows.end() ? rows.push_back({s.layers, {s.name}}) : same->by.push_back(s.name);
   }
-  const auto all = all_layers(run.base.spec.n_layers());
+  const auto all = all_layers(run.teacher.spec().n_layers());
   double sets = 1;
   for (size_t i = 0; i < k; ++i) sets = sets * static_cast<double>(all.size() - i) / static_cast<double>(i + 1);
   const auto wanted = static_cast<size_t>(std::min<double>(run.recipe.validation.placements, std::round(sets)));
   for (int draw = 1; rows.size() < wanted; ++draw) {
     const LayerSet layers = random_layers(all, static_cast<int>(k), run.recipe.seed, draw);
-    const bool known = std::any_of(rows.begin(), rows.end(), [&](const Row& r) { return r.layers == layers; });
+    const bool known = std::any_of(rows.begin(), rows.end(), [&](const Chosen& r) { return r.layers == layers; });
     if (!known) rows.push_back({layers, {}});
   }
   return rows;
@@ -76,53 +75,50 @@ void distil_all(Run& run, const std::vector<LayerSet>& sets) {
 Distilled distil(Run& run, const LayerSet& full) {
   Distilled d;
   for (const Candidate& c : seeds_of(run, full)) {
-    const Json j = train_candidate(run, c);
-    const auto of = [&](const std::string& task) { return j.at("tasks").at(task); };
+    const CandidateResult r = train_candidate(run, c);
+    require(!r.diverged, "{}: the loss stopped being finite; lower validation.lr", c.name);
+    const auto of = [&](const std::string& task) { return r.tasks.at(task); };
     const Score own = objective_score(run.recipe.placement.full_objective, of);
-    d.objective.push_back(own.accuracy), d.ranked.push_back(own.as_number()), d.loss.push_back(j.at("loss"));
-    for (const auto& [task, score] : j.at("tasks").items()) d.tasks[task].push_back(score.at("accuracy"));
+    d.objective.push_back(own.accuracy), d.ranked.push_back(own.as_number()), d.loss.push_back(r.loss);
+    for (const auto& [task, score] : r.tasks) d.tasks[task].push_back(score.at("accuracy"));
   }
   return d;
 }
 
-Json correlate(Run& run, Supernet& net) {
-  Json rows = Json::array();
+MeanSd mean_sd(const std::vector<double>& x) { return {spread(x).mean, spread(x).sd}; }
+
+void correlate(Run& run, Supernet& net, ValidationResult& out) {
   std::vector<double> supernet, distilled, loss;
-  const auto all = placements(run, run.ledger.find("placement"));
+  const auto all = placements(run, run.folder.ledger.result<PlacementResult>("placement"));
   std::vector<LayerSet> sets;
-  for (const Row& row : all) sets.push_back(row.layers);
+  for (const Chosen& c : all) sets.push_back(c.layers);
   distil_all(run, sets);
-  for (const Row& row : all) {
-    const Score score = objective_score(net, path_of(net.layers(), row.layers), run.recipe.placement.full_objective);
-    const Distilled d = distil(run, row.layers);
+  out.rows.emplace();
+  for (const Chosen& c : all) {
+    const Score score = objective_score(net, path_of(net.layers(), c.layers), run.recipe.placement.full_objective);
+    const Distilled d = distil(run, c.layers);
     supernet.push_back(score.as_number());
     distilled.push_back(spread(d.ranked).mean), loss.push_back(-spread(d.loss).mean);
-    rows.push_back({{"layers", row.layers},
-                    {"chosen_by", row.chosen_by},
-                    {"supernet", score.accuracy},
-                    {"supernet_loss", score.nll},
-                    {"accuracy", spread(d.objective).mean},
-                    {"accuracy_sd", spread(d.objective).sd},
-                    {"accuracies", d.objective},
-                    {"loss", spread(d.loss).mean},
-                    {"loss_sd", spread(d.loss).sd}});
+    const MeanSd accuracy = mean_sd(d.objective), losses = mean_sd(d.loss);
+    out.rows->push_back(
+        {c.layers, c.by, score.accuracy, score.nll, accuracy.mean, accuracy.sd, d.objective, losses.mean, losses.sd});
   }
-  return {{"rows", rows}, {"spearman", spearman(supernet, distilled)}, {"spearman_loss", spearman(supernet, loss)}};
+  out.spearman = spearman(supernet, distilled), out.spearman_loss = spearman(supernet, loss);
 }
 
-Json point(Run& run, const LayerSet& full) {
+CurvePoint::Side side(Run& run, const LayerSet& full) {
   const Distilled d = distil(run, full);
-  Json tasks = Json::object();
-  for (const auto& [task, a] : d.tasks) tasks[task] = {{"mean", spread(a).mean}, {"sd", spread(a).sd}};
-  return {{"layers", full}, {"tasks", tasks}, {"loss", {{"mean", spread(d.loss).mean}, {"sd", spread(d.loss).sd}}}};
+  CurvePoint::Side out;
+  out.layers = full, out.loss = mean_sd(d.loss);
+  for (const auto& [task, a] : d.tasks) out.tasks.add(task, mean_sd(a));
+  return out;
 }
 
-// [{"k", "searched", "uniform"}]
-Json gain_by_count(Run& run, Supernet& net) {
+std::vector<CurvePoint> gain_by_count(Run& run, Supernet& net) {
   const auto all = all_layers(net.layers());
-  Json points = Json::array();
+  const auto& curve = run.recipe.validation.curve;
   std::vector<LayerSet> sets;  // searched and uniform, turn about
-  for (const int k : run.recipe.validation.curve) {
+  for (const int k : curve) {
     SelectionInput in(run, net, all, k);
     const bool choice = 0 < k && k < net.layers();
     const LayerSet searched =
@@ -130,24 +126,22 @@ Json gain_by_count(Run& run, Supernet& net) {
     sets.push_back(searched), sets.push_back(uniform_layers(all, k));
   }
   distil_all(run, sets);
-  for (size_t i = 0; i < sets.size(); i += 2) {
-    points.push_back({{"k", run.recipe.validation.curve[i / 2]},
-                      {"searched", point(run, sets[i])},
-                      {"uniform", point(run, sets[i + 1])}});
-  }
+  std::vector<CurvePoint> points;
+  for (size_t i = 0; i < curve.size(); ++i)
+    points.push_back({curve[i], side(run, sets[2 * i]), side(run, sets[2 * i + 1])});
   return points;
 }
 
 }  // namespace
 
-Json validate_placements(Run& run, Supernet& net) {
+std::optional<ValidationResult> validate_placements(Run& run, Supernet& net) {
   const ValidationConfig& c = run.recipe.validation;
-  if (c.placements == 0 && c.curve.empty()) return nullptr;
-  for (const int k : c.curve)
-    require(0 <= k && k <= net.layers(), "validation.curve: {} full layers of {}", k, net.layers());
-  Json out = {{"seeds", c.seeds}, {"objective", objective_text(run.recipe.placement.full_objective)}};
-  if (c.placements > 0) out.update(correlate(run, net));
-  if (!c.curve.empty()) out["curve"] = gain_by_count(run, net);
+  if (c.placements == 0 && c.curve.empty()) return std::nullopt;
+  for (const int k : c.curve) require(k <= net.layers(), "validation.curve: {} full layers of {}", k, net.layers());
+  ValidationResult out;
+  out.seeds = c.seeds, out.objective = objective_text(run.recipe.placement.full_objective);
+  if (c.placements > 0) correlate(run, net, out);
+  if (!c.curve.empty()) out.curve = gain_by_count(run, net);
   return out;
 }
 

@@ -199,9 +199,9 @@ SafeTensors SafeTensors::open(const std::string& file_or_folder) {
           "weights",
           file_or_folder);
   const auto shards = read_index(index);
-  std::set<std::string> files;
-  for (const auto& [name, file] : shards) {
-    if (!files.insert(file).second) continue;
+  std::map<std::string, std::string> first;  // of each file's tensors
+  for (const auto& [name, file] : shards) first.emplace(file, name);
+  for (const auto& [file, name] : first) {
     const std::string path = file_or_folder + "/" + file;
     require(file_exists(path), "{}: shard {} is missing (tensor {} is in it); download it", index, shown(file),
             shown(name));
@@ -239,6 +239,7 @@ void SafeTensors::add_file(const std::string& path) {
     require(is_new, "{}: tensor {} is in another shard too; {}", path, shown(at->first), kDownload);
   }
   files_.push_back(std::move(file));
+  paths_.push_back(path);
 }
 
 const StoredTensor& SafeTensors::at(const std::string& name) const {

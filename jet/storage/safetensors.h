@@ -37,10 +37,13 @@ class SafeTensors {
   const std::map<std::string, StoredTensor>& all() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
+  /// Paths of the files that hold the tensors: the shards in the order of their names.
+  const std::vector<std::string>& files() const { return paths_; }
 
  private:
   void add_file(const std::string& path);
   std::string path_;
+  std::vector<std::string> paths_;
   std::vector<std::shared_ptr<MappedFile>> files_;
   std::map<std::string, StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;

@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <numbers>
-#include <optional>
 
 #include "jet/base/progress.h"
 #include "jet/train/gradients.h"
@@ -246,18 +245,18 @@ double TrainConfig::lr_at(int64_t step) const {
   return lr * (min_lr + (1 - min_lr) * 0.5 * (1 + std::cos(std::numbers::pi * done)));
 }
 
-Json to_json(const TrainResult& r) {
-  return {{"curve", r.curve},   {"seconds", r.seconds}, {"diverged", r.diverged},
-          {"spikes", r.spikes}, {"tokens", r.tokens},   {"train_tps", r.tokens_per_second()}};
+void TrainConfig::check(const std::string& where) const {
+  require(accumulate <= batch, "{}: accumulate is {}, expected a number in [1, {}], batch: each part takes whole rows",
+          where, accumulate, batch);
+  require(chunk < length, "{}: chunk is {}, expected a number in [0, {}), below length, which it divides into parts",
+          where, chunk, length);
 }
 
-TrainResult train(const TrainJob& job) {
-  const int64_t per_step = job.config.tokens_per_step(), total = job.config.steps();
-  require(job.config.batch >= world().size(), "{}: a batch of {} rows for {} processes; each needs a row", job.name,
-          job.config.batch, world().size());
+namespace {
+
+State first_state(const TrainJob& job) {
   State s;
-  std::vector<Tensor> leaves, room;
-  if (job.config.on_disk) room = move_to_disk(job);
+  std::vector<Tensor> leaves;
   for (const auto& [name, t] : job.parameters) leaves.push_back(t);
   s.owners = owners_of(leaves, world().size());
   const auto zeros = [&](const Tensor& t) { return job.config.on_disk ? on_disk(job, t) : at::zeros_like(t); };
@@ -267,38 +266,65 @@ TrainResult train(const TrainJob& job) {
     s.v.push_back(own ? zeros(leaves[i]) : Tensor());
     if (own) s.steps.push_back(at::zeros({}, leaves[i].options()));
   }
+  return s;
+}
+
+// From where `s` stands to the end, or to where the loss stops being finite.
+void take_steps(const TrainJob& job, State& s, Gradients& gradients) {
+  const int64_t per_step = job.config.tokens_per_step(), total = job.config.steps();
+  const int64_t every = std::max<int64_t>(1, total / 100);
+  const double save_every = seconds_between_checkpoints();
+  Progress progress(job.name, total * per_step, "tokens", s.step * per_step);
+  auto saved = Clock::now(), last = saved;
+  while (s.step < total) {
+    double loss = 0;
+    if (!step_once(job, s, gradients, loss)) {
+      s.result.diverged = true;
+      break;
+    }
+    ++s.step;
+    record(s, loss, s.step * per_step, s.step % every == 0 || s.step == total);
+    const auto now = Clock::now();
+    s.result.seconds += std::chrono::duration<double>(now - last).count();
+    last = now;
+    progress.update(s.step * per_step, fmt::format("loss {:.4f}", s.running));
+    const bool due = std::chrono::duration<double>(now - saved).count() > save_every;
+    if (s.step < total && world().first_says(due)) {
+      save(job, s, false);
+      saved = last = Clock::now();
+    }
+  }
+  progress.finish(s.result.diverged ? "diverged" : fmt::format("loss {:.4f}", s.result.last_loss()));
+}
+
+}  // namespace
+
+TrainResult train_or_diverge(const TrainJob& job) {
+  require(job.config.tokens > 0, "{}: tokens is 0, so there is nothing to train; give it some", job.name);
+  require(job.config.batch >= world().size(), "{}: a batch of {} rows for {} processes; each needs a row", job.name,
+          job.config.batch, world().size());
+  std::vector<Tensor> leaves, room;
+  if (job.config.on_disk) room = move_to_disk(job);
+  for (const auto& [name, t] : job.parameters) leaves.push_back(t);
+  State s = first_state(job);
   if (!resume(job, s)) {
     for (auto& t : leaves) t.requires_grad_(true);
-    std::optional<Gradients> gradients(std::in_place, world(), leaves, room);
-    Progress progress(job.name, total * per_step, "tokens", s.step * per_step);
-    auto saved = Clock::now(), last = saved;
-    const double save_every = seconds_between_checkpoints();
-    const int64_t every = std::max<int64_t>(1, total / 100);
-    while (s.step < total && !s.result.diverged) {
-      double loss = 0;
-      if (!step_once(job, s, *gradients, loss)) {
-        s.result.diverged = true;
-        break;
-      }
-      ++s.step;
-      record(s, loss, s.step * per_step, s.step % every == 0 || s.step == total);
-      const auto now = Clock::now();
-      s.result.seconds += std::chrono::duration<double>(now - last).count();
-      last = now;
-      progress.update(s.step * per_step, fmt::format("loss {:.4f}", s.running));
-      const bool due = std::chrono::duration<double>(now - saved).count() > save_every;
-      if (s.step < total && world().first_says(due)) {
-        save(job, s, false);
-        saved = last = Clock::now();
-      }
+    {
+      Gradients gradients(world(), leaves, room);
+      take_steps(job, s, gradients);
     }
-    gradients.reset();
     for (auto& t : leaves) t.requires_grad_(false);
     save(job, s, true);
-    progress.finish(s.result.diverged ? "diverged" : fmt::format("loss {:.4f}", s.result.last_loss()));
   }
-  s.result.tokens = s.step * per_step;
+  s.result.tokens = s.step * job.config.tokens_per_step();
+  s.result.train_tps = s.result.seconds > 0 ? static_cast<double>(s.result.tokens) / s.result.seconds : 0;
   return s.result;
+}
+
+TrainResult train(const TrainJob& job) {
+  const TrainResult r = train_or_diverge(job);
+  require(!r.diverged, "{}: the loss stopped being finite after {} tokens; lower its lr", job.name, r.tokens);
+  return r;
 }
 
 }  // namespace jet

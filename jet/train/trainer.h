@@ -44,14 +44,17 @@ struct TrainConfig {
   double weight_decay = 0, clip = 1, beta1 = 0.9, beta2 = 0.95;
   template <class V>
   static void fields(TrainConfig& c, V&& v) {
-    v("tokens", c.tokens), v("batch", c.batch), v("length", c.length), v("accumulate", c.accumulate),
-        v("chunk", c.chunk);
-    v("on_disk", c.on_disk);
-    v("lr", c.lr), v("min_lr", c.min_lr), v("warmup", c.warmup), v("weight_decay", c.weight_decay), v("clip", c.clip);
-    v("beta1", c.beta1), v("beta2", c.beta2);
+    v("tokens", c.tokens, at_least(0, 1e15)), v("batch", c.batch, at_least(1, 1e6));
+    v("length", c.length, at_least(2, 1e8)), v("accumulate", c.accumulate, at_least(1, 1e6));
+    v("chunk", c.chunk, at_least(0, 1e8)), v("on_disk", c.on_disk);
+    v("lr", c.lr, above(0)), v("min_lr", c.min_lr, share()), v("warmup", c.warmup, share_below_one());
+    v("weight_decay", c.weight_decay, at_least(0)), v("clip", c.clip, above(0).with("1e9 clips nothing"));
+    v("beta1", c.beta1, share_below_one()), v("beta2", c.beta2, share_below_one());
   }
+  void check(const std::string& where) const;
   int64_t tokens_per_step() const { return int64_t{batch} * length; }
-  int64_t steps() const { return std::max<int64_t>(1, tokens / tokens_per_step()); }
+  /// None of no tokens, else at least one.
+  int64_t steps() const { return tokens == 0 ? 0 : std::max<int64_t>(1, tokens / tokens_per_step()); }
   double lr_at(int64_t step) const;
 };
 
@@ -61,11 +64,14 @@ struct TrainResult {
   bool diverged = false;  // the loss stopped being finite: training ended there, parameters are the last finite ones
   int spikes = 0;         // steps whose loss was over twice the running mean
   int64_t tokens = 0;
-  double tokens_per_second() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+  double train_tps = 0;  // tokens a second
   double last_loss() const { return curve.empty() ? 0 : curve.back().second; }
+  template <class V>
+  static void fields(TrainResult& r, V&& v) {
+    v("curve", r.curve), v("seconds", r.seconds), v("diverged", r.diverged), v("spikes", r.spikes);
+    v("tokens", r.tokens), v("train_tps", r.train_tps);
+  }
 };
-Json to_json(const TrainResult& r);
-
 /// The states of several models on the same rows, by names that the loss gives them.
 using CarriedModels = std::map<std::string, std::shared_ptr<CarriedStates>>;
 
@@ -91,8 +97,11 @@ struct TrainJob {
   std::function<at::Tensor(const Part&)> loss;
 };
 
-/// Trains to the end, or returns at once what a finished checkpoint holds. Throws where the checkpoint was made with
-/// another config or other parameters.
+/// Trains to the end, or returns at once what a finished checkpoint holds. Throws where the loss stops being finite,
+/// where there are no tokens to train on, and where the checkpoint was made with another config or other parameters.
 TrainResult train(const TrainJob& job);
+/// The same for one of several that are compared: a loss that stops being finite ends the training, and `diverged` says
+/// so.
+TrainResult train_or_diverge(const TrainJob& job);
 
 }  // namespace jet

@@ -108,5 +108,27 @@ TEST(Trainer, AFinishedCheckpointIsReadAndAnotherConfigRefused) {
   std::remove(file.c_str());
 }
 
+TEST(Trainer, ALossThatIsNotFiniteEndsTheTraining) {
+  for (const int from : {0, 3}) {
+    Problem p;
+    TrainJob job = p.job();
+    job.loss = [loss = job.loss, from](const Part& part) { return part.step < from ? loss(part) : loss(part) * NAN; };
+    const TrainResult r = train_or_diverge(job);
+    EXPECT_TRUE(r.diverged);
+    EXPECT_EQ(r.tokens, from * p.config.tokens_per_step());
+    EXPECT_TRUE(p.weight.isfinite().all().item<bool>());
+    EXPECT_THROW(train(job), Error);
+  }
+}
+
+TEST(Trainer, NoTokensAreNothingToTrain) {
+  Problem p;
+  p.config.tokens = 0;
+  EXPECT_EQ(p.config.steps(), 0);
+  EXPECT_THROW(train(p.job()), Error);
+  p.config.tokens = 1;
+  EXPECT_EQ(p.config.steps(), 1);
+}
+
 }  // namespace
 }  // namespace jet

@@ -7,8 +7,6 @@
 
 namespace jet {
 
-void World::abort(int code) { std::exit(code); }
-
 Json World::from_first(const std::function<Json()>& f) {
   if (alone()) return f();
   std::string text;

@@ -45,8 +45,9 @@ class World {
   /// The first process's text, to all. Those that wait for it sleep, so that its threads may have every core.
   virtual void broadcast(std::string& /*text*/) {}
 
-  /// Ends all processes of the world with this exit code.
-  [[noreturn]] virtual void abort(int code);
+  /// Has the launcher end the other processes of the world, and this one, with this exit code; nothing in a world of
+  /// one.
+  virtual void end_all(int /*code*/) {}
 
   /// What f() gives in the first process; the others do not run it. f must not call the world.
   Json from_first(const std::function<Json()>& f);

@@ -80,10 +80,7 @@ class MpiWorld : public World {
     in_pieces(std::span<char>(text), [](char* data, int n) { MPI_Bcast(data, n, MPI_BYTE, 0, MPI_COMM_WORLD); });
   }
 
-  void abort(int code) override {
-    MPI_Abort(MPI_COMM_WORLD, code);
-    World::abort(code);
-  }
+  void end_all(int code) override { MPI_Abort(MPI_COMM_WORLD, code); }
 
  private:
   // MPI counts in int.

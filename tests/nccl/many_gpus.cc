@@ -69,7 +69,8 @@ int main(int, char** argv) {
     jet::run(argv[1]);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "process %d: %s\n", jet::world().rank(), e.what());
-    jet::world().abort(1);
+    jet::world().end_all(1);
+    return 1;
   }
   jet::leave_world();
 }

@@ -4,8 +4,8 @@
 // FlashMorph). As a prior, the gates leave the beam only the likeliest 2 k layers.
 #include <ATen/core/grad_mode.h>
 
+#include "jet/search/run_plan.h"
 #include "jet/search/selectors/selector.h"
-#include "jet/search/student.h"
 
 namespace jet {
 
@@ -17,14 +17,14 @@ std::vector<double> learn_gates(SelectionInput& in) {
   Run& run = in.run;
   const GatesConfig& c = run.recipe.placement.gates;
   const int n = in.layers();
-  const Tensor z = at::zeros({n}, run.device).requires_grad_(true);
+  const Tensor z = at::zeros({n}, run.ops.device).requires_grad_(true);
   const auto loss = [&](const Part& part) {
-    const auto b = run.batch("gates", part, c.train);
-    const Trace teacher = teach(run.ops, run.base, b.rows, b.states("teacher"));
+    const auto b = run.data.batch("gates", part, c.train);
+    const Trace teacher = run.teacher.trace(b);
     const Tensor g = z.sigmoid();
     TorchOps ops = run.ops;
     ops.recompute = false;  // all layers share g's graph
-    const Tensor hidden = forward_with(ops, run.base, b.rows, [&](int l, const Tensor& h) {
+    const Tensor hidden = forward_with(ops, run.teacher.model, b.rows, [&](int l, const Tensor& h) {
       const Tensor full = in.net.mixer(ops, Branch::full, l, h, b.states("full")),
                    linear = in.net.mixer(ops, Branch::linear, l, h, b.states("linear"));
       return linear + g[l] * (full - linear);
@@ -32,13 +32,13 @@ std::vector<double> learn_gates(SelectionInput& in) {
     const double done = static_cast<double>(part.step) / static_cast<double>(c.train.steps());
     const Tensor penalty =
         c.budget_weight * ((g.sum() - in.k) / n).square() + c.sharpen * done * (4 * g * (1 - g)).mean();
-    const Tensor& head = head_of(run.base);
+    const Tensor& head = head_of(run.teacher.model);
     return kl_loss(run.ops, {hidden, head}, {teacher.hidden, head}, b.weights) + b.share * penalty;
   };
-  const Json gates = run.ledger.once(fmt::format("selector/gates/{}", in.k), [&] {
+  const Json gates = run.folder.ledger.once(fmt::format("selector/gates/{}", in.k), [&] {
     const std::string name = fmt::format("gates-{}", in.k);
-    const TrainResult r = train({"selector: " + name, run.checkpoint(name), c.train, {{"gates", z}}, loss});
-    require(!r.diverged, "gates: the loss stopped being finite; lower placement.gates.train.lr");
+    const auto doing = run.progress.training(WorkKind::gates, gates_passes(c.train));
+    train({"selector: " + name, run.folder.checkpoint(name), c.train, {{"gates", z}}, loss});
     const at::NoGradGuard no_grad;
     const Tensor g = z.sigmoid();
     std::vector<double> out(n);
@@ -56,13 +56,13 @@ std::vector<double> learn_gates(SelectionInput& in) {
 
 Selected select_gates(SelectionInput& in) {
   const auto gates = learn_gates(in);
-  return {top_layers(in.allowed, gates, in.k), gates, "the greatest of the learned gates"};
+  return {top_layers(in.allowed, gates, in.k), {.by_layer = gates}, "the greatest of the learned gates"};
 }
 
 Selected select_beam_gates(SelectionInput& in) {
   const LayerSet likely = top_layers(in.allowed, learn_gates(in), 2 * in.k);
   Selection s = beam_search({likely.begin(), likely.end()}, in.k, {.width = in.config().beam}, in.scorer());
-  return {s.layers, s.trace, fmt::format("beam over the {} greatest gates", likely.size())};
+  return {s.layers, {.beam = s.trace}, fmt::format("beam over the {} greatest gates", likely.size())};
 }
 
 }  // namespace jet

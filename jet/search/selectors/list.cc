@@ -1,17 +1,10 @@
 #include <algorithm>
-#include <numeric>
+#include <cmath>
 
 #include "jet/model/model_cost.h"
 #include "jet/search/selectors/selector.h"
 
 namespace jet {
-
-Json Spent::to_json() const {
-  return {{"evaluations", evaluations},
-          {"forward_tokens", forward_tokens},
-          {"train_tokens", train_tokens},
-          {"flops", flops}};
-}
 
 namespace {
 
@@ -30,7 +23,8 @@ Score SelectionInput::score(const LayerSet& full) {
   ++spent.evaluations;
   const Path path = path_of(layers(), full);
   for (const auto& o : config().full_objective) {
-    const int64_t tokens = run.search_tokens(o.task), items = std::ssize(run.search_task(o.task).items);
+    const int64_t tokens = run.evaluator.search_tokens(o.task),
+                  items = std::ssize(run.evaluator.search_task(o.task).items);
     const int64_t length = std::max<int64_t>(1, tokens / items);
     spent.forward_tokens += tokens;
     spent.flops += static_cast<double>(tokens) * flops_per_token(net.spec(path), length, 1);
@@ -42,14 +36,14 @@ double SelectionInput::kl(const Path& path) {
   ++spent.evaluations;
   const int64_t tokens = net.probe_tokens(), length = run.recipe.supernet.budget.distill.train.length;
   spent.forward_tokens += tokens;
-  spent.flops += static_cast<double>(tokens) *
-                 (flops_per_token(net.spec(path), length, length) + flops_per_token(run.base.spec, length, length));
+  spent.flops += static_cast<double>(tokens) * (flops_per_token(net.spec(path), length, length) +
+                                                flops_per_token(run.teacher.spec(), length, length));
   return net.kl(path);
 }
 
 void SelectionInput::charge_training(int64_t tokens, int length, const std::vector<Path>& paths, bool taught) {
   spent.train_tokens += tokens;
-  double each = taught ? flops_per_token(run.base.spec, length, length) : 0;
+  double each = taught ? flops_per_token(run.teacher.spec(), length, length) : 0;
   for (const Path& p : paths) each += 2 * flops_per_token(net.spec(p), length, length);
   spent.flops += static_cast<double>(tokens) * each;
 }
@@ -62,6 +56,7 @@ Path path_of(int layers, const LayerSet& full, const LayerSet& swa) {
 }
 
 LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& value, int k) {
+  for (int i : allowed) require(std::isfinite(value[i]), "placement: the value of layer {} is not finite", i);
   std::vector<int> order = allowed;
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return value[a] > value[b]; });
   return LayerSet(order.begin(), order.begin() + std::min<size_t>(k, order.size()));
@@ -100,7 +95,7 @@ Selected select_beam(SelectionInput& in) {
   if (c.beam_patience >= 0)
     o.enough = in.score(LayerSet(in.allowed.begin(), in.allowed.end())).accuracy - c.beam_patience;
   Selection s = beam_search(in.allowed, in.k, o, in.scorer());
-  return {s.layers, s.trace, s.note};
+  return {s.layers, {.beam = s.trace}, s.note};
 }
 
 Selected select_exhaustive(SelectionInput& in) {
@@ -125,23 +120,50 @@ Selected select_worst(SelectionInput& in) {
   return s;
 }
 
+int64_t combinations(int64_t n, int64_t k) {
+  double sets = 1;
+  for (int64_t i = 0; i < k; ++i) sets = sets * static_cast<double>(n - i) / static_cast<double>(i + 1);
+  return std::llround(std::min(sets, 1e15));
+}
+
+using Bound = SelectorBound;
+using Config = const PlacementConfig&;
+
+Bound nothing(int64_t, int64_t, Config) { return {}; }
+Bound one_a_layer(int64_t n, int64_t, Config) { return {n}; }
+Bound one_more_than_layers(int64_t n, int64_t, Config) { return {n + 1}; }
+Bound all_sets(int64_t n, int64_t k, Config) { return {combinations(n, k)}; }
+Bound gates_alone(int64_t, int64_t, Config) { return {0, true}; }
+Bound beam_of_likely(int64_t n, int64_t k, Config c) { return {beam_evaluations(std::min(n, 2 * k), k, c.beam), true}; }
+Bound beam_of_all(int64_t n, int64_t k, Config c) {
+  const int64_t grown = beam_evaluations(n, k, c.beam);
+  return {(c.beam_budget > 0 ? std::min<int64_t>(grown, c.beam_budget) : grown) + (c.beam_patience >= 0 ? 1 : 0)};
+}
+
 }  // namespace
 
 const std::vector<Selector>& selectors() {
   static const std::vector<Selector> all = {
-      {"beam", select_beam},
-      {"beam with gates", select_beam_gates},
-      {"exhaustive", select_exhaustive},
-      {"gates", select_gates},
-      {"restore", select_restore},
-      {"swap drop", select_swap_drop},
-      {"importance", select_importance},
-      {"uniform", select_uniform},
-      {"random", select_random},
-      {"last", select_last},
-      {"worst", select_worst},
+      {"beam", select_beam, beam_of_all},
+      {"beam with gates", select_beam_gates, beam_of_likely},
+      {"exhaustive", select_exhaustive, all_sets},
+      {"gates", select_gates, gates_alone},
+      {"restore", select_restore, one_more_than_layers},
+      {"swap drop", select_swap_drop, one_more_than_layers},
+      {"importance", select_importance, nothing},
+      {"uniform", select_uniform, nothing},
+      {"random", select_random, nothing},
+      {"last", select_last, nothing},
+      {"worst", select_worst, one_a_layer},
   };
   return all;
+}
+
+std::vector<std::string> asked_selectors(const PlacementConfig& c) {
+  std::vector<std::string> names{c.selector};
+  for (const auto& name : c.selectors)
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  return names;
 }
 
 const Selector& selector_named(const std::string& name) {

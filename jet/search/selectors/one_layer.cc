@@ -16,7 +16,7 @@ Selected select_restore(SelectionInput& in) {
   const double none = in.kl(path_of(n, {}));
   std::vector<double> fall(n);
   for (int i : in.allowed) fall[i] = none - in.kl(path_of(n, {i}));
-  return {top_layers(in.allowed, fall, in.k), fall, "fall of KL by restoring one layer"};
+  return {top_layers(in.allowed, fall, in.k), {.by_layer = fall}, "fall of KL by restoring one layer"};
 }
 
 Selected select_swap_drop(SelectionInput& in) {
@@ -30,7 +30,7 @@ Selected select_swap_drop(SelectionInput& in) {
     const Score s = in.score(rest);
     drop[i] = base.accuracy - s.accuracy + 1e-6 * (s.nll - base.nll);
   }
-  return {top_layers(in.allowed, drop, in.k), drop, "fall of the objective by swapping one layer"};
+  return {top_layers(in.allowed, drop, in.k), {.by_layer = drop}, "fall of the objective by swapping one layer"};
 }
 
 namespace {
@@ -38,13 +38,13 @@ namespace {
 Json attention_importance(Run& run, int64_t batches, const TrainConfig& c) {
   TorchOps ops = run.ops;
   ops.recompute = false;  // the maps of one pass are wanted, with its graph
-  std::vector<double> sum(run.base.spec.n_layers());
+  std::vector<double> sum(run.teacher.spec().n_layers());
   for (int64_t step = 0; step < batches; ++step) {
-    const auto b = run.batch("importance", step, c);
+    const auto b = run.data.batch("importance", step, c);
     std::vector<Tensor> maps;
     ops.attention_maps = &maps;
-    const Tensor hidden = forward_with(ops, run.base, b.rows.ids, own_mixers(ops, run.base));
-    const Tensor loss = next_token_loss(ops, hidden, head_of(run.base), b.next, b.weights);
+    const Tensor hidden = forward_with(ops, run.teacher.model, b.rows.ids, own_mixers(ops, run.teacher.model));
+    const Tensor loss = next_token_loss(ops, hidden, head_of(run.teacher.model), b.next, b.weights);
     const auto grads = torch::autograd::grad({loss}, maps);
     for (size_t l = 0; l < maps.size(); ++l) sum[l] += (maps[l].detach() * grads[l].abs()).sum().item<double>();
   }
@@ -56,11 +56,12 @@ Json attention_importance(Run& run, int64_t batches, const TrainConfig& c) {
 Selected select_importance(SelectionInput& in) {
   constexpr int64_t kBatches = 4;
   const TrainConfig& c = in.run.recipe.supernet.budget.distill.train;
-  const Json sum =
-      in.run.ledger.once_by_first("selector/importance", [&] { return attention_importance(in.run, kBatches, c); });
+  const Json sum = in.run.folder.ledger.once_by_first("selector/importance",
+                                                      [&] { return attention_importance(in.run, kBatches, c); });
   const LayerSet all(in.allowed.begin(), in.allowed.end());
   in.charge_training(kBatches * c.tokens_per_step(), c.length, {path_of(in.layers(), all)}, false);
-  return {top_layers(in.allowed, sum.get<std::vector<double>>(), in.k), sum, "sum |A| |dL/dA| of the base"};
+  const auto values = sum.get<std::vector<double>>();
+  return {top_layers(in.allowed, values, in.k), {.by_layer = values}, "sum |A| |dL/dA| of the base"};
 }
 
 }  // namespace jet

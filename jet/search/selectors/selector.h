@@ -12,15 +12,6 @@
 
 namespace jet {
 
-/// What a selection cost, beside training the supernet that all of them share.
-struct Spent {
-  int evaluations = 0;
-  int64_t forward_tokens = 0;  // through one path
-  int64_t train_tokens = 0;    // forward and backward
-  double flops = 0;            // of both, as the cost model counts them; the base's where it teaches included
-  Json to_json() const;
-};
-
 /// The question, and the ways to ask the supernet.
 class SelectionInput {
  public:
@@ -37,7 +28,7 @@ class SelectionInput {
   /// weight is trained: a backward pass that only carries gradients through costs what the forward pass did.
   void charge_training(int64_t tokens, int length, const std::vector<Path>& paths, bool taught);
   const PlacementConfig& config() const { return run.recipe.placement; }
-  int layers() const { return run.base.spec.n_layers(); }
+  int layers() const { return net.layers(); }
 
   Run& run;
   Supernet& net;
@@ -48,18 +39,27 @@ class SelectionInput {
 
 struct Selected {
   LayerSet layers;
-  Json trace{};  // per selector: beam depths, or a number a layer
+  SelectionTrace trace{};
   std::string note{};
+};
+
+/// What a selector asks for at most: paths judged by the objective, and the training of gates.
+struct SelectorBound {
+  int64_t paths = 0;
+  bool gates = false;
 };
 
 struct Selector {
   const char* name;
   Selected (*select)(SelectionInput& in);
+  SelectorBound (*at_most)(int64_t layers, int64_t k, const PlacementConfig& c);
 };
 
 /// All selectors, the default (beam) first.
 const std::vector<Selector>& selectors();
 const Selector& selector_named(const std::string& name);
+/// Those that a recipe wants: the one whose choice counts, then the others, each once.
+std::vector<std::string> asked_selectors(const PlacementConfig& c);
 
 /// One path per layer set: `full` full, `swa` windowed, all others linear.
 Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {});
@@ -70,7 +70,7 @@ LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& 
 Score objective_score(const std::vector<TaskWeight>& objective, const std::function<Json(const std::string& task)>& of);
 /// The same of a path of the supernet.
 Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective);
-/// "recall", or "recall + 0.5 mcq".
+/// "kv", or "kv + 0.5 arc_easy".
 std::string objective_text(const std::vector<TaskWeight>& objective);
 
 // Selectors with a file of their own.

@@ -1,4 +1,4 @@
-#include "jet/search/teacher_cache.h"
+#include "jet/search/teacher.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -6,6 +6,13 @@
 namespace jet {
 
 using at::Tensor;
+
+TorchModel load_frozen(const std::string& folder, const Recipe& recipe, at::Device device) {
+  return (recipe.frozen == "mapped" ? TorchModel::map(folder) : TorchModel::load(folder)).to(device);
+}
+
+Teacher::Teacher(std::string folder, const Recipe& recipe, TorchOps& o, std::string kept)
+    : ops(o), model(load_frozen(folder, recipe, o.device)), folder_(std::move(folder)), kept_(std::move(kept)) {}
 
 namespace {
 
@@ -25,18 +32,18 @@ void write(const std::string& path, const Targets& t) {
 
 }  // namespace
 
-Targets teacher_targets(Run& run, const std::string& stream, const Part& part, const TorchBatch& rows, int k) {
+Targets Teacher::targets(const std::string& stream, const Part& part, const TorchBatch& rows, int k) const {
   const int64_t length = rows.rows.ids.size(1), each = rows.next.size(1);
   std::string name = stream;
   std::replace(name.begin(), name.end(), ' ', '-');
-  const std::string folder = fmt::format("{}/teacher/{}-{}-{}", run.ledger.folder(), name, length, k);
+  const std::string folder = fmt::format("{}/{}-{}-{}", kept_, name, length, k);
   const auto path = [&](int row) { return fmt::format("{}/{}-{}.safetensors", folder, part.step, part.from + row); };
   bool all = true;
   for (int row = 0; row < part.rows; ++row) all = all && file_exists(path(row));
   if (!all) {
     std::filesystem::create_directories(folder);
-    const Trace teacher = teach(run.ops, run.base, rows.rows);
-    const Targets made = top_targets(run.ops, teacher.hidden.narrow(1, 0, each), teacher.head, k);
+    const Trace said = teach(ops, model, rows.rows);
+    const Targets made = top_targets(ops, said.hidden.narrow(1, 0, each), said.head, k);
     for (int row = 0; row < part.rows; ++row) {
       write(path(row), {made.ids.narrow(0, row * each, each), made.log_p.narrow(0, row * each, each),
                         made.log_rest.narrow(0, row * each, each)});
@@ -49,7 +56,7 @@ Targets teacher_targets(Run& run, const std::string& stream, const Part& part, c
             "{}: not the {} targets of {} positions; remove the folder", path(row), k, each);
     ids.push_back(t.ids), log_p.push_back(t.log_p), rest.push_back(t.log_rest);
   }
-  return {at::cat(ids).to(run.device), at::cat(log_p).to(run.device), at::cat(rest).to(run.device)};
+  return {at::cat(ids).to(ops.device), at::cat(log_p).to(ops.device), at::cat(rest).to(ops.device)};
 }
 
 }  // namespace jet
