@@ -115,6 +115,27 @@ def models(tmp, broken):
     expect("missing tokenizer", tokenizer(lambda p: p.unlink()), "tokenizer.json")
 
 
+def damaged(tmp, broken):
+    """One number of the weights is NaN: nothing that the model says is a score, and no model is made of it."""
+
+    def spoil(path):
+        data = bytearray(path.read_bytes())
+        n = struct.unpack("<Q", data[:8])[0]
+        begin = 8 + n + json.loads(data[8:8 + n])["model.norm.weight"]["data_offsets"][0]
+        data[begin:begin + 4] = b"\xff" * 4
+        path.write_bytes(data)
+
+    model = broken(spoil)
+    expect("NaN in generate", generate(model), "damaged")
+    for by in ("likelihood", "generation"):
+        expect(f"NaN in eval by {by}", ["eval", model, "--limit", "4", "--by", by], "damaged")
+    expect("NaN in the loss of a text", ["eval", model, "--tasks", "data/eval/math.jsonl", "--limit", "1",
+                                         "--text", "data/train/stories.txt"], "damaged")
+    expect("NaN in quantize", ["quantize", model, tmp / "nan-int4", "--type", "int4"], "model.norm.weight")
+    expect("NaN in export", ["export", model, tmp / "nan-hf", "--format", "hf"], "model.norm.weight")
+    expect("model that is not written", generate(tmp / "nan-int4"), "no such model folder")
+
+
 def arguments():
     expect("empty prompt", generate(BASE, ""), "prompt")
     expect("prompt beyond the context", generate(BASE, "word and word " * 4000), "4096")
@@ -255,6 +276,7 @@ def main():
         tmp = Path(folder)
         broken = Broken(tmp)
         models(tmp, broken)
+        damaged(tmp, broken)
         arguments()
         quantization(tmp, broken, tmp / "int4")
         exports(tmp, broken, tmp / "int4")

@@ -43,7 +43,7 @@ std::vector<GradedItem> graded_items(const std::string& path, const Tokenizer& t
     const Task task = load_task(file, tokenizer);
     int64_t number = 0;
     for (const auto& item : task.items)
-      items.push_back({task.name, ++number, tokenizer.decode(item.prompt) + tokenizer.decode(item.answer)});
+      items.push_back({task.name, ++number, item.text.prompt + task.format.delimiter + item.text.answers[0]});
   }
   return items;
 }

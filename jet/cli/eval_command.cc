@@ -1,5 +1,6 @@
 // jet eval MODEL: accuracy with its standard error per task, and mean nats per token of each text's end.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 
@@ -35,7 +36,8 @@ TaskScore run_task(const EvalOptions& o, const std::string& file, const Tokenize
   const Task task = load_task(file, tokenizer, o.limit);
   Progress progress("eval " + task.name, static_cast<int64_t>(task.items.size()), "queries");
   const Feed feed = o.by == "generation" ? Feed::step_by_step : Feed::at_once;
-  TaskScore score = score_task(task, with_progress(engine_scorer(engine, feed), progress), o.batch);
+  TaskScore score = score_task(task, with_progress(engine_scorer(engine, feed), progress), o.batch,
+                               engine_generator(engine, tokenizer));
   progress.finish();
   return score;
 }
@@ -59,12 +61,15 @@ TokenBatch text_rows(const EvalOptions& o, const std::string& path, const Tokeni
 
 void print_score(const TaskScore& s) {
   std::string groups;
-  if (s.by_n.size() > 1) {
-    for (const auto& [n, c] : s.by_n)
-      groups += fmt::format("  n={} {:.3f}", n, static_cast<double>(c.first) / c.second);
+  if (s.by_n.size() > 1 && !s.perplexity) {
+    for (const auto& [n, c] : s.by_n) groups += fmt::format("  n={} {:.3f}", n, c.mean());
   }
-  fmt::print("{:<16} {:.3f} +- {:.3f}  {:>6} items  {:.3f} nats/token{}\n", s.name, s.accuracy(), s.stderr_(), s.total,
-             s.nll, groups);
+  const std::string figure = s.perplexity
+                                 ? fmt::format("{:<15.3f}", *s.perplexity)
+                                 : fmt::format("{:.3f} +- {:.3f}", s.credits.mean(), s.credits.standard_error());
+  const std::string nll = std::isfinite(s.nll) ? fmt::format("  {:.3f} nats/token", s.nll) : "";
+  fmt::print("{:<16} {}  {:>6} items{}{}{}\n", s.name, figure, s.credits.total, nll,
+             s.metric == "accuracy" ? "" : "  " + s.metric, groups);
 }
 
 void run(EvalOptions o) {
@@ -98,7 +103,7 @@ void add_eval_command(CLI::App& app) {
   auto o = std::make_shared<EvalOptions>();
   auto* c = app.add_subcommand("eval", "accuracy on tasks, and the loss on texts");
   c->add_option("model", o->model, "model folder")->required();
-  c->add_option("--tasks", o->tasks, "folder of *.jsonl tasks, or one such file")->capture_default_str();
+  c->add_option("--tasks", o->tasks, "folder of tasks (*.jsonl, *.task.json), or one such file")->capture_default_str();
   c->add_option("--text", o->texts, "text files to measure the loss on");
   c->add_option("--text-tokens", o->text_tokens, "tokens of each text")->capture_default_str();
   c->add_option("--length", o->length, "tokens a row of text")->capture_default_str();

@@ -71,6 +71,22 @@ TEST_F(ExportedModel, OfEveryBlockInOurLayoutSaysTheSame) {
   }
 }
 
+TEST_F(ExportedModel, OfDamagedWeightsIsNotWritten) {
+  const ModelSpec spec = test_models().front().spec;
+  for (const std::string name : {"model.norm.weight", "model.embed_tokens.weight"}) {
+    const TemporaryFolder source, parent;
+    write_test_model(source.path(), spec, name);
+    for (const std::optional<DType> dtype : {std::optional<DType>(), std::optional(DType::bf16)}) {
+      const std::string target = parent.path() + "/out";
+      try {
+        export_model(source.path(), target, {.format = "hf", .dtype = dtype});
+        ADD_FAILURE() << name;
+      } catch (const Error& e) { EXPECT_NE(std::string(e.what()).find("'" + name + "'"), std::string::npos); }
+      EXPECT_TRUE(fs::is_empty(parent.path())) << name;
+    }
+  }
+}
+
 TEST_F(ExportedModel, OfEveryFamilySaysTheSame) {
   const auto families = reference_families();
   if (families.empty()) GTEST_SKIP() << "skipped: ../shared/golden/families is not here";

@@ -191,6 +191,9 @@ TEST_F(Quantize, RefusesWhatItCannotDo) {
   spec.hidden_size = 64, spec.vocab_size = 64;
   write_test_model(path("nan"), spec, "model.embed_tokens.weight");
   EXPECT_NE(refusal(path("nan"), path("out")).find("model.embed_tokens.weight"), std::string::npos);
+  write_test_model(path("nan-copied"), spec, "model.norm.weight");
+  for (const DType type : {DType::q4, DType::bf16})
+    EXPECT_NE(refusal(path("nan-copied"), path("out"), type).find("'model.norm.weight'"), std::string::npos);
   EXPECT_FALSE(file_exists(path("out")) || file_exists(path("again")));
   for (const auto& e : fs::directory_iterator(folder_.path())) {
     EXPECT_EQ(e.path().string().find(".tmp-"), std::string::npos) << e.path();

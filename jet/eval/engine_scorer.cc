@@ -5,6 +5,7 @@
 //
 // The row at position t prices ids[t + 1], so a query's last token is never fed.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "jet/base/error.h"
@@ -62,6 +63,7 @@ void take_logits(Cursor& c, const Step& step, int64_t vocab) {
     const auto logits = step.logits.subspan(r * vocab, vocab);
     const int64_t target = c.at - rows + 1 + r;
     const RowScore row = score_row(logits);
+    require(std::isfinite(row.log_sum), "the logits hold NaN or infinity: the weights are damaged");
     c.score->argmax.push_back(row.argmax);
     c.score->logprob.push_back(static_cast<float>(logits[ids[target]] - row.log_sum));
     if (target < c.end()) continue;
@@ -142,6 +144,7 @@ double held_out_loss(Engine& engine, const TokenBatch& rows) {
       for (const float p : s.logprob) total -= p;
     }
   }
+  require(std::isfinite(total), "the held-out loss is not finite: the weights are damaged");
   return total / (static_cast<double>(rows.batch) * (rows.length - 1));
 }
 

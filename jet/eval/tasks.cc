@@ -2,58 +2,34 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
+#include <iterator>
 #include <numeric>
+#include <sstream>
 
 #include "jet/base/error.h"
-#include "jet/base/file.h"
+#include "jet/eval/text_metrics.h"
 
 namespace jet {
 namespace {
 
-namespace fs = std::filesystem;
-
-struct Line {
-  std::string prompt, answer;
-  std::vector<std::string> choices;
-  int n = 0;
-  template <class V>
-  static void fields(Line& l, V&& v) {
-    v("prompt", l.prompt), v("answer", l.answer), v("choices", l.choices), v("n", l.n);
-  }
-};
-
-Item read_item(const std::string& text, const std::string& where, const Tokenizer& tokenizer) {
-  const Json json = parse_json(text, where);
-  require(json.is_object(), "{}: expected an object with prompt and answer, got {}", where, text.substr(0, 40));
-  const auto line = from_json_fields<Line>(json, where);
-  require(!line.prompt.empty(), "{}: the prompt is empty; the first answer token would follow nothing", where);
-  require(!line.answer.empty(), "{}: the answer is empty", where);
-  Item item{tokenizer.encode(line.prompt), tokenizer.encode(line.answer), {}, line.n};
-  for (const auto& c : line.choices) {
-    require(!c.empty(), "{}: a choice is empty", where);
-    item.choices.push_back(tokenizer.encode(c));
-  }
-  require(
-      line.choices.empty() || std::find(line.choices.begin(), line.choices.end(), line.answer) != line.choices.end(),
-      "{}: the answer '{}' is not among the {} choices", where, line.answer, line.choices.size());
-  return item;
-}
-
-/// Adds items up to a TaskScore; its nll is a sum until finish().
+/// Adds items up to a TaskScore.
 struct Tally {
   TaskScore score;
-  int64_t tokens = 0;
+  double nll = 0;
+  int64_t tokens = 0, units = 0;  // of the answers; what a perplexity is per
 
-  void add(const Item& item, bool correct, double nll, size_t answer_tokens) {
-    auto& [right, all] = score.by_n[item.n];
-    right += correct, ++all;
-    score.correct += correct, ++score.total;
-    score.nll += nll;
+  void add(const Item& item, double credit) {
+    score.credits.add(credit);
+    score.by_n[item.n].add(credit);
+  }
+  void add_answer(double answer_nll, size_t answer_tokens) {
+    nll += answer_nll;
     tokens += static_cast<int64_t>(answer_tokens);
   }
   TaskScore finish() {
-    if (tokens > 0) score.nll /= static_cast<double>(tokens);
+    if (tokens > 0) score.nll = nll / static_cast<double>(tokens);
+    if (score.metric == "perplexity")
+      score.perplexity = std::exp(nll / static_cast<double>(std::max<int64_t>(1, units)));
     return score;
   }
 };
@@ -81,13 +57,29 @@ void add_queries(const Item& item, std::vector<Query>& queries) {
 }
 
 /// `scores`: those of the item's queries, in the order of add_queries.
-bool is_correct(const Item& item, std::span<const QueryScore> scores) {
+bool is_correct(const Item& item, const TaskFormat& format, std::span<const QueryScore> scores) {
   if (item.choices.empty()) return scores[0].argmax == item.answer;
   std::vector<double> likelihood;
   for (const float p : scores[0].alternatives) likelihood.push_back(p);
   for (const auto& s : scores.subspan(1)) likelihood.push_back(sum(s.logprob));
+  if (format.normalisation == "bytes") {
+    for (size_t c = 0; c < likelihood.size(); ++c) likelihood[c] /= static_cast<double>(item.text.choices[c].size());
+  }
   const auto best = std::max_element(likelihood.begin(), likelihood.end()) - likelihood.begin();
   return item.choices[best] == item.answer;
+}
+
+/// What a perplexity is per: tokens, or bytes or words of the text.
+int64_t units_of(const Item& item, const std::string& normalisation) {
+  if (normalisation == "none") return static_cast<int64_t>(item.answer.size());
+  const std::string& text = item.text.answers[0];
+  if (normalisation == "bytes") return static_cast<int64_t>(text.size());
+  std::istringstream in(text);
+  return std::distance(std::istream_iterator<std::string>(in), {});
+}
+
+bool all_finite(const std::vector<float>& v) {
+  return std::all_of(v.begin(), v.end(), [](float x) { return std::isfinite(x); });
 }
 
 void check_score(const Query& q, const QueryScore& s) {
@@ -95,6 +87,8 @@ void check_score(const Query& q, const QueryScore& s) {
   require(s.argmax.size() == wanted && s.logprob.size() == wanted && s.alternatives.size() == q.alternatives.size(),
           "a scorer gave {} argmax, {} logprob and {} alternatives for a query of {} answer tokens and {} alternatives",
           s.argmax.size(), s.logprob.size(), s.alternatives.size(), wanted, q.alternatives.size());
+  require(all_finite(s.logprob) && all_finite(s.alternatives),
+          "the log-probabilities hold NaN or infinity: the weights are damaged");
 }
 
 std::vector<QueryScore> score_by_length(const std::vector<Query>& queries, const ScoreFn& score, int batch) {
@@ -117,54 +111,58 @@ std::vector<QueryScore> score_by_length(const std::vector<Query>& queries, const
   return scores;
 }
 
+TaskScore score_texts(const Task& task, int batch, const GenerateFn& generate) {
+  require(generate != nullptr,
+          "task '{}' asks for generated text, which is not to be had here; ask for the answer's "
+          "likelihood (request \"text\"), or leave the task out",
+          task.name);
+  const auto credit = task.format.metric == "f1" ? f1 : exact_match;
+  Tally tally{{.name = task.name, .metric = task.format.metric}};
+  for (size_t begin = 0; begin < task.items.size(); begin += batch) {
+    const auto part = std::span(task.items).subspan(begin, std::min<size_t>(batch, task.items.size() - begin));
+    std::vector<Prompt> prompts;
+    for (const auto& item : part) prompts.push_back({item.prompt, task.format.until, task.format.most});
+    const auto texts = generate(prompts);
+    require(texts.size() == part.size(), "a generator gave {} texts for {} prompts", texts.size(), part.size());
+    for (size_t i = 0; i < part.size(); ++i)
+      tally.add(part[i], credit(texts[i], part[i].text.answers, task.format.normalisation));
+  }
+  return tally.finish();
+}
+
 }  // namespace
 
-Task load_task(const std::string& path, const Tokenizer& tokenizer, int limit, int skip) {
-  require(limit >= 0 && skip >= 0, "{}: limit {} and skip {} must be 0 or more", path, limit, skip);
-  const std::string text = read_file(path);
-  Task task{fs::path(path).stem().string(), {}};
-  int number = 0, items = 0;
-  for (size_t begin = 0; begin < text.size() && (limit == 0 || items < skip + limit);) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string line = text.substr(begin, end - begin);
-    begin = end + 1;
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    if (items++ >= skip) task.items.push_back(read_item(line, fmt::format("{}:{}", path, number), tokenizer));
-  }
-  require(!task.items.empty(), "{}: no items after the first {}; the file holds {}", path, skip, items);
-  return task;
+void Credits::add(double credit) {
+  sum += credit, missed += credit - credit * credit;
+  correct += credit == 1, ++total;
 }
 
-std::vector<std::string> task_files(const std::string& path) {
-  if (fs::is_regular_file(path)) return {path};
-  require(fs::is_directory(path), "{}: no such file or folder of tasks (*.jsonl)", path);
-  std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.path().extension() == ".jsonl") files.push_back(entry.path().string());
-  }
-  require(!files.empty(), "{}: holds no *.jsonl file", path);
-  std::sort(files.begin(), files.end());
-  return files;
+double Credits::mean() const { return total > 0 ? sum / total : 0; }
+
+double Credits::standard_error() const {
+  if (total == 0) return 0;
+  return std::sqrt(std::max(0.0, mean() * (1 - mean()) - missed / total) / total);
 }
-
-double TaskScore::accuracy() const { return total > 0 ? static_cast<double>(correct) / total : 0; }
-
-double TaskScore::stderr_() const { return total > 0 ? std::sqrt(accuracy() * (1 - accuracy()) / total) : 0; }
 
 Json TaskScore::to_json() const {
-  Json groups = Json::object();
-  for (const auto& [n, counts] : by_n) {
-    groups[std::to_string(n)] = {{"accuracy", static_cast<double>(counts.first) / counts.second},
-                                 {"correct", counts.first},
-                                 {"total", counts.second}};
+  Json j = {{"name", name}};
+  if (metric != "accuracy") j["metric"] = metric;
+  if (perplexity) {
+    j["perplexity"] = *perplexity, j["total"] = credits.total, j["nll"] = nll;
+    return j;
   }
-  return {{"name", name}, {"accuracy", accuracy()}, {"stderr", stderr_()}, {"correct", correct}, {"total", total},
-          {"nll", nll},   {"by_n", groups}};
+  j["accuracy"] = credits.mean(), j["stderr"] = credits.standard_error();
+  j["correct"] = credits.correct, j["total"] = credits.total;
+  if (std::isfinite(nll)) j["nll"] = nll;
+  j["by_n"] = Json::object();
+  for (const auto& [n, c] : by_n)
+    j["by_n"][std::to_string(n)] = {{"accuracy", c.mean()}, {"correct", c.correct}, {"total", c.total}};
+  return j;
 }
 
-TaskScore score_task(const Task& task, const ScoreFn& score, int batch) {
+TaskScore score_task(const Task& task, const ScoreFn& score, int batch, const GenerateFn& generate) {
   require(batch > 0, "task '{}': a batch of {} queries; it must be positive", task.name, batch);
+  if (task.generates()) return score_texts(task, batch, generate);
   std::vector<Query> queries;
   std::vector<size_t> first;  // of each item's queries, and the end
   for (const auto& item : task.items) {
@@ -174,11 +172,13 @@ TaskScore score_task(const Task& task, const ScoreFn& score, int batch) {
   first.push_back(queries.size());
   const auto scores = score_by_length(queries, score, batch);
 
-  Tally tally;
-  tally.score.name = task.name;
+  Tally tally{{.name = task.name, .metric = task.format.metric}};
   for (size_t i = 0; i < task.items.size(); ++i) {
+    const Item& item = task.items[i];
     const auto mine = std::span(scores).subspan(first[i], first[i + 1] - first[i]);
-    tally.add(task.items[i], is_correct(task.items[i], mine), -sum(mine[0].logprob), task.items[i].answer.size());
+    tally.add(item, is_correct(item, task.format, mine));
+    tally.add_answer(-sum(mine[0].logprob), item.answer.size());
+    tally.units += units_of(item, task.format.normalisation);
   }
   return tally.finish();
 }

@@ -1,53 +1,47 @@
-// Tasks: prompts with one right answer, scored by what a model makes of the answer's tokens.
+// How tasks (jet/eval/task.h) are scored: by what a model makes of the answer's tokens, or by the text that it writes.
 //
-//   file     {"prompt": "...", "answer": " 64", "choices": [" 12", " 64"]?, "n": 8?}      one item a line
-//   tokens   | prompt ............ | answer |        each tokenised alone, without BOS
+//   tokens   | prompt ............ | answer |
 //   logits             ^ row that predicts answer[0]
 //
 // Free answers are right where every answer token is the argmax under teacher forcing, which is what greedy generation
 // gives; choices are right where the answer has the highest sum of log p. Both need log-probabilities alone, so the
-// engine and the trainer share one scorer and differ in a ScoreFn.
+// engine and the trainer share one scorer and differ in a ScoreFn. Only the engine generates.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "jet/base/json.h"
 #include "jet/data/corpus.h"
 #include "jet/engine/engine.h"
-#include "jet/text/tokenizer.h"
+#include "jet/eval/task.h"
 
 namespace jet {
 
-struct Item {
-  std::vector<int32_t> prompt, answer;
-  std::vector<std::vector<int32_t>> choices;  // empty: a free answer; otherwise the answer is one of them
-  int n = 0;                                  // what the item is grouped by: facts in the context, digits, ...
-};
+/// What items came to. An item's credit is in [0, 1]; it is correct where that is 1.
+struct Credits {
+  double sum = 0, missed = 0;  // of the credits c; of c - c^2, which is 0 where all are 0 or 1
+  int correct = 0, total = 0;
 
-struct Task {
-  std::string name;
-  std::vector<Item> items;
+  void add(double credit);
+  double mean() const;
+  double standard_error() const;  // of the mean; binomial where credits are 0 or 1
 };
-
-/// The items of a JSONL file after its first `skip`, at most `limit` (0: all). The task is named after the file.
-Task load_task(const std::string& jsonl_path, const Tokenizer& tokenizer, int limit = 0, int skip = 0);
-/// The *.jsonl files of a folder, by name; or `path` itself where it is a file.
-std::vector<std::string> task_files(const std::string& path);
 
 struct TaskScore {
-  std::string name;
-  int correct = 0, total = 0;
-  double nll = 0;                           // of the right answers, mean per token
-  std::map<int, std::pair<int, int>> by_n;  // n: correct, total
+  std::string name, metric = "accuracy";
+  Credits credits{};
+  std::map<int, Credits> by_n{};
+  double nll = std::numeric_limits<double>::quiet_NaN();  // of the right answers, mean per token; NaN: not asked for
+  std::optional<double> perplexity{};                     // where that is the metric; no item has credit then
 
-  double accuracy() const;
-  double stderr_() const;  // of the accuracy, binomial
+  /// {"name", "accuracy": mean credit, "stderr", "correct", "total", "nll", "by_n"}; "metric" where it is no accuracy,
+  /// and without what there is not: {"name", "metric", "perplexity", "total", "nll"}.
   Json to_json() const;
 };
 
@@ -59,15 +53,25 @@ struct Query {
 };
 
 struct QueryScore {
-  std::vector<int32_t> argmax;      // [ids.size() - from]
-  std::vector<float> logprob;       // [ids.size() - from], nats
-  std::vector<float> alternatives;  // as in the query
+  std::vector<int32_t> argmax;        // [ids.size() - from]
+  std::vector<float> logprob;         // [ids.size() - from], nats
+  std::vector<float> alternatives{};  // as in the query
 };
 
 using ScoreFn = std::function<std::vector<QueryScore>(const std::vector<Query>&)>;
 
-/// Queries go to `score` sorted by length, at most `batch` at a time, so that padded batches waste little.
-TaskScore score_task(const Task& task, const ScoreFn& score, int batch = 32);
+/// A prompt to go on from: greedy, until the model ends, one of `until` stands in the text, or `most` tokens.
+struct Prompt {
+  std::vector<int32_t> ids;
+  std::vector<std::string> until;
+  int most = 64;
+};
+/// A text each, without the stop that ended it.
+using GenerateFn = std::function<std::vector<std::string>(const std::vector<Prompt>&)>;
+
+/// Queries go to `score` sorted by length, at most `batch` at a time, so that padded batches waste little; tasks that
+/// ask for text go to `generate`. Throws Error where log-probabilities are not finite.
+TaskScore score_task(const Task& task, const ScoreFn& score, int batch = 32, const GenerateFn& generate = {});
 
 /// What a row of logits says of `id`, and of which token it thinks most likely (the first of equals).
 struct RowScore {
@@ -81,6 +85,9 @@ enum class Feed { at_once, step_by_step };
 
 /// Scores through Engine::forward, a batch as ragged passes of bounded memory. Borrows the engine.
 ScoreFn engine_scorer(Engine& engine, Feed feed = Feed::at_once);
+
+/// Texts by the engine, all prompts of a call at once. Borrows both.
+GenerateFn engine_generator(Engine& engine, const Tokenizer& tokenizer);
 
 /// Greedy generation: the prompt is prefilled, then every answer token comes from a decode step of its own. An answer
 /// is right where each step's argmax is its next token; steps after a wrong one only serve `nll`. Choices by

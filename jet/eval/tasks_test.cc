@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "jet/base/error.h"
 #include "jet/base/file.h"
+#include "jet/engine/generate.h"
+#include "jet/engine/test_models.h"
+#include "jet/eval/text_metrics.h"
 
 namespace jet {
 namespace {
@@ -16,62 +18,7 @@ const Tokenizer& tokenizer() {
   return t;
 }
 
-/// Writes `text` as a task file, loads it, and gives the error or "no error".
-std::string load_error(const std::string& text, int limit = 0, int skip = 0) {
-  const std::string path = testing::TempDir() + "jet_broken_task.jsonl";
-  write_file(path, text);
-  try {
-    load_task(path, tokenizer(), limit, skip);
-  } catch (const Error& e) { return e.what(); }
-  return "no error";
-}
-
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
-TEST(LoadTask, TokenisesPromptAndAnswerApart) {
-  const Task task = load_task("data/eval/recall.jsonl", tokenizer(), 3);
-  EXPECT_EQ(task.name, "recall");
-  ASSERT_EQ(task.items.size(), 3u);
-  const auto& item = task.items[0];
-  EXPECT_EQ(tokenizer().decode(item.prompt).substr(0, 7), "Record.");
-  EXPECT_EQ(tokenizer().decode(item.answer).front(), ' ');
-  EXPECT_TRUE(item.choices.empty());
-  EXPECT_GT(item.n, 0);
-
-  const Task mcq = load_task("data/eval/mcq.jsonl", tokenizer(), 2);
-  ASSERT_EQ(mcq.items[0].choices.size(), 4u);
-  EXPECT_EQ(mcq.items[0].choices[0], tokenizer().encode(" A"));
-}
-
-TEST(LoadTask, SkipAndLimitCutOneList) {
-  const auto prompts = [](int limit, int skip) {
-    std::vector<std::vector<int32_t>> p;
-    for (const auto& item : load_task("data/eval/math.jsonl", tokenizer(), limit, skip).items) p.push_back(item.prompt);
-    return p;
-  };
-  const auto all = prompts(10, 0);
-  auto parts = prompts(4, 0);
-  for (const auto& p : prompts(6, 4)) parts.push_back(p);
-  EXPECT_EQ(parts, all);
-}
-
-TEST(LoadTask, ErrorsNameFileAndLine) {
-  const std::string good = R"({"prompt": "1 + 1 =", "answer": " 2", "n": 0})"
-                           "\n";
-  EXPECT_EQ(load_error(good + "\n" + good), "no error");
-  EXPECT_HAS(load_error(good + "{\"prompt\": \"x\"\n"), "jet_broken_task.jsonl:2: not valid JSON");
-  EXPECT_HAS(load_error(good + good + "[1]\n"), ":3: expected an object");
-  EXPECT_HAS(load_error(R"({"prompt": "", "answer": " 2"})"), ":1: the prompt is empty");
-  EXPECT_HAS(load_error(R"({"prompt": "x"})"), ":1: the answer is empty");
-  EXPECT_HAS(load_error(R"({"prompt": "x", "answer": 2})"), ":1: key 'answer' has the wrong type");
-  EXPECT_HAS(load_error(R"({"prompt": "x", "answer": "y", "chioces": []})"), ":1: unknown key 'chioces'");
-  EXPECT_HAS(load_error(R"({"prompt": "x", "answer": "y", "choices": ["a", "b"]})"), "is not among the 2 choices");
-  EXPECT_HAS(load_error(good, 0, 1), "no items after the first 1; the file holds 1");
-  EXPECT_HAS(load_error(good, -1), "must be 0 or more");
-  EXPECT_THROW(load_task("data/eval/absent.jsonl", tokenizer()), Error);
-  EXPECT_THROW(task_files("data/absent"), Error);
-  EXPECT_EQ(task_files("data/eval").size(), 3u);
-}
 
 /// A model that finds id 7 most likely everywhere: log p = -1 for 7, -(10 + id) for others.
 float stub_logprob(int32_t id) { return id == 7 ? -1.0f : -10.0f - static_cast<float>(id); }
@@ -103,23 +50,24 @@ TEST(ScoreTask, FreeAnswersNeedEveryTokenRight) {
   const Task task{"t", {{{1}, {7}, {}, 1}, {{1, 2}, {7, 7}, {}, 1}, {{1}, {7, 8}, {}, 2}}};
   const TaskScore s = score_task(task, stub.fn());
   EXPECT_EQ(s.name, "t");
-  EXPECT_EQ(s.correct, 2);
-  EXPECT_EQ(s.total, 3);
-  EXPECT_DOUBLE_EQ(s.accuracy(), 2.0 / 3);
-  EXPECT_NEAR(s.stderr_(), std::sqrt(2.0 / 9 / 3), 1e-12);
+  EXPECT_EQ(s.credits.correct, 2);
+  EXPECT_EQ(s.credits.total, 3);
+  EXPECT_DOUBLE_EQ(s.credits.mean(), 2.0 / 3);
+  EXPECT_NEAR(s.credits.standard_error(), std::sqrt(2.0 / 9 / 3), 1e-12);
   EXPECT_NEAR(s.nll, (4 * 1.0 + 18.0) / 5, 1e-6);  // tokens 7 7 7 7 8
-  EXPECT_EQ(s.by_n.at(1), (std::pair{2, 2}));
-  EXPECT_EQ(s.by_n.at(2), (std::pair{0, 1}));
+  EXPECT_EQ(s.by_n.at(1).correct, 2);
+  EXPECT_EQ(s.by_n.at(2).total, 1);
   const Json j = s.to_json();
   EXPECT_EQ(j["by_n"]["2"]["total"], 1);
-  EXPECT_NEAR(j["accuracy"].get<double>(), s.accuracy(), 1e-12);
+  EXPECT_NEAR(j["accuracy"].get<double>(), s.credits.mean(), 1e-12);
+  EXPECT_FALSE(j.contains("metric"));
 }
 
 TEST(ScoreTask, ChoicesGoByLikelihood) {
   Stub stub;
   const std::vector<std::vector<int32_t>> single = {{3}, {5}, {9}}, longer = {{7, 9}, {9}, {7, 7, 7}};
   const auto correct = [&](const auto& choices, std::vector<int32_t> answer) {
-    return score_task(Task{"t", {{{1}, answer, choices, 0}}}, stub.fn()).correct;
+    return score_task(Task{"t", {{{1}, answer, choices, 0}}}, stub.fn()).credits.correct;
   };
   EXPECT_EQ(correct(single, {3}), 1);         // not the argmax 7, which is no choice
   EXPECT_EQ(stub.batches.back().size(), 1u);  // one row prices all
@@ -134,11 +82,42 @@ TEST(ScoreTask, BatchesAreSortedByLengthAndFull) {
   Task task{"t", {}};
   for (int i = 0; i < 10; ++i) task.items.push_back({std::vector<int32_t>(1 + (i * 7) % 10, 1), {7}, {}, i});
   const TaskScore s = score_task(task, stub.fn(), 4);
-  EXPECT_EQ(s.correct, 10);
+  EXPECT_EQ(s.credits.correct, 10);
   EXPECT_EQ(stub.batches, (std::vector<std::vector<size_t>>{{2, 3, 4, 5}, {6, 7, 8, 9}, {10, 11}}));
   EXPECT_THROW(score_task(task, stub.fn(), 0), Error);
   EXPECT_THROW(score_task(task, [](const auto&) { return std::vector<QueryScore>{}; }), Error);
   EXPECT_THROW(score_task(task, [](const auto& q) { return std::vector<QueryScore>(q.size()); }), Error);
+}
+
+TEST(ScoreTask, RefusesWhatIsNoNumber) {
+  const Task task{"t", {{{1}, {7, 7}, {{5}, {7}}, 0}}};
+  for (const float bad : {NAN, -INFINITY}) {
+    for (const bool in_choices : {false, true}) {
+      const ScoreFn damaged = [&](const std::vector<Query>& queries) {
+        auto scores = Stub().fn()(queries);
+        (in_choices ? scores[0].alternatives : scores[0].logprob).back() = bad;
+        return scores;
+      };
+      EXPECT_THROW(score_task(task, damaged), Error) << bad << in_choices;
+    }
+  }
+}
+
+/// One number in the last norm makes every logit NaN.
+TEST(ScoreTask, DamagedModelsHaveNoScore) {
+  const TemporaryFolder folder;
+  write_test_model(folder.path(), test_models().front().spec, "model.norm.weight");
+  const auto engine = Engine::load(folder.path());
+  const Task task{"t", {{{1, 2}, {3, 4}, {}, 0}, {{5}, {6}, {{6}, {7}}, 0}}};
+  const auto message = [](const auto& f) {
+    try {
+      f();
+    } catch (const Error& e) { return std::string(e.what()); }
+    return std::string("no error");
+  };
+  EXPECT_HAS(message([&] { score_task(task, engine_scorer(*engine)); }), "weights are damaged");
+  EXPECT_HAS(message([&] { generate_task(task, *engine); }), "weights are damaged");
+  EXPECT_HAS(message([&] { held_out_loss(*engine, {1, 3, {1, 2, 3}, {}}); }), "weights are damaged");
 }
 
 TEST(ScoreRow, GivesLogProbabilities) {
@@ -148,6 +127,67 @@ TEST(ScoreRow, GivesLogProbabilities) {
   const auto row = score_row(std::span(logits).first(3));
   EXPECT_EQ(row.argmax, 1);  // the first of equals
   EXPECT_NEAR(row.log_sum, std::log(std::exp(1.0) + 2 * std::exp(3.0)), 1e-6);
+}
+
+TEST(ScoreTask, ChoicesMayGoByTheirLikelihoodAByte) {
+  Task task{"t", {{{1}, {7, 7, 7}, {{9}, {7, 7, 7}}, 0, {"", {"seventy"}, {"9", "seventy"}}}}};
+  const ScoreFn flat = [](const std::vector<Query>& queries) {  // each choice costs 4 nats
+    std::vector<QueryScore> scores;
+    for (const auto& q : queries) {
+      const size_t n = q.ids.size() - q.from;
+      scores.push_back({std::vector<int32_t>(n), std::vector<float>(n, -4.0f / static_cast<float>(n))});
+    }
+    return scores;
+  };
+  EXPECT_EQ(score_task(task, flat).credits.correct, 0);  // the first of equals
+  task.format.normalisation = "bytes";
+  EXPECT_EQ(score_task(task, flat).credits.correct, 1);
+}
+
+TEST(ScoreTask, PerplexityIsPerTokenByteOrWord) {
+  Task task{"t", {{{1}, {7, 7}, {}, 0, {"", {"ab cd e"}, {}}}, {{1}, {7}, {}, 0, {"", {"f"}, {}}}}};
+  task.format.request = "text", task.format.metric = "perplexity";
+  for (const auto& [unit, count] : {std::pair{"none", 3}, {"bytes", 8}, {"words", 4}}) {
+    task.format.normalisation = unit;
+    const Json j = score_task(task, Stub().fn()).to_json();
+    EXPECT_NEAR(j["perplexity"].get<double>(), std::exp(3.0 / count), 1e-9) << unit;
+    EXPECT_NEAR(j["nll"].get<double>(), 1, 1e-9);
+    EXPECT_FALSE(j.contains("accuracy") || j.contains("by_n"));
+    EXPECT_EQ(j["total"], 2);
+  }
+}
+
+TEST(ScoreTask, TextsAreGradedAgainstAllAnswers) {
+  Task task{"t",
+            {{{1}, {7}, {}, 2, {"", {"Paris", "the city of Paris"}, {}}}, {{2, 3}, {7}, {}, 3, {"", {"Rome"}, {}}}}};
+  task.format.request = "generate", task.format.metric = "exact_match", task.format.normalisation = "squad";
+  task.format.until = {"\n"}, task.format.most = 5;
+  std::vector<Prompt> asked;
+  const GenerateFn generate = [&](const std::vector<Prompt>& prompts) {
+    asked.insert(asked.end(), prompts.begin(), prompts.end());
+    return std::vector<std::string>(prompts.size(), " City of  Paris.");
+  };
+  const Json exact = score_task(task, Stub().fn(), 1, generate).to_json();
+  EXPECT_EQ(exact["metric"], "exact_match");
+  EXPECT_EQ(exact["accuracy"], 0.5);
+  EXPECT_EQ(exact["by_n"]["3"]["correct"], 0);
+  EXPECT_FALSE(exact.contains("nll"));
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[1].ids, (std::vector<int32_t>{2, 3}));
+  EXPECT_EQ(asked[1].most, 5);
+  task.format.metric = "f1", task.items[0].text.answers = {"Paris"};
+  const TaskScore f = score_task(task, Stub().fn(), 2, generate);
+  EXPECT_NEAR(f.credits.mean(), 0.25, 1e-12);  // P = 1/3, R = 1
+  EXPECT_NEAR(f.credits.standard_error(), 0.25 / std::sqrt(2), 1e-12);
+  EXPECT_THROW(score_task(task, Stub().fn()), Error);
+}
+
+TEST(TextMetrics, FollowTheirDefinitions) {
+  EXPECT_EQ(exact_match(" 64\n", {"63", "64"}, "none"), 1);
+  EXPECT_EQ(exact_match("The Cat", {"cat"}, "none"), 0);
+  EXPECT_EQ(exact_match("\u00c9t\u00e9, the  \"Cat\"!", {"\u00e9t\u00e9 a cat"}, "squad"), 1);
+  EXPECT_DOUBLE_EQ(f1("a b b c", {"b b d", "x"}, "none"), 4.0 / 7);
+  EXPECT_EQ(f1("", {"x"}, "none"), 0);
 }
 
 class EngineScorer : public testing::Test {
@@ -174,8 +214,21 @@ TEST_F(EngineScorer, StepByStepAgreesWithAtOnce) {
 
 TEST_F(EngineScorer, TheBaseModelHasItsSkills) {
   const Task recall = load_task("data/eval/recall.jsonl", tokenizer(), 20);
-  EXPECT_GE(score_task(recall, engine_scorer(*engine_)).accuracy(), 0.9);
-  EXPECT_GE(generate_task(recall, *engine_).accuracy(), 0.9);
+  EXPECT_GE(score_task(recall, engine_scorer(*engine_)).credits.mean(), 0.9);
+  EXPECT_GE(generate_task(recall, *engine_).credits.mean(), 0.9);
+}
+
+/// What greedy decoding by passes of one token writes, to the stop and without.
+TEST_F(EngineScorer, TextsEndAtTheirStops) {
+  const auto generate = engine_generator(*engine_, tokenizer());
+  const auto ids = tokenizer().encode("7 + 1 = 8\n8 + 4 = 12\n7 + 1 =");
+  const auto texts = generate({{ids, {}, 12}, {ids, {"\n"}, 12}, {ids, {"never", "8"}, 12}, {ids, {}, 1}});
+  EXPECT_EQ(texts[1], " 8");
+  EXPECT_EQ(texts[0].substr(0, 3), " 8\n");
+  EXPECT_EQ(texts[2], " ");
+  EXPECT_EQ(texts[3], " ");  // digits are tokens of their own
+  const auto s = engine_->create();
+  EXPECT_EQ(texts[0], tokenizer().decode(jet::generate(*engine_, *s, ids, {.max_new_tokens = 12}).ids));
 }
 
 TEST_F(EngineScorer, HeldOutLossIsTheMeanOverAllRows) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "jet/model/families/families.h"
+#include "jet/model/finite.h"
 #include "jet/storage/shards.h"
 #include "jet/tensor/quant.h"
 
@@ -92,26 +93,32 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
   return std::as_bytes(std::span(values));
 }
 
-void write_floats(const std::vector<float>& values, DType to, ShardedSafeTensorsWriter& file) {
-  if (to == DType::f32) return file.write(bytes_of(values));
+std::vector<bf16> narrowed(const std::vector<float>& values) {
   std::vector<bf16> narrow(values.size());
   std::transform(values.begin(), values.end(), narrow.begin(), to_bf16);
-  file.write(bytes_of(narrow));
+  return narrow;
 }
 
 /// Writes one tensor in parts, each of which leaves memory when it is written.
 void write_piece(const Piece& p, const Checkpoint& c, ShardedSafeTensorsWriter& file) {
-  if (!p.from) return file.write(bytes_of(std::vector<std::byte>(numel(p.spec.shape) * size_of(p.to))));
-  if (c.plus_one(p.spec)) return write_floats(c.floats(p.name, p.spec), p.to, file);
+  const auto write = [&](std::span<const std::byte> bytes) {
+    require_finite(p.to, bytes, p.name, c.folder);
+    file.write(bytes);
+  };
+  const auto write_floats = [&](const std::vector<float>& values) {
+    p.to == DType::f32 ? write(bytes_of(values)) : write(bytes_of(narrowed(values)));
+  };
+  if (!p.from) return write(bytes_of(std::vector<std::byte>(numel(p.spec.shape) * size_of(p.to))));
+  if (c.plus_one(p.spec)) return write_floats(c.floats(p.name, p.spec));
   constexpr size_t kPart = 1 << 20;  // numbers
   const size_t width = size_of(p.from->dtype), n = p.from->bytes.size() / width;
   for (size_t i = 0; i < n; i += kPart) {
     const size_t m = std::min(kPart, n - i);
     const auto part = p.from->bytes.subspan(i * width, m * width);
     if (p.from->dtype == p.to) {
-      file.write(part);
+      write(part);
     } else {
-      write_floats(to_floats({p.name, p.from->dtype, {static_cast<int64_t>(m)}, part}), p.to, file);
+      write_floats(to_floats({p.name, p.from->dtype, {static_cast<int64_t>(m)}, part}));
     }
     release_pages(part);
   }

@@ -6,6 +6,7 @@
 
 #include "jet/base/threads.h"
 #include "jet/model/checkpoint.h"
+#include "jet/model/finite.h"
 #include "jet/tensor/quant.h"
 
 namespace jet {
@@ -93,6 +94,7 @@ void convert(const Job& job, const std::string& path, ThreadPool& pool, SafeTens
       }
     }
   });
+  require_finite(DType::bf16, std::as_bytes(std::span(plain)), t.name, path);  // the largest of fp32 round to infinity
   file.write(quantized ? static_cast<const void*>(packed.data()) : plain.data());
   if (quantized) file.write(scales.data());
 }
@@ -125,6 +127,7 @@ QuantizeReport quantize_model(const std::string& source, const std::string& targ
   int64_t done = 0;
   for (const Job& job : jobs) {
     if (job.copied()) {
+      require_finite(job.to, job.from->bytes, job.from->name, c.tensors.path());
       file.write(job.from->bytes.data());
     } else {
       convert(job, c.tensors.path(), pool, file);

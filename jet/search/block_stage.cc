@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 
 #include "jet/search/candidates.h"
 #include "jet/search/stages.h"

@@ -78,10 +78,22 @@ Evaluator::Evaluator(const Recipe& recipe, const TrainingData& data, TorchOps& o
   const EvalConfig& c = recipe.eval;
   for (const auto& file : task_files(c.tasks)) {
     reported_.push_back(load_task(file, data.tokenizer(), c.items));
+    const std::string& metric = reported_.back().format.metric;
+    require(metric == "accuracy",
+            "{}: its metric is {}, and a search compares accuracies by likelihood; move it out of {}", file, metric,
+            c.tasks);
     search_.push_back(load_task(file, data.tokenizer(), c.search_items, c.items));
     require(!search_.back().items.empty(), "{}: eval.items + eval.search_items asks for more items than there are",
             file);
   }
+}
+
+std::vector<TaskWeight> Evaluator::all_alike(bool (Task::*wanted)() const) const {
+  const bool any = std::any_of(reported_.begin(), reported_.end(), [&](const Task& t) { return (t.*wanted)(); });
+  std::vector<TaskWeight> objective;
+  for (const Task& t : reported_)
+    if (!any || (t.*wanted)()) objective.push_back({t.name, 1});
+  return objective;
 }
 
 const Task& Evaluator::search_task(const std::string& name) const {

@@ -19,9 +19,11 @@ using HiddenFn = std::function<at::Tensor(const at::Tensor& ids)>;
 
 class Evaluator {
  public:
-  /// Borrows all; throws where a task has too few items.
+  /// Borrows all; throws where a task has too few items, or a metric that is no accuracy.
   Evaluator(const Recipe& recipe, const TrainingData& data, TorchOps& ops, RunProgress& progress);
 
+  /// The objective of a recipe that states none: the tasks that are `wanted`, or all where none is, at equal weights.
+  std::vector<TaskWeight> all_alike(bool (Task::*wanted)() const) const;
   const std::vector<Task>& search_tasks() const { return search_; }
   /// The search items of a task; throws where there is no such task.
   const Task& search_task(const std::string& name) const;

@@ -109,7 +109,7 @@ void PlacementConfig::check(const std::string& where) const {
        {std::pair{"full_objective", &full_objective}, {"swa_objective", &swa_objective}}) {
     double total = 0;
     for (const auto& o : *objective) total += o.weight;
-    require(total > 0, "{}: {}: an objective needs a task whose weight is positive", where, key);
+    require(objective->empty() || total > 0, "{}: {}: an objective needs a task whose weight is positive", where, key);
   }
   std::vector<std::string> known;
   for (const auto& s : jet::selectors()) known.emplace_back(s.name);

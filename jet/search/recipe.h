@@ -60,7 +60,7 @@ struct SupernetConfig {
 
 /// One term of an objective: a task's accuracy (and loss, which breaks ties), weighed.
 struct TaskWeight {
-  std::string task = "recall";
+  std::string task;
   double weight = 1;
   template <class V>
   static void fields(TaskWeight& c, V&& v) {
@@ -86,7 +86,8 @@ struct PlacementConfig {
   int beam_budget = 0;  // evaluations, 0: no limit
   // Not negative: a smaller set ends the search where it loses at most this much of the accuracy of all layers full.
   double beam_patience = -1;
-  std::vector<TaskWeight> full_objective = {{"recall", 1}}, swa_objective = {{"mcq", 1}};
+  // None: full layers go by the tasks of retrieval, windows by those with choices; where there are none, by all alike.
+  std::vector<TaskWeight> full_objective{}, swa_objective{};
   GatesConfig gates{};
   template <class V>
   static void fields(PlacementConfig& c, V&& v) {

@@ -21,6 +21,10 @@ Run::Run(const Setup& s)
     : recipe(read_recipe(s.recipe)), ops(recipe_ops(recipe, s.recipe)),
       folder{Ledger(s.out, run_identity(recipe, s.base, {{"base", s.base}, {"student", s.student}}), s.trials)},
       data(recipe, s.base, ops.device), evaluator(recipe, data, ops, progress),
-      teacher(s.base, recipe, ops, folder.path() + "/teacher") {}
+      teacher(s.base, recipe, ops, folder.path() + "/teacher") {
+  PlacementConfig& p = recipe.placement;
+  if (p.full_objective.empty()) p.full_objective = evaluator.all_alike(&Task::asks_retrieval);
+  if (p.swa_objective.empty()) p.swa_objective = evaluator.all_alike(&Task::has_choices);
+}
 
 }  // namespace jet

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "jet/blocks/init.h"
+#include "jet/model/finite.h"
 
 namespace jet {
 
@@ -179,6 +180,7 @@ void TorchModel::save(const std::string& folder, const std::string& tokenizer_fo
   std::vector<TensorToWrite> list;
   for (const auto& [name, t] : parameters()) {
     held.push_back(t.detach().to(at::kCPU, dtype == DType::bf16 ? at::kBFloat16 : at::kFloat).contiguous());
+    require_finite(dtype, {static_cast<const std::byte*>(held.back().data_ptr()), held.back().nbytes()}, name, folder);
     list.push_back({name, dtype, t.sizes().vec(), held.back().data_ptr()});
   }
   save_checkpoint(folder, spec, list, tokenizer_folder, model_type);

@@ -1,6 +1,6 @@
 // Selectors that change one layer at a time and keep the k layers where it matters most:
 //   restore      all linear, one layer back to full attention: the fall of KL to the base   (fla, hybrid distillation)
-//   swap drop    all full, one layer to linear: the fall of the objective                    (HALO, recall drop)
+//   swap drop    all full, one layer to linear: the fall of the objective                    (HALO)
 //   importance   no path at all: sum |A| * |dL/dA| of the base's attention probabilities A, L its next-token loss
 #include "jet/search/selectors/selector.h"
 
