@@ -1,10 +1,11 @@
 // What a damaged or diverged model says is no score.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
-#include "jet/search/candidate_rows.h"
-#include "jet/search/student.h"
+#include "jet/search/candidates.h"
+#include "jet/search/run.h"
 
 namespace jet {
 namespace {
@@ -25,38 +26,40 @@ align = {tokens = 1024, batch = 1, length = 64, warmup = 0}
 distill = {train = {tokens = 64, batch = 1, length = 64}}
 )";
 
-class Evaluation : public testing::Test {
+class EvaluationTest : public testing::Test {
  protected:
-  Evaluation() {
+  EvaluationTest() {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     write_file(folder_ + "/recipe.toml", kRecipe);
   }
-  ~Evaluation() override { std::filesystem::remove_all(folder_); }
+  ~EvaluationTest() override { std::filesystem::remove_all(folder_); }
   std::string folder_ = testing::TempDir() + "jet_evaluation";
 };
 
-TEST_F(Evaluation, OfDamagedWeightsIsRefused) {
-  jet::Run run("models/base", folder_ + "/recipe.toml", folder_ + "/run");
-  EXPECT_GT(run.evaluate(run.tasks, run.base).at("loss").get<double>(), 0);
-  for (auto& [name, t] : run.base.parameters())
+TEST_F(EvaluationTest, OfDamagedWeightsIsRefused) {
+  jet::Run run({.recipe = folder_ + "/recipe.toml", .out = folder_ + "/run", .base = "models/base"});
+  TorchModel& base = run.teacher.model;
+  EXPECT_GT(run.evaluator.evaluate(base).loss, 0);
+  for (auto& [name, t] : base.parameters())
     if (name == "model.norm.weight") t.fill_(NAN);
-  EXPECT_THROW(run.evaluate(run.tasks, run.base), Error);
-  EXPECT_THROW(run.evaluate({}, run.base), Error);
-  EXPECT_THROW(run.base.save(folder_ + "/model", "models/base", DType::bf16), Error);
+  EXPECT_THROW(run.evaluator.evaluate(base), Error);
+  EXPECT_THROW(base.save(folder_ + "/model", "models/base", DType::bf16), Error);
   EXPECT_FALSE(file_exists(folder_ + "/model/config.json"));
 }
 
-TEST_F(Evaluation, OfACandidateThatDivergedIsLeftOut) {
-  jet::Run run("models/base", folder_ + "/recipe.toml", folder_ + "/run");
-  auto layers = run.base.spec.layers;
-  layers[3] = make_mixer("gated_delta_net", attention_of(run.base.spec, 3));
-  const Json j = train_candidate(run, {.name = "wild", .layers = layers, .lr = 1e20, .speed = false});
-  ASSERT_TRUE(j.at("diverged").get<bool>());
-  const Json row = row_of(j);
-  EXPECT_TRUE(row.at("loss").is_null() && row.at("accuracy").empty());
-  EXPECT_EQ(loss_of(row), INFINITY);
-  EXPECT_TRUE(better_row({{"loss", 9.0}, {"accuracy", Json::object()}}, row));
+TEST_F(EvaluationTest, OfACandidateThatDivergedIsLeftOut) {
+  jet::Run run({.recipe = folder_ + "/recipe.toml", .out = folder_ + "/run", .base = "models/base"});
+  auto layers = run.teacher.spec().layers;
+  layers[3] = make_mixer("gated_delta_net", attention_of(run.teacher.spec(), 3));
+  const Candidate wild{.name = "wild", .layers = layers, .lr = 1e20, .speed = false};
+  ASSERT_TRUE(train_candidate(run, wild).diverged);
+  const Row row = candidate_row(run, wild);
+  EXPECT_TRUE(row.is_diverged());
+  EXPECT_TRUE(std::isnan(row.loss) && row.accuracy.empty());
+  Row sound;
+  sound.loss = 9;
+  EXPECT_TRUE(better_row(sound, row));
 }
 
 }  // namespace
