@@ -26,11 +26,15 @@ struct IdentityTest : testing::Test {
     }
     write_file(folder + "/base/model.safetensors.index.json",
                R"({"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}})");
-    recipe.data = {{"t", folder + "/text.txt"}};
+    source(folder + "/text.txt");
     recipe.eval.tasks = folder + "/tasks";
   }
   ~IdentityTest() override { fs::remove_all(folder); }
 
+  void source(const std::string& path) {
+    recipe.data.assign(1, {});
+    recipe.data[0].name = "t", recipe.data[0].path = path;
+  }
   Json identity(const std::string& student = "") const {
     return run_identity(recipe, folder + "/base", {{"base", folder + "/base"}, {"student", student}});
   }
@@ -74,7 +78,7 @@ TEST_F(IdentityTest, AStudentCountsAndAFolderOfTokensByItsManifest) {
   EXPECT_NE(identity(folder + "/base"), identity());
   fs::create_directories(folder + "/tokens");
   write_file(folder + "/tokens/manifest.json", "{}");
-  recipe.data = {{"t", folder + "/tokens"}};
+  source(folder + "/tokens");
   const Json before = identity();
   write_file(folder + "/tokens/manifest.json", "[]");
   EXPECT_NE(identity(), before);

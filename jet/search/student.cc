@@ -4,6 +4,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include "jet/model/train_plan.h"
 #include "jet/search/run_plan.h"
 
 namespace jet {
