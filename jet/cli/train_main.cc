@@ -147,8 +147,7 @@ int main(int argc, char** argv) {
   auto* report = app.add_subcommand("report", "write RUN/report.html again from RUN/report.json");
   report->add_option("run", run_folder, "folder of a run")->required();
   report->callback([&] {
-    jet::Json j = jet::read_json(run_folder + "/report.json");
-    jet::add_tables(j);
+    const jet::Json j = jet::with_tables(jet::read_json(run_folder + "/report.json"));
     jet::write_report(run_folder, j);
     fmt::print("{}\n{}/report.html\n", jet::report_text(j), run_folder);
   });

@@ -67,15 +67,15 @@ std::string beside(const std::string& path, const std::string& file) {
 
 /// A task's files and format, before any item is read.
 struct Source {
-  std::string name, items, shots;
+  std::string name, items, shots, definition;  // no shots, no definition: empty
   TaskFormat format{};
-  bool has_definition = true;
 };
 
 Source defined_source(const std::string& definition, const std::string& name) {
   const TaskFormat f = read_format(definition);
   const std::string items = f.items.empty() ? name + std::string(kItems) : f.items;
-  return {name, beside(definition, items), f.shots.count > 0 ? beside(definition, f.shots.items) : "", f};
+  const std::string shots = f.shots.count > 0 ? beside(definition, f.shots.items) : "";
+  return {name, beside(definition, items), shots, definition, f};
 }
 
 Source source_of(const std::string& path) {
@@ -85,7 +85,7 @@ Source source_of(const std::string& path) {
     Source s = defined_source(definition, name);
     if (fs::path(s.items).lexically_normal() == fs::path(path).lexically_normal()) return s;
   }
-  return {name, path, "", {}, false};
+  return {name, path, "", "", {}};
 }
 
 /// A line of a file without templates of its own.
@@ -273,7 +273,7 @@ Task load_task(const std::string& path, const Tokenizer& tokenizer, int limit, i
   const Source source = source_of(path);
   const std::string before = preamble(source);
   Task task{source.name, {}, source.format};
-  for (Written& w : read_items(source.items, source.format, source.has_definition, limit, skip)) {
+  for (Written& w : read_items(source.items, source.format, !source.definition.empty(), limit, skip)) {
     w.text.prompt.insert(0, before);
     task.items.push_back(encoded(std::move(w), source.format, tokenizer, source.items));
   }
@@ -303,6 +303,14 @@ std::vector<std::string> task_files(const std::string& path) {
   require(!tasks.empty(), "{}: holds no *.jsonl file and no *.task.json", path);
   std::vector<std::string> files;
   for (const auto& [name, file] : tasks) files.push_back(file);
+  return files;
+}
+
+std::vector<std::string> files_of_task(const std::string& path) {
+  const Source s = source_of(path);
+  std::vector<std::string> files;
+  for (const auto& file : {s.items, s.definition, s.shots})
+    if (!file.empty()) files.push_back(file);
   return files;
 }
 

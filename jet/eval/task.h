@@ -92,4 +92,7 @@ Task load_task(const std::string& path, const Tokenizer& tokenizer, int limit = 
 /// is a file. Files of items that a definition names, as its items or shots, are no tasks of their own.
 std::vector<std::string> task_files(const std::string& path);
 
+/// All files that such a task is made of: its items, and where there are some its definition and shots.
+std::vector<std::string> files_of_task(const std::string& path);
+
 }  // namespace jet

@@ -62,5 +62,14 @@ TEST_F(EvaluationTest, OfACandidateThatDivergedIsLeftOut) {
   EXPECT_TRUE(better_row(sound, row));
 }
 
+/// A recipe that names no objective goes by what the tasks say of themselves.
+TEST_F(EvaluationTest, ObjectivesAreTheTasksOwnWhereTheRecipeHasNone) {
+  const jet::Run run({.recipe = folder_ + "/recipe.toml", .out = folder_ + "/run", .base = "models/base"});
+  ASSERT_EQ(run.recipe.placement.full_objective.size(), 1u);
+  EXPECT_EQ(run.recipe.placement.full_objective[0].task, "recall");
+  ASSERT_EQ(run.recipe.placement.swa_objective.size(), 1u);
+  EXPECT_EQ(run.recipe.placement.swa_objective[0].task, "mcq");
+}
+
 }  // namespace
 }  // namespace jet

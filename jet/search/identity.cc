@@ -39,7 +39,7 @@ Json run_identity(const Recipe& recipe, const std::string& tokenizer_folder,
     id[(tokens ? "tokens " : "text ") + source.path] =
         hash_text(file_hash(tokens ? source.path + "/manifest.json" : source.path));
   }
-  for (const auto& file : task_files(recipe.eval.tasks)) id["tasks " + file] = hash_text(file_hash(file));
+  for (const auto& task : task_files(recipe.eval.tasks)) id["tasks " + task] = hash_of(files_of_task(task));
   return id;
 }
 

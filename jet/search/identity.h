@@ -2,7 +2,7 @@
 // which refuses to go on with anything else.
 //
 //   {"recipe": {...}, "format of results": 2, "base": HASH, "student": HASH, "tokenizer": HASH,
-//    "text data/train/novels.txt": HASH, "tokens data/web": HASH, "tasks data/eval/mcq.jsonl": HASH, ...}
+//    "text data/train/novels.txt": HASH, "tokens data/web": HASH, "tasks data/eval/NAME.jsonl": HASH, ...}
 #pragma once
 
 #include <map>

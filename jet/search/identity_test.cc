@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 struct IdentityTest : testing::Test {
   IdentityTest() {
     fs::remove_all(folder);
-    write_file(folder + "/tasks/kv.jsonl", "{}");
+    for (const char* file : {"kv.jsonl", "arc.jsonl", "arc.task.json"}) write_file(folder + "/tasks/" + file, "{}");
     write_file(folder + "/text.txt", "a text");
     write_file(folder + "/base/config.json", "{}");
     write_file(folder + "/base/tokenizer.json", "{}");
@@ -59,7 +59,8 @@ TEST_F(IdentityTest, EveryInputCounts) {
   const std::pair<const char*, const char*> files[] = {{"/base/config.json", "base"},
                                                        {"/base/tokenizer.json", "tokenizer"},
                                                        {"/text.txt", "text "},
-                                                       {"/tasks/kv.jsonl", "tasks "}};
+                                                       {"/tasks/kv.jsonl", "tasks "},
+                                                       {"/tasks/arc.jsonl", "tasks "}};
   for (const auto& [file, key] : files) {
     const Json before = identity();
     write_file(folder + file, "[]");
@@ -72,6 +73,9 @@ TEST_F(IdentityTest, EveryInputCounts) {
     }
     EXPECT_EQ(changed, 1) << file;
   }
+  const Json before = identity();
+  write_file(folder + "/tasks/arc.task.json", R"({"delimiter": " "})");
+  EXPECT_NE(identity(), before);
 }
 
 TEST_F(IdentityTest, AStudentCountsAndAFolderOfTokensByItsManifest) {

@@ -47,14 +47,14 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
     r["layers"] = final["layers"];
     r["speed"] = final["speed"];
   }
-  add_tables(r);
-  return r;
+  return with_tables(std::move(r));
 }
 
-void add_tables(Json& report) {
+Json with_tables(Json report) {
   const auto recipe = from_json_fields<Recipe>(report.at("recipe"), "the report's recipe");
   report["gains"] = gains_table(recipe, report);
   report["notes"] = remarks(recipe, report, report["gains"]);
+  return report;
 }
 
 void write_report(const std::string& folder, const Json& report) {

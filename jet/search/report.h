@@ -12,8 +12,8 @@ namespace jet {
 /// The sections that the run has so far -> the report's JSON, with gains table and remarks. `device`: that of its
 /// trainings.
 Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& device, const std::string& command);
-/// Gains table and remarks ("gains", "notes") from the recipe and the results of stages that a report holds.
-void add_tables(Json& report);
+/// The report with gains table and remarks ("gains", "notes") made of the recipe and the results of stages in it.
+Json with_tables(Json report);
 /// Writes report.json and report.html into the run's folder.
 void write_report(const std::string& folder, const Json& report);
 /// The gains table, and the curve over the number of full layers where there is one, as people read them in a terminal.
