@@ -4,8 +4,10 @@
 
 #include <filesystem>
 
+#include "jet/base/rng.h"
 #include "jet/engine/engine.h"
 #include "jet/train/test_hybrid.h"
+#include "jet/train/torch_model.h"
 
 namespace jet {
 namespace {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "jet/base/file.h"
 #include "jet/search/device.h"
 #include "jet/search/postnas.h"
 #include "jet/search/train_bench.h"

@@ -56,7 +56,7 @@ TEST_F(EvaluationTest, OfACandidateThatDivergedIsLeftOut) {
   ASSERT_TRUE(train_candidate(run, wild).diverged);
   const Row row = candidate_row(run, wild);
   EXPECT_TRUE(row.is_diverged());
-  EXPECT_TRUE(std::isnan(row.loss) && row.accuracy.empty());
+  EXPECT_TRUE(std::isnan(row.loss) && row.accuracy.size() == 0);
   Row sound;
   sound.loss = 9;
   EXPECT_TRUE(better_row(sound, row));
