@@ -29,14 +29,14 @@ Trained train_student(Run& run, const Candidate& c) {
   const auto parameters = scope_parameters(teacher.spec(), t.model, Scope::new_mixers);
   if (c.inherit) fit_outputs(teacher, t.model, fresh, {run.data, texts + " fit", budget.align});
   if (budget.align.tokens > 0) {
-    const TextStream stream{run.data, texts + " align", budget.align};
+    const BatchStream stream{run.data, texts + " align", budget.align};
     const auto doing = run.progress.training(WorkKind::align, align_passes(budget.align));
     t.align = train_or_diverge({name + ": alignment", run.folder.checkpoint(name + "-align"), budget.align, parameters,
                                 [&](const Part& p) { return align_loss(teacher, t.model, fresh, stream, p); }});
   }
   if (budget.distill.train.tokens > 0 && !t.align.diverged) {
     const DistillConfig& d = budget.distill;
-    const TextStream stream{run.data, texts, d.train};
+    const BatchStream stream{run.data, texts, d.train};
     const auto doing = run.progress.training(WorkKind::distill, distill_passes(d));
     t.distill =
         train_or_diverge({name + ": distillation", run.folder.checkpoint(name), d.train, parameters,

@@ -72,7 +72,8 @@ void fit_output(const TorchOps& ops, const MixerSpec& spec, int hidden, MixerWei
 
 }  // namespace
 
-void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers, const TextStream& texts) {
+void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers,
+                 const BatchStream& texts) {
   const at::NoGradGuard no_grad;
   const Trace wanted = teach(teacher.ops, teacher.model, texts.batch({0, 0, texts.config.batch}).rows);
   for (int l : layers) {
@@ -82,7 +83,7 @@ void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<
 }
 
 Tensor align_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
-                  const TextStream& texts, const Part& part) {
+                  const BatchStream& texts, const Part& part) {
   const auto b = texts.batch(part);
   return local_loss(teacher.ops, student, teacher.trace(b), layers, b.states("student")) * b.share;
 }
@@ -101,7 +102,7 @@ Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& te
 }
 
 Tensor end_to_end_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
-                       const TextStream& texts, const Part& part, const DistillConfig& c) {
+                       const BatchStream& texts, const Part& part, const DistillConfig& c) {
   TorchOps& ops = teacher.ops;
   const auto b = texts.batch(part);
   if (c.teacher_top > 0) {
@@ -133,7 +134,7 @@ TrainResult distill(Run& run, TorchModel& student, const std::string& name, cons
   std::erase_if(changed, [&](int l) { return !has_mixer(student.spec.layers[l]); });
   require(!c.local || !changed.empty(), "{}: no layer differs from the base's; nothing can be trained locally", name);
   if (c.local) scope = Scope::changed_mixers;
-  const TextStream texts{run.data, name, c.train};
+  const BatchStream texts{run.data, name, c.train};
   const auto loss = [&](const Part& p) {
     return c.local ? c.feature_weight * align_loss(teacher, student, changed, texts, p)
                    : end_to_end_loss(teacher, student, fresh, texts, p, c);

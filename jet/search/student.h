@@ -16,19 +16,19 @@ std::vector<int> new_layers(const TorchModel& student);
 
 /// Sets the output projection of the student's mixers in `layers` to the ridge regression of the teacher's mixer
 /// outputs on what the mixers feed it: min |Z W^T - Y*|^2 + ridge |W|^2 over one batch of the stream.
-void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers, const TextStream& texts);
+void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers, const BatchStream& texts);
 
 /// The part's share of the mean feature loss of the student's mixers in `layers`, each fed by the teacher's hidden
 /// states of that layer.
 at::Tensor align_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
-                      const TextStream& texts, const Part& part);
+                      const BatchStream& texts, const Part& part);
 
 /// feature_weight * mean feature loss over `layers` + kl_weight * KL: the share of the batch's loss that `rows` have.
 at::Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& teacher, const Trace& student,
                         const std::vector<int>& layers, const TorchBatch& rows);
 /// The same of rows of `texts` through teacher and student, end to end.
 at::Tensor end_to_end_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
-                           const TextStream& texts, const Part& part, const DistillConfig& c);
+                           const BatchStream& texts, const Part& part, const DistillConfig& c);
 
 /// What of a student is trained: mixers that are no attention, those that the base has not (windows too), all, or
 /// everything.

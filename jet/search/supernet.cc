@@ -79,7 +79,7 @@ SupernetResult Supernet::train() {
   SupernetResult out;
   fit_outputs(run_.teacher, linear_, all, {run_.data, "supernet fit", budget.align});
   if (budget.align.tokens > 0) {
-    const TextStream texts{run_.data, "supernet align", budget.align};
+    const BatchStream texts{run_.data, "supernet align", budget.align};
     const auto doing = run_.progress.training(WorkKind::align, align_passes(budget.align));
     out.align = jet::train({"supernet: alignment", run_.folder.checkpoint("supernet-align"), budget.align, trained_,
                             [&](const Part& p) { return align_loss(run_.teacher, linear_, all, texts, p); }});

@@ -55,7 +55,7 @@ class TrainingData {
 };
 
 /// Rows that one training sees, in its order.
-struct TextStream {
+struct BatchStream {
   const TrainingData& data;
   std::string name;
   TrainConfig config{};
