@@ -133,7 +133,7 @@ def damaged(tmp, broken):
                                          "--text", "data/train/stories.txt"], "damaged")
     expect("NaN in quantize", ["quantize", model, tmp / "nan-int4", "--type", "int4"], "model.norm.weight")
     expect("NaN in export", ["export", model, tmp / "nan-hf", "--format", "hf"], "model.norm.weight")
-    expect("model that is not written", generate(tmp / "nan-int4"), "no such model folder")
+    expect("model that is not written", generate(tmp / "nan-int4"), "nan-int4", "is missing")
 
 
 def arguments():
@@ -253,7 +253,7 @@ def training(tmp):
     expect("everything trained locally", run(local), "stage2", "local")
     chunks = smoke.replace("length = 128", "length = 128, chunk = 128", 1)
     assert chunks != smoke
-    expect("chunk as long as the row", run(chunks), "chunk 128", "below length")
+    expect("chunk as long as the row", run(chunks), "chunk is 128", "below length")
     expect("chunks of separate documents",
            run("separate_documents = true\n" + chunks.replace("chunk = 128", "chunk = 32")), "choose one")
     kept = smoke.replace("stage1 = {", "stage1 = {teacher_top = 8, ")

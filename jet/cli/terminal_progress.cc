@@ -21,7 +21,10 @@ std::string line_of(const ProgressState& s) {
 
 }  // namespace
 
-TerminalProgress::TerminalProgress() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+// In a log, work that ends within the first pause has its last line only, and an error stands alone.
+TerminalProgress::TerminalProgress() : terminal_(::isatty(STDERR_FILENO) == 1) {
+  if (!terminal_) shown_ = std::chrono::steady_clock::now();
+}
 
 void TerminalProgress::show(const ProgressState& s) {
   const auto now = std::chrono::steady_clock::now();
