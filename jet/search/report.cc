@@ -51,7 +51,13 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
 }
 
 Json with_tables(Json report) {
-  const auto recipe = from_json_fields<Recipe>(report.at("recipe"), "the report's recipe");
+  // What tables and remarks are made by; other tables of a recipe may be those of another version.
+  const Json asked = get_or(report, "recipe", Json::object(), "report.json");
+  Recipe recipe;
+  read_field(asked, "seed", recipe.seed, "report.json: recipe");
+  read_field(asked, "supernet", recipe.supernet, "report.json: recipe");
+  read_field(asked, "placement", recipe.placement, "report.json: recipe");
+  read_field(asked, "dimensions", recipe.dimensions, "report.json: recipe");
   report["gains"] = gains_table(recipe, report);
   report["notes"] = remarks(recipe, report, report["gains"]);
   return report;

@@ -212,6 +212,7 @@ TEST_F(Report, TablesAreMadeAgainFromAReport) {
   const Json gains = r["gains"], notes = r["notes"];
   r["gains"] = {{{"step", "base"}, {"loss", 3.0}, {"note", ""}}},
   r["notes"] = {"level with the uniform one on kv: +0.0"};
+  r["recipe"].erase("data"), r["recipe"]["other"] = 1;
   r = with_tables(r);
   EXPECT_EQ(r["gains"], gains);
   EXPECT_EQ(r["notes"], notes);
