@@ -11,5 +11,5 @@ if(NOT pyarrow OR NOT arrow_libraries)
   return()
 endif()
 
-jet_program(jet-parquet SOURCES jet/cli/parquet_main.cc LINK jet_base ${arrow_libraries})
+jet_program(jet-parquet SOURCES jet/cli/parquet_main.cc jet/cli/program.cc LINK jet_base ${arrow_libraries})
 target_include_directories(jet-parquet SYSTEM PRIVATE ${pyarrow}/include)

@@ -16,6 +16,8 @@ set_tests_properties(format PROPERTIES LABELS checks)
 # Whole programs, as a user runs them.
 add_test(NAME wrong_input COMMAND Python3::Interpreter tests/wrong_input_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME command_line COMMAND Python3::Interpreter tests/command_line_test.py ${CMAKE_BINARY_DIR}
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME memory COMMAND Python3::Interpreter tests/memory_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME data_commands COMMAND Python3::Interpreter tests/data_test.py ${CMAKE_BINARY_DIR}

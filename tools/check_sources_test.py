@@ -2,12 +2,10 @@
 """Builds small trees, each with one fault, and sees that check_sources.py names it."""
 
 import pathlib
-import subprocess
-import sys
 import tempfile
 import unittest
 
-TOOL = pathlib.Path(__file__).resolve().parent / "check_sources.py"
+import check_sources
 
 
 def function(lines, parameters=1, head="int f"):
@@ -16,23 +14,20 @@ def function(lines, parameters=1, head="int f"):
 
 
 class CheckSources(unittest.TestCase):
-    def run_tool(self, name, text):
+    def faults_of(self, name, text):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / name
             path.parent.mkdir(parents=True)
             path.write_text(text)
-            done = subprocess.run([sys.executable, TOOL, "--root", folder], capture_output=True, text=True)
-            return done.returncode, done.stdout + done.stderr
+            return check_sources.check(pathlib.Path(folder))
 
     def expect_fault(self, fault, text, name="jet/base/a.cc"):
-        code, output = self.run_tool(name, text)
-        self.assertEqual(code, 1, text + output)
-        self.assertIn(fault, output)
-        self.assertEqual(len(output.splitlines()), 1, "one fault, one line")
+        faults = self.faults_of(name, text)
+        self.assertEqual(len(faults), 1, f"{text}: {faults}")
+        self.assertIn(fault, faults[0])
 
     def expect_none(self, text, name="jet/base/a.cc"):
-        code, output = self.run_tool(name, text)
-        self.assertEqual(code, 0, text + output)
+        self.assertEqual(self.faults_of(name, text), [], text)
 
     def test_libraries_are_quiet(self):
         for call in ('std::printf("a")', 'puts("a")', 'fmt::print("{}", 1)', "std::cout << 1", "exit(1)",
@@ -49,6 +44,12 @@ class CheckSources(unittest.TestCase):
                      "// std::exit(1)", 'throw Error("call exit(1)")', "int exit = 1"):
             self.expect_none(f"void f() {{\n  {fine};\n}}\n")
         self.expect_none("struct World {\n  virtual void abort(int code);\n};\nvoid World::abort(int) {}\n")
+
+    def test_json_is_made_in_one_place(self):
+        for name in ("jet/base/a.cc", "jet/cli/a.cc"):
+            self.expect_fault(f"{name}:1: dump throws", "void f(Json j) { g(j.dump(2)); }\n", name)
+        self.expect_none("void f(Json j) { g(j.dump(2)); }\n", "jet/base/json.cc")
+        self.expect_none("void f(Json j) { dump(j); }\n")
 
     def test_functions_are_short(self):
         self.expect_none(function(60))

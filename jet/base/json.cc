@@ -36,6 +36,11 @@ J parse(const std::string& text, const std::string& where) {
   } catch (const nlohmann::json::out_of_range&) { fail("{}: not valid JSON: a number is out of range", where); }
 }
 
+template <class J>
+std::string text_of(const J& value, int indent) {
+  return value.dump(indent, ' ', /*ensure_ascii=*/false, J::error_handler_t::replace);
+}
+
 }  // namespace
 
 Json parse_json(const std::string& text, const std::string& where) { return parse<Json>(text, where); }
@@ -52,6 +57,9 @@ void require_in(const NumberRange& range, const Json& value, const std::string& 
   require(range.holds(value.get<double>()), "{}: {} is {}, expected a number in {}{}", where, key, value.get<double>(),
           range.text(), hint);
 }
+
+std::string json_text(const Json& value, int indent) { return text_of(value, indent); }
+std::string json_text(const SortedJson& value, int indent) { return text_of(value, indent); }
 
 Json read_json(const std::string& path) { return parse_json(read_file(path), path); }
 

@@ -36,6 +36,11 @@ Json parse_json(const std::string& text, const std::string& where);
 SortedJson parse_sorted_json(const std::string& text, const std::string& where);
 Json read_json(const std::string& path);
 
+/// The value as JSON; `indent` -1: on one line. Bytes that are no UTF-8 (a file's name, a prompt) become U+FFFD: what
+/// took hours must not be lost for one of them. Nothing else turns values into text (tools/check_sources.py).
+std::string json_text(const Json& value, int indent = -1);
+std::string json_text(const SortedJson& value, int indent = -1);
+
 template <class T>
 struct IsVector : std::false_type {};
 template <class T>
@@ -67,7 +72,7 @@ T get(const Json& j, const std::string& key, const std::string& where) {
   try {
     if (fits<T>(value)) return value.get<T>();
   } catch (const nlohmann::json::exception&) {}
-  fail("{}: key '{}' has the wrong type or is out of range: {}", where, key, value.dump().substr(0, 80));
+  fail("{}: key '{}' has the wrong type or is out of range: {}", where, key, json_text(value).substr(0, 80));
 }
 
 /// As get, but `fallback` where the key is missing or null.
@@ -193,7 +198,7 @@ void read_field(const Json& j, const std::string& key, T& field, const std::stri
 /// Fills the fields that `j` names and keeps the others' defaults.
 template <HasFields S>
 S from_json_fields(const Json& j, const std::string& where) {
-  require(j.is_object(), "{}: expected a table of keys, found {}", where, j.dump().substr(0, 80));
+  require(j.is_object(), "{}: expected a table of keys, found {}", where, json_text(j).substr(0, 80));
   S s{};
   std::vector<std::string> known;
   S::fields(s, [&](const char* key, auto& field, const auto&... range) {

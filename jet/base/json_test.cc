@@ -46,6 +46,17 @@ TEST(Json, NumbersMustFitTheirType) {
   EXPECT_FALSE(reads<std::vector<int>>("[1, 4294967297]"));
 }
 
+TEST(Json, TextIsValidWhateverBytesItIsMadeOf) {
+  const std::string latin1 = "caf\xe9", cut = "\xe2\x82", alone = "a\xff.";
+  const Json j = {{latin1, {alone, cut}}};
+  EXPECT_EQ(json_text(j), "{\"caf\ufffd\":[\"a\ufffd.\",\"\ufffd\"]}");
+  EXPECT_EQ(json_text(j, 1), "{\n \"caf\ufffd\": [\n  \"a\ufffd.\",\n  \"\ufffd\"\n ]\n}");
+  EXPECT_EQ(json_text(SortedJson{{"b", alone}, {"a", 1}}), "{\"a\":1,\"b\":\"a\ufffd.\"}");
+  EXPECT_EQ(json_text(parse_json("\"\u00fc\"", "here")), "\"\u00fc\"");
+  // The errors that quote what they found.
+  EXPECT_THROW(get<int>(j, latin1, "here"), Error);
+}
+
 TEST(Error, IsOneLineWhateverItQuotes) {
   try {
     fail("{}: unknown", std::string("a\nb\tc\x7f"));

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "jet/base/error.h"
+#include "jet/base/number.h"
 
 namespace jet {
 
@@ -79,7 +80,7 @@ struct ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
-  require(threads >= 1 && threads <= 4096, "threads: {} is not in 1..4096", threads);
+  require(threads >= 1 && threads <= kMostThreads, "threads: {} is not in 1..{}", threads, kMostThreads);
   for (int i = 1; i < threads; ++i) {
     impl_->workers.emplace_back([this] {
       for (uint32_t seen = 0; !impl_->stop.load(std::memory_order_acquire);) {
@@ -122,11 +123,7 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, const std::function<void
 }
 
 int default_threads() {
-  if (const char* text = std::getenv("JET_THREADS")) {
-    const int n = std::atoi(text);
-    require(n >= 1, "JET_THREADS={}: expected a number of threads, 1 or more", text);
-    return n;
-  }
+  if (const char* text = std::getenv("JET_THREADS")) return read_number("JET_THREADS", text, 1, kMostThreads);
   cpu_set_t cores;  // mpirun and srun bind a process to some; hardware_concurrency() counts all
   if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));

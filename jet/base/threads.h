@@ -9,6 +9,8 @@
 
 namespace jet {
 
+inline constexpr int kMostThreads = 4096;
+
 /// One thread at a time may call it.
 class ThreadPool {
  public:

@@ -10,6 +10,7 @@
 #include "jet/base/progress.h"
 #include "jet/base/threads.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/eval/bench_report.h"
 #include "jet/eval/machine_info.h"
 #include "jet/model/model_cost.h"
@@ -19,15 +20,11 @@ namespace jet {
 namespace {
 
 struct BenchOptions {
-  std::string model, shape, type, kv = "bf16", state = "f32", json;
+  std::string model, shape, type, json;
   std::vector<std::string> compare;
   BenchPlan plan;
-  int threads = 0;
+  EngineArguments engine;
 };
-
-EngineOptions engine_options(const BenchOptions& o) {
-  return {.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv"), .state = dtype_from_name(o.state, "--state")};
-}
 
 /// The nearest type of weights by their bytes: a model's small parameters may be of others.
 DType type_of(const Engine& engine) {
@@ -40,7 +37,7 @@ std::shared_ptr<Engine> open(BenchOptions& o) {
   if (o.shape.empty()) {
     require(!o.model.empty(), "name a model folder, or --shape and one of {}", fmt::join(shape_names(), ", "));
     require(o.type.empty(), "--type is for --shape; {} has a type of its own (jet quantize makes others)", o.model);
-    auto engine = Engine::load(o.model, engine_options(o));
+    auto engine = Engine::load(o.model, o.engine.options());
     o.plan.type = type_of(*engine);
     return engine;
   }
@@ -55,7 +52,7 @@ std::shared_ptr<Engine> open(BenchOptions& o) {
   for (const Stage& s : stages_of(o.plan)) positions = std::max(positions, positions_of(s, o.plan.speed));
   require(positions <= 1 << 30, "a depth of {} tokens is beyond what an engine takes ({})", positions, 1 << 30);
   spec.max_position_embeddings = static_cast<int>(positions);
-  return Engine::random(spec, o.plan.speed.seed, o.plan.type, engine_options(o));
+  return Engine::random(spec, o.plan.speed.seed, o.plan.type, o.engine.options());
 }
 
 BenchRun run_with_progress(const BenchOptions& o, Engine& engine) {
@@ -75,50 +72,40 @@ void run(BenchOptions o) {
     fmt::print("{}", compare_benches(read_json(o.compare[0]), read_json(o.compare[1])));
     return;
   }
-  o.threads = threads_asked(o.threads);
+  o.engine.threads = threads_asked(o.engine.threads);
   const auto engine = open(o);
   const BenchRun done = run_with_progress(o, *engine);
   const Json report = bench_report(o.shape.empty() ? o.model : o.shape, *engine, o.plan, done);
   if (o.json == "-") {
-    fmt::print("{}\n", report.dump(2));
+    fmt::print("{}\n", json_text(report, 2));
     return;
   }
-  if (!o.json.empty()) write_file(o.json, report.dump(2) + "\n");
+  if (!o.json.empty()) write_file(o.json, json_text(report, 2) + "\n");
   fmt::print("{}", bench_text(report));
 }
 
 }  // namespace
 
-void add_bench_command(CLI::App& app) {
+void add_bench_command(CLI::App& c, int&) {
   auto o = std::make_shared<BenchOptions>();
-  auto* c = app.add_subcommand(
-      "bench", "speed of prefill and decode, and what fraction of the machine it is; bench train: of training");
-  c->add_option("model", o->model, "model folder");
-  c->add_option(
+  c.add_option("model", o->model, "model folder");
+  c.add_option(
       "--shape", o->shape,
       fmt::format("instead: random weights in a shape, {} or a folder's config.json", fmt::join(shape_names(), ", ")));
-  c->add_option("--type", o->type, "type of a shape's weights: f32, bf16 (the default), int8 or int4");
-  c->add_option("--kv", o->kv, "type of keys and values")->capture_default_str();
-  c->add_option("--state", o->state, "type of recurrent states")->capture_default_str();
-  c->add_option("--depths", o->plan.depths, "tokens before the timed steps")->delimiter(',')->capture_default_str();
-  c->add_option("--batch", o->plan.batches, "sequences decoded at once; 0: none")
-      ->delimiter(',')
-      ->capture_default_str();
-  c->add_option("--prefill", o->plan.prefill, "tokens of the timed prompts; 0: none")
-      ->delimiter(',')
-      ->capture_default_str();
-  c->add_option("--prefill-depths", o->plan.prefill_depths, "tokens before them")
-      ->delimiter(',')
-      ->capture_default_str();
-  c->add_option("--steps", o->plan.speed.decode, "timed steps")->capture_default_str();
-  c->add_option("--repeats", o->plan.speed.repeats, "of which the median counts")->capture_default_str();
-  c->add_option("--seed", o->plan.speed.seed, "of weights, ids and states")->capture_default_str();
-  c->add_option("--threads", o->threads, "0: all cores");
-  c->add_flag("--predict", o->plan.predict,
-              "beside each measurement, what the cost model predicts and how far off it is");
-  c->add_option("--json", o->json, "write everything to this file; -: print it instead of the tables");
-  c->add_option("--compare", o->compare, "two such files, old and new: print their ratios")->expected(2);
-  c->callback([o] { run(*o); });
+  c.add_option("--type", o->type, "type of a shape's weights: f32, bf16 (the default), int8 or int4");
+  add_number(c, "--depths", o->plan.depths, "tokens before the timed steps", 0, 1 << 30);
+  add_number(c, "--batch", o->plan.batches, "sequences decoded at once; 0: none", 0);
+  add_number(c, "--prefill", o->plan.prefill, "tokens of the timed prompts; 0: none", 0, 1 << 30);
+  add_number(c, "--prefill-depths", o->plan.prefill_depths, "tokens before them", 0, 1 << 30);
+  add_number(c, "--steps", o->plan.speed.decode, "timed steps", 1);
+  add_number(c, "--repeats", o->plan.speed.repeats, "of which the median counts", 1);
+  add_number(c, "--seed", o->plan.speed.seed, "of weights, ids and states", 0);
+  add_engine_options(c, o->engine);
+  c.add_flag("--predict", o->plan.predict,
+             "beside each measurement, what the cost model predicts and how far off it is");
+  c.add_option("--json", o->json, "write everything to this file; -: print it instead of the tables");
+  c.add_option("--compare", o->compare, "two such files, old and new: print their ratios")->expected(2);
+  c.callback([o] { run(*o); });
 }
 
 }  // namespace jet

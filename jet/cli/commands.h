@@ -1,5 +1,13 @@
-// The commands of `jet`: each adds itself to the parser and runs from its callback; main() catches what it throws.
+// Commands as data: a program is a table of them.
+//
+//   jet NAME ...       add() puts the options of NAME on its parser, and a callback that runs it once they are read
+//   jet help NAME      its help; jet, jet help: the list
+//   jet --version
 #pragma once
+
+#include <span>
+#include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -7,21 +15,31 @@ class App;
 
 namespace jet {
 
-void add_info_command(CLI::App& app);      // layers, parameters, cache by context
-void add_generate_command(CLI::App& app);  // text from a prompt
-void add_logits_command(CLI::App& app);    // a file of ids -> a file of logits
-void add_verify_command(CLI::App& app);    // a golden folder against the engine and the torch path
-void add_eval_command(CLI::App& app);      // accuracy per task, held-out loss per text
-void add_bench_command(CLI::App& app);     // tokens/s, and what fraction of the machine that is
-void add_plan_command(CLI::App& app);      // a training run on GPUs, on paper
-void add_quantize_command(CLI::App& app);  // a model folder with its matrices in bf16, int8 or int4
-void add_export_command(CLI::App& app);    // a model folder in our own layout or the official one
-void add_data_command(CLI::App& app);      // text files into folders of tokens, and what is in those
+struct Command {
+  const char* name;
+  const char* help;
+  /// Where a check did not hold, the callback sets `code` (program.h). Null: another program runs it.
+  void (*add)(CLI::App& command, int& code);
+};
 
-/// What main() returns where nothing was thrown: 0, or 1 where a check did not hold.
-inline int& exit_code() {
-  static int code = 0;
-  return code;
-}
+/// What stands behind the program's name, with help asked for in one way: "--help" last.
+std::vector<std::string> command_line(int argc, char** argv);
+/// Puts `commands` on `app`, one of which has to be given.
+void add_commands(CLI::App& app, std::span<const Command> commands, int& code);
+/// Runs the command that `line` names; the exit code. Throws what the command throws, and Error where the line is
+/// wrong.
+int run_commands(CLI::App& app, std::span<const Command> commands, std::vector<std::string> line);
+
+// The commands of `jet`, each in a file of its own.
+void add_info_command(CLI::App& c, int& code);
+void add_generate_command(CLI::App& c, int& code);
+void add_logits_command(CLI::App& c, int& code);
+void add_verify_command(CLI::App& c, int& code);
+void add_eval_command(CLI::App& c, int& code);
+void add_bench_command(CLI::App& c, int& code);
+void add_plan_command(CLI::App& c, int& code);
+void add_quantize_command(CLI::App& c, int& code);
+void add_export_command(CLI::App& c, int& code);
+void add_data_command(CLI::App& c, int& code);
 
 }  // namespace jet

@@ -10,6 +10,7 @@
 #include "jet/base/progress.h"
 #include "jet/base/threads.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/data/build.h"
 #include "jet/eval/tasks.h"
 
@@ -82,7 +83,7 @@ void run_build(BuildCommand& o) {
   const Manifest m = build_tokens(o.build);
   stages.finish();
   if (o.json) {
-    fmt::print("{}\n", to_json_fields(m).dump(2));
+    fmt::print("{}\n", json_text(to_json_fields(m), 2));
   } else {
     print_manifest(o.build.out, m);
   }
@@ -158,71 +159,64 @@ void run_check(const CheckCommand& o) {
     report["shared_documents"] = overlap.documents.size();
     if (!o.json) print_overlap(o, store, overlap, tasks);
   }
-  if (o.json) fmt::print("{}\n", report.dump(2));
+  if (o.json) fmt::print("{}\n", json_text(report, 2));
 }
 
-void add_runs(CLI::App* c, int& ngram, int& common) {
-  c->add_option("--ngram", ngram, "words of a run that counts as shared")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  c->add_option("--common", common, "runs in more documents than this are turns of phrase; 0: every run counts")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+void add_runs(CLI::App& c, int& ngram, int& common) {
+  add_number(c, "--ngram", ngram, "words of a run that counts as shared", 1, 1000);
+  add_number(c, "--common", common, "runs in more documents than this are turns of phrase; 0: every run counts", 0);
 }
 
-void add_build(CLI::App* data) {
+void add_build(CLI::App& c, int&) {
   auto o = std::make_shared<BuildCommand>();
-  auto* c = data->add_subcommand("build", "text files into a folder of tokens; killed, it goes on where it was");
-  c->add_option("inputs", o->build.inputs, ".txt or .jsonl, plain, .gz or .zst; .parquet")->required();
-  c->add_option("--tokenizer", o->build.tokenizer, "folder that holds the tokenizer (a model folder)")->required();
-  c->add_option("--out", o->build.out, "folder to make")->required();
-  c->add_option("--field", o->build.field, "key of the text in JSONL, column in Parquet")->capture_default_str();
-  c->add_option("--held-out", o->build.held_out_tokens, "tokens to hold out of training")->capture_default_str();
-  c->add_option("--shard-tokens", o->build.shard_tokens, "tokens of a shard")->capture_default_str();
-  c->add_option("--decontaminate", o->decontaminate, "drop documents that share text with these tasks (*.jsonl)");
+  c.add_option("inputs", o->build.inputs, ".txt or .jsonl, plain, .gz or .zst; .parquet")->required();
+  c.add_option("--tokenizer", o->build.tokenizer, "folder that holds the tokenizer (a model folder)")->required();
+  c.add_option("--out", o->build.out, "folder to make")->required();
+  c.add_option("--field", o->build.field, "key of the text in JSONL, column in Parquet")->capture_default_str();
+  add_number(c, "--held-out", o->build.held_out_tokens, "tokens to hold out of training", 0);
+  add_number(c, "--shard-tokens", o->build.shard_tokens, "tokens of a shard", 1);
+  c.add_option("--decontaminate", o->decontaminate, "drop documents that share text with these tasks (*.jsonl)");
   add_runs(c, o->build.ngram, o->build.common);
-  c->add_option("--threads", o->threads, "0: all cores");
-  c->add_flag("--json", o->json, "print the manifest");
-  c->callback([o] { run_build(*o); });
+  add_threads(c, o->threads);
+  c.add_flag("--json", o->json, "print the manifest");
+  c.callback([o] { run_build(*o); });
 }
 
-void add_check(CLI::App* data) {
+void add_check(CLI::App& c, int&) {
   auto o = std::make_shared<CheckCommand>();
-  auto* c = data->add_subcommand("check", "is a folder of tokens whole, and does it hold text of graded items");
-  c->add_option("folder", o->folder, "folder of tokens")->required();
-  c->add_option("--eval", o->eval, "tasks to look for: a folder of *.jsonl, or one such file");
-  c->add_option("--tokenizer", o->tokenizer, "folder of the tokenizer, where it is no longer where it was");
+  c.add_option("folder", o->folder, "folder of tokens")->required();
+  c.add_option("--eval", o->eval, "tasks to look for: a folder of *.jsonl, or one such file");
+  c.add_option("--tokenizer", o->tokenizer, "folder of the tokenizer, where it is no longer where it was");
   add_runs(c, o->ngram, o->common);
-  c->add_option("--examples", o->examples, "contaminated items to show of each task")->capture_default_str();
-  c->add_option("--threads", o->threads, "0: all cores");
-  c->add_flag("--json", o->json, "print one JSON object");
-  c->callback([o] { run_check(*o); });
+  add_number(c, "--examples", o->examples, "contaminated items to show of each task", 0);
+  add_threads(c, o->threads);
+  c.add_flag("--json", o->json, "print one JSON object");
+  c.callback([o] { run_check(*o); });
 }
 
-void add_info(CLI::App* data) {
+void add_info(CLI::App& c, int&) {
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  auto* c = data->add_subcommand("info", "what is in a folder of tokens");
-  c->add_option("folder", *folder, "folder of tokens")->required();
-  c->add_flag("--json", *json, "print the manifest");
-  c->callback([folder, json] {
+  c.add_option("folder", *folder, "folder of tokens")->required();
+  c.add_flag("--json", *json, "print the manifest");
+  c.callback([folder, json] {
     const TokenStore store(*folder);
     if (*json) {
-      fmt::print("{}\n", to_json_fields(store.manifest()).dump(2));
+      fmt::print("{}\n", json_text(to_json_fields(store.manifest()), 2));
     } else {
       print_manifest(*folder, store.manifest());
     }
   });
 }
 
+constexpr Command kDataCommands[] = {
+    {"build", "text files into a folder of tokens; killed, it goes on where it was", add_build},
+    {"info", "what is in a folder of tokens", add_info},
+    {"check", "is a folder of tokens whole, and does it hold text of graded items", add_check},
+};
+
 }  // namespace
 
-void add_data_command(CLI::App& app) {
-  auto* data = app.add_subcommand("data", "folders of tokens to train on: build, info, check");
-  data->require_subcommand(1);
-  add_build(data);
-  add_info(data);
-  add_check(data);
-}
+void add_data_command(CLI::App& c, int& code) { add_commands(c, kDataCommands, code); }
 
 }  // namespace jet

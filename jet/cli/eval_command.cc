@@ -11,15 +11,17 @@
 #include "jet/base/progress.h"
 #include "jet/base/threads.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/eval/tasks.h"
 
 namespace jet {
 namespace {
 
 struct EvalOptions {
-  std::string model, tasks = "data/eval", by = "likelihood", kv = "bf16", state = "f32";
+  std::string model, tasks = "data/eval", by = "likelihood";
   std::vector<std::string> texts;
-  int limit = 0, batch = 32, text_tokens = 2048, length = 256, threads = 0;
+  int limit = 0, batch = 32, text_tokens = 2048, length = 256;
+  EngineArguments engine;
   bool json = false;
 };
 
@@ -50,7 +52,8 @@ TokenBatch text_rows(const EvalOptions& o, const std::string& path, const Tokeni
   const std::string text = read_file(path);
   if (text.find("\n<|endoftext|>") != std::string::npos) {
     const int64_t held_out = int64_t{rows} * o.length;
-    return Corpus::load(tokenizer, {source}, held_out, o.threads).held_out(source.name, rows, o.length);
+    return Corpus::load(tokenizer, {source}, held_out, threads_asked(o.engine.threads))
+        .held_out(source.name, rows, o.length);
   }
   auto ids = tokenizer.encode(text);
   const int whole = static_cast<int>(std::min<size_t>(rows, ids.size() / o.length));
@@ -72,14 +75,9 @@ void print_score(const TaskScore& s) {
              s.metric == "accuracy" ? "" : "  " + s.metric, groups);
 }
 
-void run(EvalOptions o) {
-  require(o.length > 1 && o.text_tokens > 1, "--length {} and --text-tokens {} must be 2 or more", o.length,
-          o.text_tokens);
-  o.threads = threads_asked(o.threads);
+void run(const EvalOptions& o) {
   const auto tokenizer = Tokenizer::load(o.model);
-  const auto engine = Engine::load(
-      o.model,
-      {.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv"), .state = dtype_from_name(o.state, "--state")});
+  const auto engine = Engine::load(o.model, o.engine.options());
 
   Json report = {{"model", o.model}, {"by", o.by}, {"tasks", Json::object()}, {"loss", Json::object()}};
   for (const auto& file : task_files(o.tasks)) {
@@ -94,29 +92,26 @@ void run(EvalOptions o) {
     report["loss"][name] = loss;
     if (!o.json) fmt::print("{:<16} {:.3f} nats/token over {} tokens\n", name, loss, rows.ids.size());
   }
-  if (o.json) fmt::print("{}\n", report.dump(2));
+  if (o.json) fmt::print("{}\n", json_text(report, 2));
 }
 
 }  // namespace
 
-void add_eval_command(CLI::App& app) {
+void add_eval_command(CLI::App& c, int&) {
   auto o = std::make_shared<EvalOptions>();
-  auto* c = app.add_subcommand("eval", "accuracy on tasks, and the loss on texts");
-  c->add_option("model", o->model, "model folder")->required();
-  c->add_option("--tasks", o->tasks, "folder of tasks (*.jsonl, *.task.json), or one such file")->capture_default_str();
-  c->add_option("--text", o->texts, "text files to measure the loss on");
-  c->add_option("--text-tokens", o->text_tokens, "tokens of each text")->capture_default_str();
-  c->add_option("--length", o->length, "tokens a row of text")->capture_default_str();
-  c->add_option("--limit", o->limit, "items of each task (0: all)")->capture_default_str();
-  c->add_option("--by", o->by, "free answers by generation or by likelihood")
+  c.add_option("model", o->model, "model folder")->required();
+  c.add_option("--tasks", o->tasks, "folder of tasks (*.jsonl, *.task.json), or one such file")->capture_default_str();
+  c.add_option("--text", o->texts, "text files to measure the loss on");
+  add_number(c, "--text-tokens", o->text_tokens, "tokens of each text", 2);
+  add_number(c, "--length", o->length, "tokens a row of text", 2);
+  add_number(c, "--limit", o->limit, "items of each task (0: all)", 0);
+  c.add_option("--by", o->by, "free answers by generation or by likelihood")
       ->check(CLI::IsMember({"generation", "likelihood"}))
       ->capture_default_str();
-  c->add_option("--batch", o->batch, "queries in flight")->capture_default_str();
-  c->add_option("--kv", o->kv, "type of keys and values: bf16, f32 or i8")->capture_default_str();
-  c->add_option("--state", o->state, "type of recurrent states: f32 or bf16")->capture_default_str();
-  c->add_option("--threads", o->threads, "0: all cores");
-  c->add_flag("--json", o->json, "print one JSON object");
-  c->callback([o] { run(*o); });
+  add_number(c, "--batch", o->batch, "queries in flight", 1);
+  add_engine_options(c, o->engine);
+  c.add_flag("--json", o->json, "print one JSON object");
+  c.callback([o] { run(*o); });
 }
 
 }  // namespace jet

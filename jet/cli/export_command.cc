@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <memory>
 
-#include "jet/base/error.h"
 #include "jet/base/progress.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/model/export.h"
 
 namespace jet {
@@ -15,13 +15,12 @@ namespace {
 
 struct Options {
   std::string source, target, format, dtype;
-  uint64_t shard_bytes = 5'000'000'000;
+  int64_t shard_bytes = 5'000'000'000;
 };
 
 void run(const Options& o) {
   std::unique_ptr<Progress> progress;
-  require(o.shard_bytes > 0 && o.shard_bytes <= INT64_MAX, "--shard-size is {} bytes", o.shard_bytes);
-  ExportOptions options{.format = o.format, .shard_bytes = static_cast<int64_t>(o.shard_bytes)};
+  ExportOptions options{.format = o.format, .shard_bytes = o.shard_bytes};
   if (!o.dtype.empty()) options.dtype = dtype_from_name(o.dtype, "--dtype");
   options.progress = [&](int64_t done, int64_t total) {
     if (!progress) progress = std::make_unique<Progress>("export " + o.source, total, "weights");
@@ -36,20 +35,17 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_export_command(CLI::App& app) {
+void add_export_command(CLI::App& c, int&) {
   auto o = std::make_shared<Options>();
-  auto* c = app.add_subcommand("export", "a model in our own layout or the official one of Jet-Nemotron");
-  c->add_option("source", o->source, "folder of a finished run, or of a model")->required();
-  c->add_option("target", o->target, "folder to make")->required();
-  c->add_option("--format", o->format, "hf: our own; jet-nemotron: what the authors' code and SGLang read")
+  c.add_option("source", o->source, "folder of a finished run, or of a model")->required();
+  c.add_option("target", o->target, "folder to make")->required();
+  c.add_option("--format", o->format, "hf: our own; jet-nemotron: what the authors' code and SGLang read")
       ->required()
       ->check(CLI::IsMember(export_formats()));
-  c->add_option("--dtype", o->dtype, "of all tensors (as they are where not given)")
+  c.add_option("--dtype", o->dtype, "of all tensors (as they are where not given)")
       ->check(CLI::IsMember({"f32", "bf16"}));
-  c->add_option("--shard-size", o->shard_bytes, "most bytes of one file: 5GB, 500MB, ...")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
-      ->capture_default_str();
-  c->callback([o] { run(*o); });
+  add_size(c, "--shard-size", o->shard_bytes, "most bytes of one file: 5GB, 500MB, ...");
+  c.callback([o] { run(*o); });
 }
 
 }  // namespace jet

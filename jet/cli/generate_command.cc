@@ -9,6 +9,7 @@
 
 #include "jet/base/json.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/engine/beam.h"
 #include "jet/engine/prompt_lookup.h"
 #include "jet/text/utf8.h"
@@ -19,7 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string model, prompt, kv = "bf16", state = "f32";
+  std::string model, prompt;
   std::string save_state, load_state;
   GenerateOptions generate;
   SamplingSettings asked;
@@ -28,7 +29,7 @@ struct Options {
   std::optional<float> length_penalty;
   std::optional<std::string> early_stopping;
   int lookup = 0;
-  int threads = 0;
+  EngineArguments engine;
   bool json = false;
 };
 
@@ -51,8 +52,6 @@ double seconds_between(Clock::time_point a, Clock::time_point b) {
 void check(const Options& o) {
   check_sampler(with_settings(o.generate.sampler, o.asked, {}));
   const TextStream checked(o.generate.stop_strings);
-  require(o.num_beams >= 1, "--num-beams is {}, expected 1 (no beam search) or more", o.num_beams);
-  require(o.lookup >= 0, "--lookup is {}, expected 0 (off) or more", o.lookup);
   if (o.early_stopping) early_stopping_from(*o.early_stopping);
   if (o.num_beams == 1) {
     require(!o.length_penalty, "--length-penalty is for beam search: give --num-beams too");
@@ -116,15 +115,13 @@ void print_json(const Options& o, Json j, const Made& made) {
         {"passes", made.lookup->passes}, {"drafted", made.lookup->drafted}, {"accepted", made.lookup->accepted}};
   }
   j["prompt"] = o.prompt;
-  fmt::print("{}\n", j.dump(2));
+  fmt::print("{}\n", json_text(j, 2));
 }
 
 void run(const Options& o) {
   check(o);
   const auto tokenizer = Tokenizer::load(o.model);
-  const auto engine = Engine::load(
-      o.model,
-      {.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv"), .state = dtype_from_name(o.state, "--state")});
+  const auto engine = Engine::load(o.model, o.engine.options());
   auto sequence = engine->create();
   if (!o.load_state.empty()) sequence->load(o.load_state);
   const int64_t before = sequence->length();
@@ -178,41 +175,41 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_generate_command(CLI::App& app) {
+void add_generate_command(CLI::App& c, int&) {
   auto o = std::make_shared<Options>();
   auto& g = o->generate;
   auto& asked = o->asked;
-  auto* c = app.add_subcommand("generate", "continue a prompt");
-  c->add_option("model", o->model, "model folder")->required();
-  c->add_option("-p,--prompt", o->prompt, "text to continue")->required();
-  c->add_option("-n,--max-new-tokens", g.max_new_tokens, "at most this many")->capture_default_str();
-  c->add_option("--temperature", asked.temperature, "0: always the likeliest token");
-  c->add_option("--top-k", asked.top_k, "only the k likeliest (0: all)");
-  c->add_option("--top-p", asked.top_p, "only the likeliest with this probability together (1: all)");
-  c->add_option("--min-p", asked.min_p, "only those at least so many times as likely as the likeliest (0: all)");
-  c->add_option("--typical-p", asked.typical_p, "only the most typical with this probability together (1: all)");
-  c->add_option("--repetition-penalty", asked.repetition_penalty,
-                "logits of what prompt and text hold are divided by it, those below 0 multiplied (1: none)");
-  c->add_option("--presence-penalty", g.sampler.presence_penalty, "subtracted from logits of what was made");
-  c->add_option("--frequency-penalty", g.sampler.frequency_penalty, "the same, as many times as it was made");
-  c->add_option("--logit-bias", o->logit_bias, "ID=VALUE, added to the logit of a token (-inf: never); several times")
+  c.add_option("model", o->model, "model folder")->required();
+  c.add_option("-p,--prompt", o->prompt, "text to continue")->required();
+  add_number(c, "-n,--max-new-tokens", g.max_new_tokens, "at most this many", 0);
+  add_number(c, "--temperature", asked.temperature, "0: always the likeliest token", 0);
+  add_number(c, "--top-k", asked.top_k, "only the k likeliest (0: all)", 0);
+  add_number(c, "--top-p", asked.top_p, "only the likeliest with this probability together (1: all)", 0, 1);
+  add_number(c, "--min-p", asked.min_p, "only those at least so many times as likely as the likeliest (0: all)", 0, 1);
+  add_number(c, "--typical-p", asked.typical_p, "only the most typical with this probability together (1: all)", 0, 1);
+  add_number(c, "--repetition-penalty", asked.repetition_penalty,
+             "logits of what prompt and text hold are divided by it, those below 0 multiplied (1: none)", 0);
+  add_number(c, "--presence-penalty", g.sampler.presence_penalty, "subtracted from logits of what was made", -1e6, 1e6);
+  add_number(c, "--frequency-penalty", g.sampler.frequency_penalty, "the same, as many times as it was made", -1e6,
+             1e6);
+  c.add_option("--logit-bias", o->logit_bias, "ID=VALUE, added to the logit of a token (-inf: never); several times")
       ->allow_extra_args(false);
-  c->add_option("--stop", g.stop_strings, "text that ends the output and is not part of it; several times")
+  c.add_option("--stop", g.stop_strings, "text that ends the output and is not part of it; several times")
       ->allow_extra_args(false);
-  c->add_option("--seed", g.sampler.seed, "of the draws")->capture_default_str();
-  c->add_option("--num-beams", o->num_beams, "beams of a beam search (1: none)")->capture_default_str();
-  c->add_option("--length-penalty", o->length_penalty, "beam scores are divided by length to this power (1)");
-  c->add_option("--early-stopping", o->early_stopping, "of a beam search: true, false or never (false)");
-  c->add_option("--lookup", o->lookup, "draft so many tokens from the text itself and check them in one pass (0: off)");
-  c->add_option("--save-state", o->save_state, "file for the state after the text");
-  c->add_option("--load-state", o->load_state, "go on from a saved state: the prompt is appended to its text");
-  c->add_option("--kv", o->kv, "type of keys and values: bf16, f32 or i8")->capture_default_str();
-  c->add_option("--state", o->state, "type of recurrent states: f32 or bf16")->capture_default_str();
-  c->add_option("--threads", o->threads, "0: all cores");
-  c->add_flag("--ignore-eos", g.ignore_eos, "go on after the end of the text");
-  c->add_flag("--json", o->json, "print one JSON object at the end");
-  c->footer("What options of sampling leave open is taken from the model's generation_config.json.");
-  c->callback([o] {
+  add_number(c, "--seed", g.sampler.seed, "of the draws", 0);
+  add_number(c, "--num-beams", o->num_beams, "beams of a beam search (1: none)", 1);
+  add_number(c, "--length-penalty", o->length_penalty, "beam scores are divided by length to this power (1)", -1e3,
+             1e3);
+  c.add_option("--early-stopping", o->early_stopping, "of a beam search: true, false or never (false)");
+  add_number(c, "--lookup", o->lookup, "draft so many tokens from the text itself and check them in one pass (0: off)",
+             0);
+  c.add_option("--save-state", o->save_state, "file for the state after the text");
+  c.add_option("--load-state", o->load_state, "go on from a saved state: the prompt is appended to its text");
+  add_engine_options(c, o->engine);
+  c.add_flag("--ignore-eos", g.ignore_eos, "go on after the end of the text");
+  c.add_flag("--json", o->json, "print one JSON object at the end");
+  c.footer("What options of sampling leave open is taken from the model's generation_config.json.");
+  c.callback([o] {
     for (const auto& text : o->logit_bias) o->generate.sampler.logit_bias.push_back(bias_from(text));
     run(*o);
   });

@@ -7,6 +7,7 @@
 
 #include "jet/base/progress.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/eval/machine_info.h"
 #include "jet/model/checkpoint.h"
 #include "jet/model/model_cost.h"
@@ -110,7 +111,7 @@ void run_cpu(const InfoOptions& o) {
   require(o.model.empty() && o.shape.empty(), "--cpu describes the machine; leave the model out");
   const MachineInfo m = machine_info();
   if (o.json) {
-    fmt::print("{}\n", to_json_fields(m).dump(2));
+    fmt::print("{}\n", json_text(to_json_fields(m), 2));
   } else {
     print(m);
   }
@@ -120,14 +121,13 @@ void run(InfoOptions o) {
   if (o.cpu) return run_cpu(o);
   require(o.model.empty() != o.shape.empty(), "name a model folder, or --shape and one of {}",
           fmt::join(shape_names(), ", "));
-  for (const int64_t n : o.contexts) require(n > 0 && n <= 1 << 30, "--context {}: expected 1 to 2^30", n);
   const ModelSpec spec = o.shape.empty() ? read_spec(o.model) : shape_spec(o.shape);
   const int64_t weights = o.shape.empty() ? stored_bytes(o.model) : 0;
   if (o.contexts.empty()) {
     for (int64_t n = 1024; n <= 256 * 1024; n *= 2) o.contexts.push_back(n);
   }
   if (o.json) {
-    fmt::print("{}\n", to_json(spec, weights, o.contexts).dump(2));
+    fmt::print("{}\n", json_text(to_json(spec, weights, o.contexts), 2));
   } else {
     print(spec, weights, o.contexts);
   }
@@ -135,15 +135,14 @@ void run(InfoOptions o) {
 
 }  // namespace
 
-void add_info_command(CLI::App& app) {
+void add_info_command(CLI::App& c, int&) {
   auto o = std::make_shared<InfoOptions>();
-  auto* c = app.add_subcommand("info", "layers, parameters, cache and FLOPs by context (keys and values in bf16)");
-  c->add_option("model", o->model, "model folder (config.json is enough)");
-  c->add_option("--shape", o->shape, fmt::format("instead: {}", fmt::join(shape_names(), ", ")));
-  c->add_flag("--cpu", o->cpu, "instead: this machine, and the kernels that it runs");
-  c->add_option("--context", o->contexts, "context lengths (default: 1024, 2048, .. 262144)");
-  c->add_flag("--json", o->json, "print one JSON object");
-  c->callback([o] { run(*o); });
+  c.add_option("model", o->model, "model folder (config.json is enough)");
+  c.add_option("--shape", o->shape, fmt::format("instead: {}", fmt::join(shape_names(), ", ")));
+  c.add_flag("--cpu", o->cpu, "instead: this machine, and the kernels that it runs");
+  add_number(c, "--context", o->contexts, "context lengths (default: 1024, 2048, .. 262144)", 1, 1 << 30);
+  c.add_flag("--json", o->json, "print one JSON object");
+  c.callback([o] { run(*o); });
 }
 
 }  // namespace jet

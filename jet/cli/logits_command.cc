@@ -4,19 +4,20 @@
 #include <memory>
 
 #include "jet/cli/commands.h"
-#include "jet/engine/engine.h"
+#include "jet/cli/options.h"
 #include "jet/storage/safetensors.h"
 
 namespace jet {
 namespace {
 
 struct LogitsOptions {
-  std::string model, ids, out, kv = "f32";
-  int threads = 0, chunk = 0;
+  std::string model, ids, out;
+  EngineArguments engine{.kv = "f32"};
+  int chunk = 0;
 };
 
 void run(const LogitsOptions& o) {
-  const auto engine = Engine::load(o.model, {.threads = o.threads, .kv = dtype_from_name(o.kv, "--kv")});
+  const auto engine = Engine::load(o.model, o.engine.options());
   const SafeTensors file = SafeTensors::open(o.ids);
   const StoredTensor& t = file.at("input_ids");
   require(t.shape.size() == 1 || t.shape.size() == 2, "{}: input_ids has shape {}, expected [T] or [B, T]", o.ids,
@@ -40,18 +41,14 @@ void run(const LogitsOptions& o) {
 
 }  // namespace
 
-void add_logits_command(CLI::App& app) {
+void add_logits_command(CLI::App& c, int&) {
   auto o = std::make_shared<LogitsOptions>();
-  auto* c = app.add_subcommand("logits", "logits of given token ids, file to file");
-  c->add_option("model", o->model, "model folder")->required();
-  c->add_option("--ids", o->ids, "safetensors file with input_ids [B, T]")->required();
-  c->add_option("--out", o->out, "safetensors file to write: logits [B, T, vocab]")->required();
-  c->add_option("--kv", o->kv, "type of keys and values kept")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
-  c->add_option("--chunk", o->chunk, "tokens a pass (0: the engine's default)");
-  c->add_option("--threads", o->threads, "0: all cores");
-  c->callback([o] { run(*o); });
+  c.add_option("model", o->model, "model folder")->required();
+  c.add_option("--ids", o->ids, "safetensors file with input_ids [B, T]")->required();
+  c.add_option("--out", o->out, "safetensors file to write: logits [B, T, vocab]")->required();
+  add_number(c, "--chunk", o->chunk, "tokens a pass (0: the engine's default)", 0);
+  add_engine_options(c, o->engine);
+  c.callback([o] { run(*o); });
 }
 
 }  // namespace jet

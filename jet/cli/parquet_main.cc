@@ -14,6 +14,7 @@
 #include <string>
 
 #include "jet/base/json.h"
+#include "jet/cli/program.h"
 
 namespace {
 
@@ -24,8 +25,7 @@ T value_of(arrow::Result<T> result, const std::string& where) {
 }
 
 void print_row(const std::string& column, const jet::SortedJson& value) {
-  const std::string line =
-      jet::SortedJson{{column, value}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const std::string line = jet::json_text(jet::SortedJson{{column, value}}) + "\n";
   jet::require(std::fwrite(line.data(), 1, line.size(), stdout) == line.size(), "stdout: cannot be written");
 }
 
@@ -70,18 +70,15 @@ void print_column(const std::string& path, const std::string& column) {
     if (!batch) break;
     print_array(*batch->column(0), column, path);
   }
-  jet::require(std::fflush(stdout) == 0, "stdout: cannot be written");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  const auto work = [&] {
     jet::require(argc == 3, "usage: jet-parquet FILE COLUMN");
     print_column(argv[1], argv[2]);
-    return 0;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s\n", jet::one_line(e.what()).c_str());
-    return 2;
-  }
+    return jet::kDone;
+  };
+  return jet::run_program(work, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
 }

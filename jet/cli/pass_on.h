@@ -1,7 +1,9 @@
-// The second program, jet-train, which stands beside this one where the project was built with torch.
+// The second program, jet-train, which stands beside this one where the project was built with torch. `jet` hands its
+// commands over with all arguments; their options and help are jet-train's own.
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace jet {
@@ -11,20 +13,26 @@ struct TrainCommand {
   const char* help;
 };
 inline constexpr TrainCommand kTrainCommands[] = {
-    {"pretrain", "train a model from nothing (jet-train)"},
-    {"postnas", "search for a faster hybrid of a model (jet-train)"},
-    {"distill", "train a hybrid towards its base (jet-train)"},
-    {"study", "compare blocks on made-up tasks (jet-train)"},
-    {"report", "tables and figures of a run (jet-train)"},
+    {"pretrain", "train a small full-attention base from nothing"},
+    {"postnas", "search a hybrid of BASE and distil it: all stages, resumable"},
+    {"distill", "both distillation stages for a hybrid that exists"},
+    {"study", "train small models of every kind on made-up tasks: lab/README.md"},
+    {"report", "write RUN/report.html again from RUN/report.json"},
 };
+/// Of one of them; another name does not compile.
+consteval const char* train_help(std::string_view name) {
+  for (const TrainCommand& c : kTrainCommands)
+    if (name == c.name) return c.help;
+  throw "no such command";
+}
 
-/// Whether jet-train takes `jet ARGUMENTS...`: one of its commands, or `bench train`.
-bool is_train_command(int argc, char** argv);
+/// Whether jet-train runs this command line: one of its commands, or `bench train`.
+bool is_train_command(const std::vector<std::string>& line);
 /// Path of jet-train, or "" where it is not there.
 std::string train_program();
-/// Replaces this process by jet-train with the same arguments; throws where it is missing.
-[[noreturn]] void become_train_program(char** argv);
-/// Runs jet-train with `arguments` and returns its exit code.
-int run_train_program(const std::vector<std::string>& arguments);
+/// Replaces this process by `jet-train LINE...`; throws where it is missing.
+[[noreturn]] void become_train_program(const std::vector<std::string>& line);
+/// Runs `jet-train LINE...` and returns its exit code.
+int run_train_program(const std::vector<std::string>& line);
 
 }  // namespace jet

@@ -8,6 +8,7 @@
 
 #include "jet/base/progress.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/model/shapes.h"
 #include "jet/model/train_plan.h"
 
@@ -149,16 +150,10 @@ void print(const Json& j, const Gpu& gpu) {
 }
 
 void run(const PlanOptions& o) {
-  require(o.mfu > 0 && o.mfu <= 1, "--mfu {}: expected a share of the peak, 0 to 1", o.mfu);
-  require(o.step_tokens >= 1 && o.step_tokens <= 1e12, "--step-tokens {}: expected 1 to 1e12", o.step_tokens);
-  for (const double tokens : {o.supernet_tokens, o.stage1_tokens, o.stage2_tokens}) {
-    require(tokens >= 0 && tokens <= 1e18, "a stage of {} tokens; expected 0 to 1e18", tokens);
-  }
-  for (const int64_t n : o.gpus) require(n > 0 && n <= 1 << 20, "--gpus {}: expected 1 to 2^20", n);
   const Gpu gpu = gpu_named(o.gpu);
   const Json j = plan_json(o, gpu);
   if (o.json) {
-    fmt::print("{}\n", j.dump(2));
+    fmt::print("{}\n", json_text(j, 2));
   } else {
     print(j, gpu);
   }
@@ -166,25 +161,24 @@ void run(const PlanOptions& o) {
 
 }  // namespace
 
-void add_plan_command(CLI::App& app) {
+void add_plan_command(CLI::App& c, int&) {
   auto o = std::make_shared<PlanOptions>();
-  auto* c = app.add_subcommand("plan", "a training run on GPUs, on paper: FLOPs, memory of each, hours");
-  c->add_option("model", o->model, fmt::format("the base: {} or a folder", fmt::join(shape_names(), ", ")))->required();
-  c->add_option("--student", o->student, "what it becomes: likewise")->required();
-  c->add_option("--branch", o->branch, "the supernet's linear block")->capture_default_str();
-  c->add_option("--tokens-supernet", o->supernet_tokens, "of the supernet")->capture_default_str();
-  c->add_option("--tokens-stage1", o->stage1_tokens, "with mixers trained")->capture_default_str();
-  c->add_option("--tokens-stage2", o->stage2_tokens, "with everything trained")->capture_default_str();
-  c->add_option("--gpu", o->gpu, "a100, h100 or h200")->capture_default_str();
-  c->add_option("--gpus", o->gpus, "how many")->delimiter(',')->capture_default_str();
-  c->add_option("--mfu", o->mfu, "share of the peak at which all FLOPs run")->capture_default_str();
-  c->add_option("--step-tokens", o->step_tokens, "of all GPUs together: one all-reduce")->capture_default_str();
-  c->add_option("--rows", o->train.rows, "of tokens, a GPU and pass")->capture_default_str();
-  c->add_option("--length", o->train.length, "tokens of a row")->capture_default_str();
-  c->add_option("--logit-chunk", o->train.logit_chunk, "tokens whose logits exist at once")->capture_default_str();
-  c->add_option("--full-share", o->train.full_share, "of a supernet path's layers")->capture_default_str();
-  c->add_flag("--json", o->json, "print one JSON object");
-  c->callback([o] { run(*o); });
+  c.add_option("model", o->model, fmt::format("the base: {} or a folder", fmt::join(shape_names(), ", ")))->required();
+  c.add_option("--student", o->student, "what it becomes: likewise")->required();
+  c.add_option("--branch", o->branch, "the supernet's linear block")->capture_default_str();
+  add_number(c, "--tokens-supernet", o->supernet_tokens, "of the supernet", 0, 1e18);
+  add_number(c, "--tokens-stage1", o->stage1_tokens, "with mixers trained", 0, 1e18);
+  add_number(c, "--tokens-stage2", o->stage2_tokens, "with everything trained", 0, 1e18);
+  c.add_option("--gpu", o->gpu, "a100, h100 or h200")->capture_default_str();
+  add_number(c, "--gpus", o->gpus, "how many", 1, 1 << 20);
+  add_number(c, "--mfu", o->mfu, "share of the peak at which all FLOPs run", 0.001, 1);
+  add_number(c, "--step-tokens", o->step_tokens, "of all GPUs together: one all-reduce", 1, 1e12);
+  add_number(c, "--rows", o->train.rows, "of tokens, a GPU and pass", 1, 1 << 20);
+  add_number(c, "--length", o->train.length, "tokens of a row", 1, 1 << 30);
+  add_number(c, "--logit-chunk", o->train.logit_chunk, "tokens whose logits exist at once", 1, 1 << 30);
+  add_number(c, "--full-share", o->train.full_share, "of a supernet path's layers", 0, 1);
+  c.add_flag("--json", o->json, "print one JSON object");
+  c.callback([o] { run(*o); });
 }
 
 }  // namespace jet

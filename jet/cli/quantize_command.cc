@@ -6,6 +6,7 @@
 
 #include "jet/base/progress.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/options.h"
 #include "jet/model/quantize.h"
 
 namespace jet {
@@ -32,14 +33,13 @@ void run(const Options& o) {
 
 }  // namespace
 
-void add_quantize_command(CLI::App& app) {
+void add_quantize_command(CLI::App& c, int&) {
   auto o = std::make_shared<Options>();
-  auto* c = app.add_subcommand("quantize", "a model folder with its matrices in a smaller type");
-  c->add_option("source", o->source, "model folder to read")->required();
-  c->add_option("target", o->target, "folder to make")->required();
-  c->add_option("--type", o->type, "of the matrices")->required()->check(CLI::IsMember({"bf16", "int8", "int4"}));
-  c->add_option("--threads", o->threads, "0: all cores");
-  c->callback([o] { run(*o); });
+  c.add_option("source", o->source, "model folder to read")->required();
+  c.add_option("target", o->target, "folder to make")->required();
+  c.add_option("--type", o->type, "of the matrices")->required()->check(CLI::IsMember({"bf16", "int8", "int4"}));
+  add_threads(c, o->threads);
+  c.callback([o] { run(*o); });
 }
 
 }  // namespace jet

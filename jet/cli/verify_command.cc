@@ -18,28 +18,26 @@ struct VerifyOptions {
   bool engine_only = false, json = false;
 };
 
-void run(const VerifyOptions& o) {
-  exit_code() = print_cases("engine", verify_engine(o.folder), o.json);
-  if (o.engine_only) return;
+int run(const VerifyOptions& o) {
+  const int code = print_cases("engine", verify_engine(o.folder), o.json);
+  if (o.engine_only) return code;
   if (train_program().empty()) {
     fmt::print(stderr, "torch path: skipped, jet-train is not built\n");
-    return;
+    return code;
   }
-  std::vector<std::string> arguments = {"verify", o.folder};
-  if (o.json) arguments.push_back("--json");
-  exit_code() = std::max(exit_code(), run_train_program(arguments));
+  std::vector<std::string> line = {"verify", o.folder};
+  if (o.json) line.push_back("--json");
+  return std::max(code, run_train_program(line));
 }
 
 }  // namespace
 
-void add_verify_command(CLI::App& app) {
+void add_verify_command(CLI::App& c, int& code) {
   auto o = std::make_shared<VerifyOptions>();
-  auto* c = app.add_subcommand("verify", "check the engine, and the torch path where built, against golden numbers");
-  c->add_option("golden_dir", o->folder, "a folder with golden.safetensors, or one that holds such folders")
-      ->required();
-  c->add_flag("--engine-only", o->engine_only, "leave the torch path out");
-  c->add_flag("--json", o->json, "print JSON");
-  c->callback([o] { run(*o); });
+  c.add_option("golden_dir", o->folder, "a folder with golden.safetensors, or one that holds such folders")->required();
+  c.add_flag("--engine-only", o->engine_only, "leave the torch path out");
+  c.add_flag("--json", o->json, "print JSON");
+  c.callback([o, &code] { code = run(*o); });
 }
 
 }  // namespace jet

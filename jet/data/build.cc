@@ -17,6 +17,7 @@
 #include "jet/base/error.h"
 #include "jet/base/threads.h"
 #include "jet/data/document_reader.h"
+#include "jet/text/utf8.h"
 
 namespace jet {
 namespace {
@@ -56,7 +57,7 @@ struct Journal {
 std::map<std::string, std::string> identity_of(const Manifest& m) {
   std::map<std::string, std::string> identity = {{"tokenizer", m.tokenizer.hash}};
   const Json settings = to_json_fields(m.settings);
-  for (const auto& [key, value] : settings.items()) identity[key] = value.dump();
+  for (const auto& [key, value] : settings.items()) identity[key] = json_text(value);
   std::vector<std::string> paths;
   for (const auto& s : m.sources) {
     paths.push_back(s.path);
@@ -102,7 +103,7 @@ class Builder {
     if (writer_) end_shard();
     require(manifest().documents > 0, "{}: the inputs hold no document", o_.inputs.front());
     mark();
-    write_file(o_.out + "/manifest.json", to_json_fields(manifest()).dump(1) + "\n");
+    write_file(o_.out + "/manifest.json", json_text(to_json_fields(manifest()), 1) + "\n");
     fs::remove(journal_path());
     return manifest();
   }
@@ -129,12 +130,13 @@ class Builder {
       format_of(path);
       require(fs::is_regular_file(path), "{}: no such file", path);
       require(seen.insert(path).second, "{}: is given twice", path);
-      m.sources.push_back({path, static_cast<int64_t>(fs::file_size(path)), {}, 0, 0});
+      m.sources.push_back({repair_utf8(path), static_cast<int64_t>(fs::file_size(path)), {}, 0, 0});
       total += m.sources.back().bytes;
     }
-    for (auto& s : m.sources) {
+    for (size_t i = 0; i < o_.inputs.size(); ++i) {
+      auto& s = m.sources[i];
       report("hash inputs", "bytes", done, total);
-      s.hash = hash_text(file_hash(s.path));
+      s.hash = hash_text(file_hash(o_.inputs[i]));
       report("hash inputs", "bytes", done += s.bytes, total);
     }
     return m;
@@ -162,7 +164,7 @@ class Builder {
     }
   }
 
-  void write_journal() { write_file(journal_path(), to_json_fields(journal_).dump(1) + "\n"); }
+  void write_journal() { write_file(journal_path(), json_text(to_json_fields(journal_), 1) + "\n"); }
 
   /// The next pieces of an input; none at its end.
   static std::vector<RawDocument> read_batch(DocumentReader& reader) {

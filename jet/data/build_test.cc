@@ -108,6 +108,14 @@ TEST_F(BuildTest, DocumentsComeBackInOrder) {
   EXPECT_FALSE(file_exists(o.out + "/journal.json"));
 }
 
+TEST_F(BuildTest, FilesMayHaveNamesThatAreNoText) {
+  const auto o = options({file("caf\xe9.txt", joined(stories(10)))}, "out\xff");
+  const Manifest m = build_tokens(o);
+  EXPECT_TRUE(m.sources[0].path.ends_with("caf\ufffd.txt")) << m.sources[0].path;
+  EXPECT_EQ(TokenStore(o.out).documents(), 10);
+  EXPECT_EQ(build_tokens(o).sources[0].path, m.sources[0].path) << "the same command again finds the folder done";
+}
+
 TEST_F(BuildTest, ThreadsDoNotShow) {
   const auto input = file("a.txt", joined(stories(400)));
   auto one = options({input}, "one"), three = options({input}, "three");

@@ -60,7 +60,7 @@ void Engine::Impl::lay_out_states() {
   });
   made.kv = options.kv, made.recurrent = options.state;
   made.max_length = spec.max_position_embeddings;
-  made.fingerprint = fmt::format("{:016x}", hash64(spec_to_json(spec).dump(), backend->weight_hash()));
+  made.fingerprint = fmt::format("{:016x}", hash64(json_text(spec_to_json(spec)), backend->weight_hash()));
   layout = std::make_shared<const StateLayout>(std::move(made));
 }
 

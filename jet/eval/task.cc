@@ -7,6 +7,7 @@
 
 #include "jet/base/error.h"
 #include "jet/base/file.h"
+#include "jet/text/utf8.h"
 
 namespace jet {
 namespace {
@@ -110,8 +111,8 @@ const Json& field_of(const Json& item, const std::string& name, const std::strin
 std::string text_of(const Json& value, const std::string& name, const std::string& where) {
   if (value.is_string()) return value.get<std::string>();
   require(value.is_number_integer(), "{}: field '{}' is neither text nor a whole number: {}", where, name,
-          value.dump().substr(0, 80));
-  return value.dump();
+          json_text(value).substr(0, 80));
+  return json_text(value);
 }
 
 /// The name in a template that is one field and nothing else, else empty.
@@ -272,7 +273,7 @@ Task load_task(const std::string& path, const Tokenizer& tokenizer, int limit, i
   require(limit >= 0 && skip >= 0, "{}: limit {} and skip {} must be 0 or more", path, limit, skip);
   const Source source = source_of(path);
   const std::string before = preamble(source);
-  Task task{source.name, {}, source.format};
+  Task task{repair_utf8(source.name), {}, source.format};  // a key of reports and ledgers
   for (Written& w : read_items(source.items, source.format, !source.definition.empty(), limit, skip)) {
     w.text.prompt.insert(0, before);
     task.items.push_back(encoded(std::move(w), source.format, tokenizer, source.items));

@@ -45,6 +45,12 @@ TEST(LoadTask, TokenisesPromptAndAnswerApart) {
   EXPECT_EQ(mcq.items[0].choices[0], tokenizer().encode(" A"));
 }
 
+TEST(LoadTask, NamesAreValidTextAndFilesKeepTheirs) {
+  const std::string path = testing::TempDir() + "t\xe9.jsonl";
+  write_file(path, R"({"prompt": "1 + 1 =", "answer": " 2"})");
+  EXPECT_EQ(load_task(path, tokenizer()).name, "t\ufffd");
+}
+
 TEST(LoadTask, SkipAndLimitCutOneList) {
   const auto prompts = [](int limit, int skip) {
     std::vector<std::vector<int32_t>> p;

@@ -159,7 +159,7 @@ void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std
     const std::string from = tokenizer_folder + "/" + name;
     if (file_exists(from)) write_file(folder + "/" + name, read_file(from));
   }
-  write_file(folder + "/config.json", config.dump(2) + "\n");
+  write_file(folder + "/config.json", json_text(config, 2) + "\n");
 }
 
 }  // namespace jet

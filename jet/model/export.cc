@@ -134,14 +134,14 @@ std::string config_text(const Checkpoint& c, const Format& format, const ModelSp
     for (const char* key : {"torch_dtype", "dtype"}) {
       if (config.contains(key)) config[key] = torch_name(*o.dtype);
     }
-    return config.dump(2) + "\n";
+    return json_text(config, 2) + "\n";
   }
   Json config = family_named(format.model_type, c.folder).write(target, c.folder);
   if (format.model_type == kOfficial) {
     config["torch_dtype"] = torch_name(o.dtype.value_or(c.tensors.at(kEmbedding).dtype));
   }
   if (c.config.contains("quantization_config")) config["quantization_config"] = c.config.at("quantization_config");
-  return config.dump(2) + "\n";
+  return json_text(config, 2) + "\n";
 }
 
 /// The authors' code beside a model of theirs, which the config names ("auto_map").

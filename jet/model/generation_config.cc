@@ -24,7 +24,7 @@ Json token_ids_to_json(const std::vector<int>& ids) {
 }
 
 GenerationConfig read_generation_config(const Json& file, const std::string& path, const ModelSpec& spec) {
-  require(file.is_object(), "{}: expected a table of keys, found {}", path, file.dump().substr(0, 80));
+  require(file.is_object(), "{}: expected a table of keys, found {}", path, json_text(file).substr(0, 80));
   GenerationConfig c{path, spec.eos_token_id, {}};
   if (file.contains("eos_token_id") && !file.at("eos_token_id").is_null()) {
     c.eos_token_id = token_ids(file, "eos_token_id", path);

@@ -137,7 +137,7 @@ QuantizeReport quantize_model(const std::string& source, const std::string& targ
   }
   file.commit();
   copy_companions(source, folder.path());
-  write_file(folder.file("config.json"), config_for(c.config, options.type).dump(2) + "\n");
+  write_file(folder.file("config.json"), json_text(config_for(c.config, options.type), 2) + "\n");
   folder.commit();
   return report;
 }

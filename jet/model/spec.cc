@@ -121,7 +121,7 @@ Json spec_to_json(const ModelSpec& s) {
 }
 
 ModelSpec spec_from_json(const Json& j, const std::string& where) {
-  require(j.is_object(), "{}: expected a table of keys, found {}", where, j.dump().substr(0, 80));
+  require(j.is_object(), "{}: expected a table of keys, found {}", where, json_text(j).substr(0, 80));
   Json flat = j;
   flat.erase("layers");
   auto s = from_json_fields<ModelSpec>(flat, where);

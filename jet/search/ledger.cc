@@ -69,7 +69,7 @@ Json Ledger::open(const Json& identity) {
   };
   const std::filesystem::directory_iterator entries(folder_);
   if (!shared_ && all["results"].empty() && std::none_of(begin(entries), end(entries), begun)) all = fresh;
-  if (all == fresh) write_file(path_, all.dump(1));
+  if (all == fresh) write_file(path_, json_text(all, 1));
   return all;
 }
 
@@ -81,7 +81,7 @@ Json Ledger::compute(const std::string& key, const std::function<Json()>& f) {
     const Claim file = claim(kFile);
     if (shared_) all_ = read_json(path_);
     all_["results"][key] = result;
-    if (world().first()) write_file(path_, all_.dump(1));
+    if (world().first()) write_file(path_, json_text(all_, 1));
   }
   return all_["results"][key];
 }

@@ -64,8 +64,8 @@ Json with_tables(Json report) {
 }
 
 void write_report(const std::string& folder, const Json& report) {
-  write_file(folder + "/report.json", report.dump(1) + "\n");
-  std::string json = report.dump();
+  write_file(folder + "/report.json", json_text(report, 1) + "\n");
+  std::string json = json_text(report);
   // "</script>" or "<!--" inside a string would end the page's script.
   for (size_t at = 0; (at = json.find('<', at)) != std::string::npos;) json.replace(at, 1, "\\u003c");
   write_file(folder + "/report.html", replace_once(kPage, "/*REPORT_JSON*/null", json));

@@ -300,7 +300,7 @@ std::string run_study(const std::string& recipe, const std::string& out, bool tr
     told += table(t, r.seeds) + "\n";
     panels.push_back(panel(t));
   }
-  write_file(out + "/study.json", Json{{"title", r.title}, {"recipe", r}, {"tasks", tasks}}.dump(1));
+  write_file(out + "/study.json", json_text(Json{{"title", r.title}, {"recipe", r}, {"tasks", tasks}}, 1));
   write_file(out + "/study.svg", line_plot(r.title, "accuracy, per cent", panels));
   return told + fmt::format("\n{}/study.json, study.svg\n", out);
 }

@@ -48,7 +48,7 @@ void write_random(const ModelSpec& spec, uint64_t seed, const std::string& folde
   });
   file.commit();
   progress.finish();
-  write_file(folder + "/config.json", Json{{"model_type", "jet_cpp"}, {"spec", spec_to_json(spec)}}.dump());
+  write_file(folder + "/config.json", json_text(Json{{"model_type", "jet_cpp"}, {"spec", spec_to_json(spec)}}));
 }
 
 TorchModel open_base(const TrainBenchOptions& o) {

@@ -47,7 +47,7 @@ std::string shown(std::string name) {
   return "'" + name + "'";
 }
 
-std::string shape_text(const Shape& shape) { return Header(shape).dump(); }
+std::string shape_text(const Shape& shape) { return json_text(Header(shape)); }
 
 /// numel * element size, or false where that overflows: sizes are signed (numel), so 64 bits without the sign.
 bool byte_size(const Shape& shape, DType dtype, uint64_t* bytes) {
@@ -284,10 +284,8 @@ SafeTensorsWriter::SafeTensorsWriter(const std::string& path, const std::vector<
     at += bytes;
     sizes_.push_back(bytes);
   }
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const nlohmann::json::exception&) { fail("{}: a tensor's name or the metadata is not valid UTF-8", path); }
+  std::string text = json_text(header);
+  require(Header::parse(text) == header, "{}: a tensor's name or the metadata is not valid UTF-8", path);
   while ((kLengthBytes + text.size()) % kAlignment != 0) text += ' ';
   std::string length(kLengthBytes, '\0');
   for (size_t i = 0; i < kLengthBytes; ++i) length[i] = static_cast<char>(text.size() >> (8 * i) & 255);

@@ -61,7 +61,7 @@ void ShardedSafeTensorsWriter::commit() {
     }
   }
   const SortedJson index = {{"metadata", {{"total_size", total}}}, {"weight_map", map}};
-  write_file(folder_ + "/model.safetensors.index.json", index.dump(2) + "\n");
+  write_file(folder_ + "/model.safetensors.index.json", json_text(index, 2) + "\n");
 }
 
 }  // namespace jet

@@ -123,7 +123,7 @@ int32_t Reader::checked_id(const SortedJson& id, const std::string& token) const
   // Ids may leave holes, but an id far beyond the number of tokens is damage and would only take memory.
   const uint64_t limit = std::max<uint64_t>(1 << 20, 2 * vocabulary_.size());
   if (!id.is_number_unsigned() || id.get<uint64_t>() >= limit)
-    fail("{}: token {} has the id {}; it must be in [0, {})", path_, shown(token), shown(id.dump()), limit);
+    fail("{}: token {} has the id {}; it must be in [0, {})", path_, shown(token), shown(json_text(id)), limit);
   return id.get<int32_t>();
 }
 

@@ -23,11 +23,7 @@ using Clock = std::chrono::steady_clock;
 // How long a kill may set a training back.
 double seconds_between_checkpoints() {
   const char* text = std::getenv("JET_SAVE_SECONDS");
-  if (!text) return 15;
-  char* end = nullptr;
-  const double seconds = std::strtod(text, &end);
-  require(end != text && *end == 0 && seconds >= 0, "JET_SAVE_SECONDS={}: expected seconds, 0 or more", text);
-  return seconds;
+  return text ? read_number("JET_SAVE_SECONDS", text, 0.0, 1e9) : 15;
 }
 
 struct State {
@@ -118,8 +114,8 @@ void save(const TrainJob& job, const State& s, bool finished) {
   }
   if (!world().first()) return;
   save_tensors(job.checkpoint, all, DType::f32,
-               {{"config", to_json_fields(job.config).dump()},
-                {"state", s.to_json().dump()},
+               {{"config", json_text(to_json_fields(job.config))},
+                {"state", json_text(s.to_json())},
                 {"finished", finished ? "1" : "0"}});
 }
 
@@ -132,7 +128,7 @@ Json checkpoint_state(const TrainJob& job) {
     require(meta.count(key) > 0, "{}: no '{}' in its metadata; remove the file to train again", job.checkpoint, key);
     return meta.at(key);
   };
-  require(value("config") == to_json_fields(job.config).dump(),
+  require(value("config") == json_text(to_json_fields(job.config)),
           "{}: made with another training config ({}); remove it or choose another --out", job.checkpoint,
           value("config"));
   return {{"state", parse_json(value("state"), job.checkpoint)}, {"finished", value("finished") == "1"}};

@@ -64,7 +64,8 @@ class Layer {
   }
   void same(const Json& from, const char* key, const Json& value) const {
     const Json is = from.value(key, value);
-    if (is != value) throw NotOurs(fmt::format("our block has {} {} only, not {}", key, value.dump(), is.dump()));
+    if (is != value)
+      throw NotOurs(fmt::format("our block has {} {} only, not {}", key, json_text(value), json_text(is)));
   }
 
   std::string where_;

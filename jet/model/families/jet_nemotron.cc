@@ -21,7 +21,7 @@ double number(const Json& j, const char* key, double fallback, const std::string
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   require(error == std::errc() && end == text.data() + text.size() && std::isfinite(value),
-          "{}: key '{}' is no number: {}", where, key, j[key].dump().substr(0, 80));
+          "{}: key '{}' is no number: {}", where, key, json_text(j[key]).substr(0, 80));
   return value;
 }
 
