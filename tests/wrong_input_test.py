@@ -260,6 +260,10 @@ def training(tmp):
     expect("kept targets and hidden states", run(kept), "feature_weight = 0")
     objective = smoke.replace("beam = 2", 'beam = 2\nfull_objective = [{task = "poems", weight = 1}]')
     expect("objective without a task", [*run(objective)[:-1], tmp / "run4"], "no task 'poems'")
+    expect("more layers eliminated than are linear",
+           [*run(smoke.replace("beam = 2", "beam = 2\neliminate = 6"))[:-1], tmp / "run5"], "eliminate is 6", "[0, 5]")
+    expect("an option that a block has not",
+           [*run(smoke.replace('"retnet"', '"retnet:colour=3"'))[:-1], tmp / "run6"], "colour")
     expect("unknown block", run(smoke.replace('kinds = [', 'kinds = ["magic", ')), "magic")
     expect("unknown stage", [*run(smoke), "--only", "magic"], "magic")
     expect("missing base", ["postnas", tmp / "nowhere", "--recipe", "recipes/smoke.toml", "--out", tmp / "run2"],
@@ -269,6 +273,36 @@ def training(tmp):
     shutil.copy(BASE / "tokenizer_config.json", hybrid)
     expect("base that is no full-attention model",
            ["postnas", hybrid, "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"], "attention in every layer")
+
+
+def runs_of_small_models(tmp):
+    """What is bound to a run, and trainings that cannot go well."""
+    recipe, text = tmp / "small.toml", tmp / "text.txt"
+    text.write_text("One day a word and another word. " * 200 + "\n<|endoftext|>\n" + "The end of it. " * 60)
+    train = "{train = {tokens = 512, batch = 2, length = 64, lr = 1e-3}}"
+    small = f"""
+threads = 1
+held_out_tokens = 128
+eval = {{items = 1, search_items = 1, held_out_rows = 1, held_out_length = 64}}
+data = [{{name = "t", path = "{text}"}}]
+model = {{layers = 2, hidden = 32, heads = 2, kv_heads = 1, mlp = 48, context = 256}}
+pretrain = {{tokens = 256, batch = 2, length = 64}}
+distill = {{stage1 = {train}, stage2 = {train}}}
+"""
+    pretrain = lambda out: ["pretrain", BASE, "--recipe", recipe, "--out", tmp / out]
+    recipe.write_text(small)
+    subprocess.run([JET, *map(str, pretrain("pretrained"))], check=True, capture_output=True, timeout=120)
+    text.write_text(text.read_text().replace("word", "line"))
+    expect("a text that changed under a run", pretrain("pretrained"), "another text", "text.txt", "--out")
+    recipe.write_text(small.replace("pretrain = {tokens = 256", "pretrain = {lr = 1e9, tokens = 1024"))
+    expect("a training that diverges", pretrain("diverged"), "pretrain", "stopped being finite", "lower its lr")
+    assert not (tmp / "diverged/model").exists(), "a diverged training left a model"
+    recipe.write_text(small.replace("pretrain = {tokens = 256", "pretrain = {tokens = 0"))
+    expect("a training without tokens", pretrain("nothing"), "pretrain.tokens is 0", "[1, 1e+15]")
+    recipe.write_text(small.replace("lr = 1e-3", "lr = 1e-3, clip = 0", 1))
+    expect("gradients clipped to nothing", pretrain("nothing"), "stage1", "clip is 0", "(0, 1e+09]")
+    recipe.write_text(small.replace("lr = 1e-3", "lr = nan", 1))
+    expect("a rate that is no number", pretrain("nothing"), "stage1", "lr is nan", "(0, 1e+09]")
 
 
 def main():
@@ -284,6 +318,7 @@ def main():
         files(tmp)
         if os.path.exists(Path(JET).parent / "jet-train"):
             training(tmp)
+            runs_of_small_models(tmp)
     print(f"{count - failures} passed, {failures} failed")
     sys.exit(failures != 0)
 

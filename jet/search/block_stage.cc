@@ -168,6 +168,8 @@ BlocksResult select_block(Run& run, const Placement& p) {
   const Placement uniform = uniform_placement(run.teacher.spec().n_layers(), p);
   const Entry all_linear = entry("baseline-all-linear", branch, {}),
               spaced = entry("baseline-uniform", branch, uniform);
+  std::optional<Entry> placed;  // what eliminated layers are compared with
+  if (p.none) placed = entry("baseline-placed", branch, {.full = p.full, .swa = p.swa});
   std::vector<Entry> blocks;
   for (const auto& kind : c.kinds) blocks.push_back(entry("block-" + kind, kind, p));
   std::vector<Candidate> trials;
@@ -175,12 +177,14 @@ BlocksResult select_block(Run& run, const Placement& p) {
     for (auto& t : at_rates(run, e)) trials.push_back(t);
   };
   add(all_linear), add(spaced);
+  if (placed) add(*placed);
   for (const auto& e : blocks) add(e);
   train_candidates(run, trials);
 
   BlocksResult out;
   out.all_linear = best_of_rates(run, all_linear), out.uniform = best_of_rates(run, spaced);
   out.uniform.layers = uniform;
+  if (placed) out.placed = best_of_rates(run, *placed);
   for (const auto& e : blocks) {
     out.candidates.push_back(best_of_rates(run, e));
     out.candidates.back().kind = e.kind;

@@ -35,12 +35,20 @@ void add_speed(Json& g, const Json& evaluation, const std::string& model, int co
   }
 }
 
-void add_blocks(const Recipe& recipe, const Json& blocks, Json& rows) {
-  const std::string branch = recipe.supernet.branch;
+// Where layers were eliminated, candidates are without them, and the row of the placement is one of its own.
+void add_blocks(const Recipe& recipe, const Json& blocks, const Json& placement, Json& rows) {
+  const std::string branch = recipe.supernet.branch, placed = branch + ", attention where the search put it";
   rows.push_back(gain("all-linear", blocks.at("all_linear"), branch + " in every layer"));
   rows.push_back(gain("uniform", blocks.at("uniform"), branch + ", attention evenly spaced"));
+  std::string gone;
+  if (blocks.contains("placed")) {
+    rows.push_back(gain("+ placement", blocks["placed"], placed));
+    gone =
+        fmt::format("no mixer in {}", fmt::join(placement.at("eliminated").at("layers").get<std::vector<int>>(), " "));
+  }
   for (const auto& c : blocks.at("candidates"))
-    if (c.at("kind") == branch) rows.push_back(gain("+ placement", c, branch + ", attention where the search put it"));
+    if (c.at("kind") == branch)
+      rows.push_back(gain(gone.empty() ? "+ placement" : "- layers", c, gone.empty() ? placed : gone));
   if (const Json& b = blocks.at("best_without_jet"); !b.is_null())
     rows.push_back(gain("+ block", b, b.at("kind").get<std::string>()));
   for (const auto& c : blocks["candidates"])
@@ -67,7 +75,7 @@ Json gains_table(const Recipe& recipe, const Json& results) {
   if (base.is_null()) return rows;
   rows.push_back(gain("base", base, "full attention everywhere"));
   add_speed(rows.back(), final.is_null() ? base : final, "base", recipe.dimensions.context);
-  if (!blocks.is_null()) add_blocks(recipe, blocks, rows);
+  if (!blocks.is_null()) add_blocks(recipe, blocks, stage_result(results, "placement"), rows);
   if (!dims.is_null()) add_dimensions(recipe.dimensions, dims.at("chosen"), rows);
   if (!distill.is_null()) {
     rows.push_back(gain("+ stage 1", distill.at("stage1").at("result"), "MLPs frozen"));

@@ -51,6 +51,19 @@ ChosenLayers place_windows(Run& run, Supernet& net, const LayerSet& full) {
   return {s.layers, objective_text(c.swa_objective), c.window, s.trace};
 }
 
+// Of the layers that are left linear, those whose mixer is missed least by both objectives together.
+ChosenLayers eliminate_layers(Run& run, Supernet& net, const Placement& p) {
+  const PlacementConfig& c = run.recipe.placement;
+  std::vector<TaskWeight> both = c.full_objective;
+  both.insert(both.end(), c.swa_objective.begin(), c.swa_objective.end());
+  LayerSet kept = p.full;
+  kept.insert(p.swa.begin(), p.swa.end());
+  const Selection s = beam_search(
+      other_layers(net.layers(), kept), c.eliminate, {.width = c.beam},
+      [&](const LayerSet& none) { return objective_score(net, path_of(net.layers(), p.full, p.swa, none), both); });
+  return {s.layers, objective_text(both), std::nullopt, s.trace};
+}
+
 // Where every set of layers has been scored: how many there are, and how many are better than each row's.
 void add_ranks(const PlacementConfig& c, Supernet& net, PlacementResult& out) {
   const Exhaustive every = exhaustive_search(all_layers(net.layers()), c.full, [&](const LayerSet& s) {
@@ -66,7 +79,6 @@ void add_ranks(const PlacementConfig& c, Supernet& net, PlacementResult& out) {
 PlacementResult find_placement(Run& run, Supernet& net) {
   const PlacementConfig& c = run.recipe.placement;
   const int n = net.layers();
-  require(c.full + c.swa <= n, "placement: {} full and {} swa layers asked for, the base has {}", c.full, c.swa, n);
   const auto all = all_layers(n);
   const auto names = asked_selectors(c);
   PlacementResult out;
@@ -80,6 +92,10 @@ PlacementResult find_placement(Run& run, Supernet& net) {
   out.full = chosen.layers;
   out.swa = place_windows(run, net, out.full);
   out.chosen = {out.full, out.swa.layers};
+  if (c.eliminate > 0) {
+    out.eliminated = eliminate_layers(run, net, out.chosen);
+    out.chosen.none = out.eliminated->layers;
+  }
   return run.folder.ledger.once<PlacementResult>("placement", [&] { return out; });
 }
 

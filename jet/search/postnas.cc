@@ -56,8 +56,21 @@ void run_stage(Run& run, Supernet& net, const StageEntry& stage) {
   ledger.once("seconds/" + name, [&] { return seconds; });
 }
 
+// What the base has too few layers for, and options that a block has not.
+void require_layers(const Recipe& r, const ModelSpec& base) {
+  const PlacementConfig& c = r.placement;
+  const int64_t n = base.n_layers(), taken = int64_t{c.full} + c.swa;
+  require(taken <= n, "placement: {} full and {} swa layers asked for, the base has {}", c.full, c.swa, n);
+  require(c.eliminate <= n - taken, "placement: eliminate is {}, expected a number in [0, {}]: so many are left linear",
+          c.eliminate, n - taken);
+  for (const int k : r.validation.curve) require(k <= n, "validation.curve: {} full layers of {}", k, n);
+  make_mixer(r.supernet.branch, attention_of(base, 0));
+  for (const auto& kind : r.blocks.kinds) make_mixer(kind, attention_of(base, 0));
+}
+
 // What would end a later stage ends the run before the first.
 void require_possible(const Run& run) {
+  require_layers(run.recipe, run.teacher.spec());
   const Recipe& r = run.recipe;
   for (const auto* objective : {&r.placement.full_objective, &r.placement.swa_objective}) {
     for (const auto& wanted : *objective) run.evaluator.search_task(wanted.task);

@@ -126,12 +126,13 @@ struct ChosenLayers {
   }
 };
 
-/// Where full attention and sliding windows go; everything else is linear.
+/// Where full attention and sliding windows go, and which layers have no mixer; everything else is linear.
 struct Placement {
-  LayerSet full, swa;
+  LayerSet full{}, swa{};
+  std::optional<LayerSet> none{};
   template <class V>
   static void fields(Placement& p, V&& v) {
-    v("full", p.full), v("swa", p.swa);
+    v("full", p.full), v("swa", p.swa), v("none", p.none);
   }
 };
 
@@ -143,12 +144,14 @@ struct PlacementResult {
   std::optional<std::vector<BeamDepth>> beam;
   std::string selector;
   ChosenLayers swa;
+  std::optional<ChosenLayers> eliminated;  // where the recipe asks for it
   LayerSet full;
   Placement chosen;
   template <class V>
   static void fields(PlacementResult& r, V&& v) {
     v("k", r.k), v("objective", r.objective), v("selectors", r.selectors), v("exhaustive_count", r.exhaustive_count);
-    v("beam", r.beam), v("selector", r.selector), v("swa", r.swa), v("full", r.full), v("chosen", r.chosen);
+    v("beam", r.beam), v("selector", r.selector), v("swa", r.swa), v("eliminated", r.eliminated);
+    v("full", r.full), v("chosen", r.chosen);
   }
 };
 
@@ -323,14 +326,16 @@ struct BlocksResult {
     }
   };
   std::vector<Row> candidates;
-  Row all_linear, uniform;  // the baselines
+  Row all_linear, uniform;    // the baselines
+  std::optional<Row> placed;  // the supernet's block before layers were eliminated, where some were
   Row best;
   RowOrNone best_without_jet;
   std::string chosen;  // its kind
   std::optional<Start> start;
   template <class V>
   static void fields(BlocksResult& r, V&& v) {
-    v("candidates", r.candidates), v("all_linear", r.all_linear), v("uniform", r.uniform), v("best", r.best);
+    v("candidates", r.candidates), v("all_linear", r.all_linear), v("uniform", r.uniform), v("placed", r.placed);
+    v("best", r.best);
     v("best_without_jet", r.best_without_jet), v("chosen", r.chosen), v("start", r.start);
   }
 };

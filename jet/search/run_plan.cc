@@ -80,6 +80,11 @@ StageWork plan_placement(const Run& run) {
   const int64_t windows = beam_evaluations(run.teacher.spec().n_layers() - c.full, c.swa, c.beam);
   p.units += windows * std::ssize(c.swa_objective);
   p[WorkKind::paths] += static_cast<double>(windows) * objective_passes(run.evaluator, c.swa_objective);
+  const int64_t removals = beam_evaluations(run.teacher.spec().n_layers() - c.full - c.swa, c.eliminate, c.beam);
+  for (const auto* objective : {&c.full_objective, &c.swa_objective}) {
+    p.units += removals * std::ssize(*objective);
+    p[WorkKind::paths] += static_cast<double>(removals) * objective_passes(run.evaluator, *objective);
+  }
   return p;
 }
 
@@ -94,10 +99,11 @@ StageWork plan_validation(const Run& run) {
 StageWork plan_blocks(const Run& run) {
   const BlocksConfig& c = run.recipe.blocks;
   StageWork p{"blocks", "trainings", 0};
-  const auto kinds = std::ssize(c.kinds), first = (kinds + 2) * std::ssize(c.lrs);
+  const auto kinds = std::ssize(c.kinds), baselines = int64_t{run.recipe.placement.eliminate > 0 ? 3 : 2};
+  const auto first = (kinds + baselines) * std::ssize(c.lrs);
   const int64_t leaders = std::min<int64_t>(c.leaders, kinds);
   add_candidates(p, run, c.budget, first + leaders * (c.seeds - 1) + (c.random_start ? 1 : 0));
-  p[WorkKind::engine] = static_cast<double>(kinds + 2) * candidate_speed_passes(run.recipe);
+  p[WorkKind::engine] = static_cast<double>(kinds + baselines) * candidate_speed_passes(run.recipe);
   return p;
 }
 

@@ -13,7 +13,9 @@ std::vector<MixerSpec> placed_layers(const Run& run, const Placement& p,
   const ModelSpec& base = run.teacher.spec();
   for (int i = 0; i < base.n_layers(); ++i) {
     Attention::Config a = attention_of(base, i);
-    if (p.full.count(i) > 0) {
+    if (p.none && p.none->count(i) > 0) {
+      layers.emplace_back(None::Config{});
+    } else if (p.full.count(i) > 0) {
       layers.emplace_back(a);
     } else if (p.swa.count(i) > 0) {
       a.window = window > 0 ? window : run.recipe.placement.window;

@@ -40,11 +40,13 @@ ModelSpec Supernet::spec(const Path& path) const {
   for (int l = 0; l < layers(); ++l) {
     if (path[l] == Branch::linear) s.layers[l] = linear_.spec.layers[l];
     if (path[l] == Branch::swa) s.layers[l] = window_.spec.layers[l];
+    if (path[l] == Branch::none) s.layers[l] = None::Config{};
   }
   return s;
 }
 
 Tensor Supernet::mixer(TorchOps& ops, Branch branch, int layer, const Tensor& h, States states) {
+  if (branch == Branch::none) return at::zeros_like(h);
   const TorchModel& m = branch == Branch::linear ? linear_ : branch == Branch::swa ? window_ : run_.teacher.model;
   return own_mixers(ops, m, std::move(states))(layer, h);
 }

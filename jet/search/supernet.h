@@ -6,7 +6,7 @@
 
 namespace jet {
 
-enum class Branch : char { full = 'F', swa = 'S', linear = 'L' };
+enum class Branch : char { full = 'F', swa = 'S', linear = 'L', none = 'N' };
 
 /// One branch per layer; "FLLLSLLL" as text.
 using Path = std::vector<Branch>;

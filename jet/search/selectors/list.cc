@@ -48,8 +48,9 @@ void SelectionInput::charge_training(int64_t tokens, int length, const std::vect
   spent.flops += static_cast<double>(tokens) * each;
 }
 
-Path path_of(int layers, const LayerSet& full, const LayerSet& swa) {
+Path path_of(int layers, const LayerSet& full, const LayerSet& swa, const LayerSet& none) {
   Path p(layers, Branch::linear);
+  for (int i : none) p[i] = Branch::none;
   for (int i : swa) p[i] = Branch::swa;
   for (int i : full) p[i] = Branch::full;
   return p;

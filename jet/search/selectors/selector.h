@@ -61,8 +61,8 @@ const Selector& selector_named(const std::string& name);
 /// Those that a recipe wants: the one whose choice counts, then the others, each once.
 std::vector<std::string> asked_selectors(const PlacementConfig& c);
 
-/// One path per layer set: `full` full, `swa` windowed, all others linear.
-Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {});
+/// One path per layer set: `full` full, `swa` windowed, `none` without a mixer, all others linear.
+Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {}, const LayerSet& none = {});
 /// The k layers with the greatest value; of equals, the first.
 LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& value, int k);
 /// Weighted tasks as one score: sum of weight * accuracy, and of weight * loss, over the sum of weights. `of`: a task's

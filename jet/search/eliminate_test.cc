@@ -1,0 +1,124 @@
+// Layers that lose their mixer: chosen among those left linear, absent from every later model, and nothing that costs.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "jet/base/file.h"
+#include "jet/model/export.h"
+#include "jet/model/model_cost.h"
+#include "jet/search/postnas.h"
+#include "jet/search/results.h"
+#include "jet/search/selectors/selector.h"
+
+namespace jet {
+namespace {
+
+const char* const kRecipe = R"(
+device = "cpu"
+precision = "fp32"
+held_out_tokens = 1024
+[[data]]
+name = "skills"
+path = "data/train/skills.txt"
+[eval]
+search_items = 1
+items = 2
+held_out_rows = 1
+held_out_length = 64
+[supernet.budget]
+align = {tokens = 128, batch = 2, length = 64}
+distill = {train = {tokens = 128, batch = 2, length = 64}}
+[placement]
+full = 1
+swa = 1
+eliminate = 2
+window = 16
+beam = 1
+selectors = []
+[blocks]
+kinds = ["gla"]
+budget = {align = {tokens = 128, batch = 2, length = 64}, distill = {train = {tokens = 128, batch = 2, length = 64}}}
+[dimensions]
+context = 16
+[distill]
+stage1 = {train = {tokens = 128, batch = 2, length = 64}}
+stage2 = {train = {tokens = 128, batch = 2, length = 64}}
+[speed]
+contexts = [0]
+decode = 2
+repeats = 1
+prefill = 8
+)";
+
+struct Eliminate : testing::Test {
+  Eliminate() {
+    std::filesystem::remove_all(folder);
+    write_file(folder + "/recipe.toml", kRecipe);
+    options.base = "models/base", options.recipe = folder + "/recipe.toml", options.out = folder + "/run";
+  }
+  ~Eliminate() override { std::filesystem::remove_all(folder); }
+  std::string folder = testing::TempDir() + "jet_eliminate";
+  PostnasOptions options;
+};
+
+TEST_F(Eliminate, ASearchLeavesMixersOut) {
+  run_postnas(options);
+  const Json results = read_json(folder + "/run/ledger.json").at("results");
+  const auto placement = from_json_fields<PlacementResult>(results.at("placement"), "placement");
+  ASSERT_TRUE(placement.eliminated && placement.chosen.none);
+  const LayerSet gone = *placement.chosen.none;
+  EXPECT_EQ(gone, placement.eliminated->layers);
+  EXPECT_EQ(gone.size(), 2U);
+  EXPECT_EQ(placement.eliminated->trace.size(), 2U);
+  for (int l : gone) EXPECT_FALSE(placement.full.count(l) > 0 || placement.swa.layers.count(l) > 0);
+
+  const ModelSpec spec = read_spec(folder + "/run/model");
+  for (int l = 0; l < spec.n_layers(); ++l) EXPECT_EQ(has_mixer(spec.layers[l]), gone.count(l) == 0) << l;
+  const auto blocks = from_json_fields<BlocksResult>(results.at("blocks"), "blocks");
+  ASSERT_TRUE(blocks.placed);
+  EXPECT_LT(*blocks.best.parameters, *blocks.placed->parameters);
+  EXPECT_LT(*blocks.best.cache_bytes, *blocks.placed->cache_bytes);
+
+  const Json gains = read_json(folder + "/run/report.json").at("gains");
+  const auto row = std::find_if(gains.begin(), gains.end(), [](const Json& g) { return g.at("step") == "- layers"; });
+  ASSERT_NE(row, gains.end());
+  EXPECT_EQ(row->at("note"), fmt::format("no mixer in {}", fmt::join(gone, " ")));
+
+  export_model(folder + "/run/model", folder + "/exported", {});
+  EXPECT_EQ(spec_to_json(read_spec(folder + "/exported")), spec_to_json(spec));
+}
+
+TEST_F(Eliminate, APathWithoutAMixerCostsNothingThere) {
+  jet::Run run({.recipe = options.recipe, .out = options.out, .base = options.base});
+  Supernet net(run);
+  const int n = net.layers();
+  const ModelSpec with = net.spec(path_of(n, {0})), without = net.spec(path_of(n, {0}, {}, {3}));
+  const CountPass pass{.tokens = 1};
+  const CountTypes types = plain_types(DType::f32, 4);
+  const ModelCost all = count_model(with, pass, types), fewer = count_model(without, pass, types);
+  EXPECT_LT(parameter_count(without), parameter_count(with));
+  for (int l = 0; l < n; ++l) {
+    if (l == 3) {
+      EXPECT_LT(fewer.layer(l).flops, all.layer(l).flops);
+      EXPECT_EQ(fewer.layer(l).state_bytes(), 0);
+    } else {
+      EXPECT_EQ(fewer.layer(l).flops, all.layer(l).flops);
+    }
+  }
+  EXPECT_EQ(fewer.layer(3).flops, count_model(net.spec(path_of(n, {}, {}, {3})), pass, types).layer(3).flops);
+}
+
+TEST_F(Eliminate, MoreThanThereAreIsRefused) {
+  std::string text = kRecipe;
+  text.replace(text.find("eliminate = 2"), 13, "eliminate = 7");
+  write_file(options.recipe, text);
+  try {
+    run_postnas(options);
+    ADD_FAILURE() << "7 of 6 layers were eliminated";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("eliminate is 7, expected a number in [0, 6]"), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
+}  // namespace jet
