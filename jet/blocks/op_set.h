@@ -41,12 +41,10 @@
 
 namespace jet {
 
-/// S_t = diag(exp g_t) S_(t-1) + b_t (a_t^T S_(t-1)) + k_t v_t^T,   o_t = scale * S_t^T q_t,   S [heads, K, V] in fp32.
-///
-/// With beta, the delta rule; a and b stay absent:
-///
-///   S' = diag(exp g_t) S_(t-1)
-///   S_t = S' + beta_t k_t (v_t - S'^T k_t)^T
+/// The linear recurrence (docs/design.md has its symbols), S [heads, K, V] in fp32:
+///   S_t = D_t S_(t-1) + b_t u_t^T + k_t v_t^T,   u_t = S_(t-1)^T a_t,   o_t = scale S_t^T q_t,   D_t = diag(exp g_t)
+/// With beta the delta rule, a and b absent:
+///   S_t = D_t S_(t-1) + beta_t k_t u_t^T,        u_t = v_t - (D_t S_(t-1))^T k_t
 template <class T>
 struct Recurrence {
   T q, k;      // [.., heads, K]

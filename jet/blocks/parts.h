@@ -1,7 +1,7 @@
 // What blocks share before and after their recurrence; which parts a block takes is on its own page.
 //
 //   projections      q, k, v = Wq x, Wk x, Wv x
-//   convolution      u_t <- sum_j w[:, j] u_(t-W+1+j), j in [0, W): causal, one kernel a channel
+//   convolution      u_t <- sum_j w[:, j] u_(t-W+1+j) (+ bias), j in [0, W): causal, one kernel a channel
 //   generated        the same with a kernel made from x, token by token: w_t = W2 silu(W1 x_t) + b2
 //   decay            g = -exp(A_log) softplus(Wa x + dt_bias), one number a head
 //   read-out         norm(o) * silu(Wg x), without gate: norm(o)
@@ -33,12 +33,16 @@ inline ParamSpec conv_param(int64_t channels, int width) {
   return ParamSpec::vector({channels, 1, width}, {Init::last_tap, 1.0 * width});
 }
 
-/// The convolutions of those that have channels here.
-template <class W, class Visit>
-void conv_params(const QkvChannels& n, int width, W& w, Visit& visit) {
-  if (n.q > 0) visit("q_conv1d.weight", w.q_conv, conv_param(n.q, width));
-  if (n.k > 0) visit("k_conv1d.weight", w.k_conv, conv_param(n.k, width));
-  if (n.v > 0) visit("v_conv1d.weight", w.v_conv, conv_param(n.v, width));
+/// The convolutions of those that have channels here, c.conv wide, with biases where c.conv_bias says so.
+template <class Config, class W, class Visit>
+void conv_params(const QkvChannels& n, const Config& c, W& w, Visit& visit) {
+  if (n.q > 0) visit("q_conv1d.weight", w.q_conv, conv_param(n.q, c.conv));
+  if (n.k > 0) visit("k_conv1d.weight", w.k_conv, conv_param(n.k, c.conv));
+  if (n.v > 0) visit("v_conv1d.weight", w.v_conv, conv_param(n.v, c.conv));
+  if (!c.conv_bias) return;
+  if (n.q > 0) visit("q_conv1d.bias", w.q_conv_bias, ParamSpec::constant(n.q, 0));
+  if (n.k > 0) visit("k_conv1d.bias", w.k_conv_bias, ParamSpec::constant(n.k, 0));
+  if (n.v > 0) visit("v_conv1d.bias", w.v_conv_bias, ParamSpec::constant(n.v, 0));
 }
 
 /// Their tails.
@@ -63,11 +67,11 @@ Qkv<Ops> projected_qkv(Ops& ops, const TensorOf<Ops>& x, const W& w) {
 /// silu(conv(Wq x)), silu(conv(Wk x)), silu(conv(Wv x)).
 template <class Ops, class W, class S>
 Qkv<Ops> convolved_qkv(Ops& ops, const TensorOf<Ops>& x, const W& w, S& s) {
-  const auto each = [&](const auto& projection, const auto& kernel, auto& tail) {
-    return ops.map([](auto t) { return silu(t); }, ops.short_conv(ops.linear(x, projection), kernel, {}, tail));
+  const auto each = [&](const auto& projection, const auto& kernel, const auto& bias, auto& tail) {
+    return ops.map([](auto t) { return silu(t); }, ops.short_conv(ops.linear(x, projection), kernel, bias, tail));
   };
-  auto q = each(w.q_proj, w.q_conv, s.q_tail), k = each(w.k_proj, w.k_conv, s.k_tail);
-  return {q, k, each(w.v_proj, w.v_conv, s.v_tail)};
+  auto q = each(w.q_proj, w.q_conv, w.q_conv_bias, s.q_tail), k = each(w.k_proj, w.k_conv, w.k_conv_bias, s.k_tail);
+  return {q, k, each(w.v_proj, w.v_conv, w.v_conv_bias, s.v_tail)};
 }
 
 /// The generator of v's kernels, of `rank` hidden numbers. W1 = W2 = 0 would leave both without a gradient; W1 random

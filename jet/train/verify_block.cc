@@ -82,7 +82,8 @@ MixerSpec read_gla(const Layer& l) {
   Gla::Config c;
   c.heads = l.size("num_heads"), c.kv_heads = l.size("num_kv_heads");
   c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
-  c.gate_rank = l.rows("gk_proj.0.weight"), c.conv = l.width("q_conv1d.weight"), c.gate = l.has("g_proj.weight");
+  c.gate_rank = l.rows("gk_proj.0.weight"), c.gate = l.has("g_proj.weight");
+  c.conv = l.width("q_conv1d.weight"), c.conv_bias = l.has("q_conv1d.bias");
   c.clamp_min = l.given("clamp_min", 0.0f), c.norm_eps = l.given("norm_eps", 1e-5f);
   l.only("feature_map", nullptr), l.only("gate_fn", "swish"), l.only("elementwise_affine", true);
   l.only("gate_logit_normalizer", 16), l.only_derived("gate_logit_normalizer", 16);
@@ -92,7 +93,7 @@ MixerSpec read_gla(const Layer& l) {
 MixerSpec read_delta_net(const Layer& l) {
   DeltaNet::Config c;
   c.heads = l.size("num_heads"), c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
-  c.conv = l.width("q_conv1d.weight"), c.gate = l.has("g_proj.weight");
+  c.conv = l.width("q_conv1d.weight"), c.conv_bias = l.has("q_conv1d.bias"), c.gate = l.has("g_proj.weight");
   c.negative_eigenvalues = l.given("allow_neg_eigval", false), c.norm_eps = l.given("norm_eps", 1e-5f);
   l.only("use_short_conv", true), l.only("use_beta", true), l.only("qk_activation", "silu"), l.only("qk_norm", "l2");
   return c;
@@ -102,7 +103,7 @@ MixerSpec read_gdn(const Layer& l) {
   GatedDeltaNet::Config c;
   c.heads = l.size("num_heads"), c.v_heads = l.size("num_v_heads");
   c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
-  c.conv = l.width("v_conv1d.weight"), c.gate = l.has("g_proj.weight");
+  c.conv = l.width("v_conv1d.weight"), c.conv_bias = l.has("v_conv1d.bias"), c.gate = l.has("g_proj.weight");
   c.negative_eigenvalues = l.given("allow_neg_eigval", false), c.norm_eps = l.given("norm_eps", 1e-5f);
   l.only("use_short_conv", true);
   return c;
@@ -137,7 +138,8 @@ MixerSpec read_rwkv7(const Layer& l) {
 MixerSpec read_kda(const Layer& l) {
   Kda::Config c;
   c.heads = l.size("num_heads"), c.dk = l.size("head_k_dim"), c.dv = l.size("head_v_dim");
-  c.conv = l.width("q_conv1d.weight"), c.norm_eps = l.given("norm_eps", 1e-5f);
+  c.conv = l.width("q_conv1d.weight"), c.conv_bias = l.has("q_conv1d.bias");
+  c.norm_eps = l.given("norm_eps", 1e-5f);
   l.only("use_short_conv", true), l.only("allow_neg_eigval", false), l.only_derived("num_v_heads", c.heads);
   return c;
 }

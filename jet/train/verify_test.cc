@@ -183,18 +183,18 @@ TEST_F(OtherGoldens, AnOperatorOfAnotherLayer) {
 }
 
 const Json kGla = Json::parse(R"({"source_class": "fla.layers.GatedLinearAttention",
-    "constructor": {"hidden_size": 32, "use_short_conv": true, "conv_size": 3, "gate_low_rank_dim": 4},
+    "constructor": {"hidden_size": 32, "use_short_conv": true, "conv_size": 3, "conv_bias": true},
     "derived": {"num_heads": 4, "num_kv_heads": 2, "head_k_dim": 6, "head_v_dim": 10}})");
 
 Gla::Config gla_config() {
   Gla::Config c;
-  c.heads = 4, c.kv_heads = 2, c.dk = 6, c.dv = 10, c.gate_rank = 4, c.conv = 3;
+  c.heads = 4, c.kv_heads = 2, c.dk = 6, c.dv = 10, c.gate_rank = 4, c.conv = 3, c.conv_bias = true;
   return c;
 }
 
 TEST_F(OtherGoldens, ABlockCutElsewhere) {
   block("gla", gla_config(), kGla, {1, 11, 23});
-  EXPECT_EQ(expect_all(folder_), 1 + 1 + 12 + 3 * 4 + 2);
+  EXPECT_EQ(expect_all(folder_), 1 + 1 + 15 + 3 * 4 + 2);
   block("gla", gla_config(), kGla, {1, 11, 23}, "state_11.recurrent");
   EXPECT_EQ(failing(folder_), Names{"state_11.recurrent"});
   // Beside one that cannot be read, and one whose class has what our block has not.
@@ -207,6 +207,27 @@ TEST_F(OtherGoldens, ABlockCutElsewhere) {
   const auto cases = verify_torch(folder_ + "other");
   ASSERT_EQ(cases.size(), 1u);
   EXPECT_TRUE(cases[0].ok && cases[0].note.find("feature_map") != std::string::npos) << cases[0].note;
+}
+
+// What every class with short convolutions may have.
+TEST_F(OtherGoldens, ConvolutionsWithABias) {
+  const auto config = [](const char* source_class, const char* constructor) {
+    Json j = {{"source_class", std::string("fla.layers.") + source_class}, {"constructor", Json::parse(constructor)}};
+    j["derived"] = {{"num_heads", 3}, {"num_v_heads", 3}, {"head_k_dim", 6}, {"head_v_dim", 10}};
+    return j;
+  };
+  const DeltaNet::Config delta{.heads = 3, .dk = 6, .dv = 10, .conv = 2, .gate = true, .conv_bias = true};
+  const GatedDeltaNet::Config gated{.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .gate = false, .conv_bias = true};
+  const Kda::Config kda{.heads = 3, .dk = 6, .dv = 10, .conv_bias = true};
+  block("delta", delta, config("DeltaNet", R"({"hidden_size": 32, "conv_size": 2, "use_gate": true})"), {11, 23});
+  block("gated", gated, config("GatedDeltaNet", R"({"hidden_size": 32, "use_gate": false})"), {11, 23});
+  block("kda", kda, config("KimiDeltaAttention", R"({"hidden_size": 32})"), {11, 23});
+  int biases = 0;
+  for (const auto& c : verify_torch(folder_)) {
+    EXPECT_TRUE(c.ok && c.note.empty()) << c.name << " " << c.error << " " << c.note;
+    biases += c.name.find("conv1d.bias") != std::string::npos;
+  }
+  EXPECT_EQ(biases, 3 * 3);
 }
 
 TEST_F(OtherGoldens, AModelOfOtherLengths) {

@@ -16,12 +16,12 @@ struct DeltaNet {
   struct Config {
     int heads = 0, dk = 0, dv = 0;
     int conv = 4;
-    bool gate = false, negative_eigenvalues = false;
+    bool gate = false, negative_eigenvalues = false, conv_bias = false;
     float norm_eps = 1e-5f;
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("conv", c.conv), v("gate", c.gate);
-      v("negative_eigenvalues", c.negative_eigenvalues), v("norm_eps", c.norm_eps);
+      v("negative_eigenvalues", c.negative_eigenvalues), v("norm_eps", c.norm_eps), v("conv_bias", c.conv_bias);
     }
     void check(const std::string& where) const {
       check_dims(*this, where);
@@ -33,14 +33,15 @@ struct DeltaNet {
     }
     static std::vector<Config> examples() {
       return {{.heads = 3, .dk = 6, .dv = 10, .gate = true, .negative_eigenvalues = true},
-              {.heads = 2, .dk = 17, .dv = 70, .conv = 1}};
+              {.heads = 2, .dk = 17, .dv = 70, .conv = 1, .conv_bias = true}};
     }
     QkvChannels channels() const { return {int64_t{heads} * dk, int64_t{heads} * dk, int64_t{heads} * dv}; }
   };
 
   template <class T>
   struct Weights {
-    T q_proj, k_proj, v_proj, b_proj, q_conv, k_conv, v_conv, g_proj, norm, o_proj;
+    T q_proj, k_proj, v_proj, b_proj, q_conv, k_conv, v_conv, q_conv_bias, k_conv_bias, v_conv_bias;
+    T g_proj, norm, o_proj;
   };
 
   template <class T>
@@ -54,7 +55,7 @@ struct DeltaNet {
     const QkvChannels n = c.channels();
     qkv_params(n, hidden, w, visit);
     visit("b_proj.weight", w.b_proj, ParamSpec::gate(c.heads, hidden));
-    conv_params(n, c.conv, w, visit);
+    conv_params(n, c, w, visit);
     if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec::matrix(n.v, hidden));
     visit("o_norm.weight", w.norm, ParamSpec::norm(c.dv));
     visit("o_proj.weight", w.o_proj, ParamSpec::output(hidden, n.v));

@@ -22,13 +22,14 @@ struct GatedDeltaNet {
     int heads = 0, v_heads = 0, dk = 0, dv = 0;
     int conv = 4;
     bool negative_eigenvalues = false, qk_conv = true, gate = true;
-    int generator = 0;  // hidden size of the kernel generator; 0: one kernel for all tokens
+    bool conv_bias = false;  // not of a kernel that is made from x
+    int generator = 0;       // hidden size of the kernel generator; 0: one kernel for all tokens
     float norm_eps = 1e-5f;
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("v_heads", c.v_heads), v("dk", c.dk), v("dv", c.dv), v("conv", c.conv);
       v("negative_eigenvalues", c.negative_eigenvalues), v("qk_conv", c.qk_conv), v("generator", c.generator);
-      v("gate", c.gate), v("norm_eps", c.norm_eps);
+      v("gate", c.gate), v("norm_eps", c.norm_eps), v("conv_bias", c.conv_bias);
     }
     void check(const std::string& where) const {
       check_dims(*this, where);
@@ -44,7 +45,7 @@ struct GatedDeltaNet {
     static std::vector<Config> examples() {
       return {{.heads = 3, .v_heads = 6, .dk = 6, .dv = 10, .negative_eigenvalues = true},
               {.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .qk_conv = false, .generator = 7},
-              {.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .gate = false}};
+              {.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .gate = false, .conv_bias = true}};
     }
     QkvChannels channels() const { return {int64_t{heads} * dk, int64_t{heads} * dk, int64_t{v_heads} * dv}; }
     /// Those with a convolution.
@@ -56,7 +57,8 @@ struct GatedDeltaNet {
 
   template <class T>
   struct Weights {
-    T q_proj, k_proj, v_proj, a_proj, b_proj, A_log, dt_bias, q_conv, k_conv, v_conv, w1, w2, b2, g_proj, norm, o_proj;
+    T q_proj, k_proj, v_proj, a_proj, b_proj, A_log, dt_bias, q_conv, k_conv, v_conv;
+    T q_conv_bias, k_conv_bias, v_conv_bias, w1, w2, b2, g_proj, norm, o_proj;
   };
 
   template <class T>
@@ -74,7 +76,7 @@ struct GatedDeltaNet {
     decay_params(c.v_heads, c.v_heads, w, visit);
     QkvChannels fixed_kernels = c.convolved_channels();
     if (c.generator > 0) fixed_kernels.v = 0;
-    conv_params(fixed_kernels, c.conv, w, visit);
+    conv_params(fixed_kernels, c, w, visit);
     if (c.generator > 0) generator_params(n.v, c.conv, c.generator, hidden, w, visit);
     if (c.gate) visit("g_proj.weight", w.g_proj, ParamSpec::matrix(n.v, hidden));
     visit("o_norm.weight", w.norm, ParamSpec::norm(c.dv));
@@ -97,11 +99,11 @@ struct GatedDeltaNet {
     const auto act = [](auto t) { return silu(t); };
     auto [q, k, v] = projected_qkv(ops, x, w);
     if (c.qk_conv) {
-      q = ops.short_conv(q, w.q_conv, {}, s.q_tail);
-      k = ops.short_conv(k, w.k_conv, {}, s.k_tail);
+      q = ops.short_conv(q, w.q_conv, w.q_conv_bias, s.q_tail);
+      k = ops.short_conv(k, w.k_conv, w.k_conv_bias, s.k_tail);
     }
     v = c.generator > 0 ? ops.dynamic_conv(v, generated_kernels(ops, w, x), s.v_tail)
-                        : ops.short_conv(v, w.v_conv, {}, s.v_tail);
+                        : ops.short_conv(v, w.v_conv, w.v_conv_bias, s.v_tail);
     q = ops.map(act, q), k = ops.map(act, k), v = ops.map(act, v);
     const float top = c.negative_eigenvalues ? 2 : 1;
     const int group = c.v_heads / c.heads;

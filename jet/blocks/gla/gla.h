@@ -17,12 +17,13 @@ struct Gla {
   struct Config {
     int heads = 0, kv_heads = 0, dk = 0, dv = 0;
     int gate_rank = 16, conv = 0;
-    bool gate = true;
+    bool gate = true, conv_bias = false;
     float clamp_min = 0, norm_eps = 1e-5f;  // clamp_min 0: none
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("kv_heads", c.kv_heads), v("dk", c.dk), v("dv", c.dv), v("gate_rank", c.gate_rank);
       v("conv", c.conv), v("gate", c.gate), v("clamp_min", c.clamp_min), v("norm_eps", c.norm_eps);
+      v("conv_bias", c.conv_bias);
     }
     void check(const std::string& where) const {
       check_dims(*this, where);
@@ -36,7 +37,14 @@ struct Gla {
       return {.heads = d.heads, .kv_heads = d.heads, .dk = d.dk, .dv = d.dv};
     }
     static std::vector<Config> examples() {
-      return {{.heads = 6, .kv_heads = 3, .dk = 6, .dv = 10, .gate_rank = 5, .conv = 4, .clamp_min = -0.2f},
+      return {{.heads = 6,
+               .kv_heads = 3,
+               .dk = 6,
+               .dv = 10,
+               .gate_rank = 5,
+               .conv = 4,
+               .conv_bias = true,
+               .clamp_min = -0.2f},
               {.heads = 3, .kv_heads = 3, .dk = 6, .dv = 10, .gate = false},
               {.heads = 2, .kv_heads = 2, .dk = 20, .dv = 33, .gate_rank = 4}};
     }
@@ -45,7 +53,8 @@ struct Gla {
 
   template <class T>
   struct Weights {
-    T q_proj, k_proj, v_proj, q_conv, k_conv, v_conv, gk_0, gk_1, gk_bias, g_proj, norm, o_proj;
+    T q_proj, k_proj, v_proj, q_conv, k_conv, v_conv, q_conv_bias, k_conv_bias, v_conv_bias;
+    T gk_0, gk_1, gk_bias, g_proj, norm, o_proj;
   };
 
   template <class T>
@@ -59,7 +68,7 @@ struct Gla {
     const QkvChannels n = c.channels();
     const int64_t out = int64_t{c.heads} * c.dv;
     qkv_params(n, hidden, w, visit);
-    if (c.conv > 0) conv_params(n, c.conv, w, visit);
+    if (c.conv > 0) conv_params(n, c, w, visit);
     // The gate starts almost open (a half-life of about 600 tokens): attention forgets nothing.
     visit("gk_proj.0.weight", w.gk_0, ParamSpec::gate(c.gate_rank, hidden));
     visit("gk_proj.1.weight", w.gk_1, ParamSpec::gate(n.k, c.gate_rank));

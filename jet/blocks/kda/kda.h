@@ -17,10 +17,12 @@ struct Kda {
   struct Config {
     int heads = 0, dk = 0, dv = 0;
     int conv = 4;
+    bool conv_bias = false;
     float norm_eps = 1e-5f;
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("dk", c.dk), v("dv", c.dv), v("conv", c.conv), v("norm_eps", c.norm_eps);
+      v("conv_bias", c.conv_bias);
     }
     void check(const std::string& where) const {
       check_dims(*this, where);
@@ -36,7 +38,8 @@ struct Kda {
 
   template <class T>
   struct Weights {
-    T q_proj, k_proj, v_proj, b_proj, f_0, f_1, A_log, dt_bias, q_conv, k_conv, v_conv, g_0, g_1, g_bias, norm, o_proj;
+    T q_proj, k_proj, v_proj, b_proj, f_0, f_1, A_log, dt_bias, q_conv, k_conv, v_conv;
+    T q_conv_bias, k_conv_bias, v_conv_bias, g_0, g_1, g_bias, norm, o_proj;
   };
 
   template <class T>
@@ -53,7 +56,7 @@ struct Kda {
     visit("f_proj.0.weight", w.f_0, ParamSpec::gate(c.dv, hidden));
     visit("f_proj.1.weight", w.f_1, ParamSpec::gate(n.k, c.dv));
     decay_params(c.heads, n.k, w, visit);
-    conv_params(n, c.conv, w, visit);
+    conv_params(n, c, w, visit);
     visit("g_proj.0.weight", w.g_0, ParamSpec::matrix(c.dv, hidden));
     visit("g_proj.1.weight", w.g_1, ParamSpec::matrix(n.v, c.dv));
     visit("g_proj.1.bias", w.g_bias, ParamSpec::constant(n.v, 0));
