@@ -12,31 +12,42 @@
 namespace jet {
 namespace {
 
+void expect_agreement(const ModelSpec& spec, const std::string& name) {
+  const TorchModel m = TorchModel::random(spec, 7);
+  const std::string folder = ::testing::TempDir() + "/agreement-" + name;
+  m.save(folder, "models/base", DType::f32);
+
+  std::vector<int32_t> ids;
+  Rng rng(3);
+  for (int i = 0; i < 131; ++i) ids.push_back(static_cast<int32_t>(rng.below(61)));
+  const std::vector<int64_t> wide(ids.begin(), ids.end());
+  TorchOps ops;
+  const at::Tensor want = m.logits(ops, at::tensor(wide, at::kLong).view({1, 131})).contiguous();
+
+  const auto engine = Engine::load(folder, {.threads = 2, .kv = DType::f32});
+  const auto sequence = engine->create();
+  const auto got = engine->prefill(*sequence, ids, Want::all, 50);
+  ASSERT_EQ(got.size(), static_cast<size_t>(want.numel())) << name;
+  double worst = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    worst = std::max(worst, std::abs(double{got[i]} - double{want.const_data_ptr<float>()[i]}));
+  }
+  EXPECT_LT(worst, 1e-4) << name;
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Agreement, TorchAndEngineOnEveryBlock) {
-  BlockList::for_each([]<class Block>() {
-    const ModelSpec spec = test_hybrid(Block::kind, 9);
-    const TorchModel m = TorchModel::random(spec, 7);
-    const std::string folder = ::testing::TempDir() + "/agreement-" + Block::kind;
-    m.save(folder, "models/base", DType::f32);
+  BlockList::for_each([]<class Block>() { expect_agreement(test_hybrid(Block::kind, 9), Block::kind); });
+}
 
-    std::vector<int32_t> ids;
-    Rng rng(3);
-    for (int i = 0; i < 131; ++i) ids.push_back(static_cast<int32_t>(rng.below(61)));
-    const std::vector<int64_t> wide(ids.begin(), ids.end());
-    TorchOps ops;
-    const at::Tensor want = m.logits(ops, at::tensor(wide, at::kLong).view({1, 131})).contiguous();
-
-    const auto engine = Engine::load(folder, {.threads = 2, .kv = DType::f32});
-    const auto sequence = engine->create();
-    const std::span<const float> got = engine->prefill(*sequence, ids, Want::all, 50);
-    ASSERT_EQ(got.size(), static_cast<size_t>(want.numel())) << Block::kind;
-    double worst = 0;
-    for (size_t i = 0; i < got.size(); ++i) {
-      worst = std::max(worst, std::abs(double{got[i]} - double{want.const_data_ptr<float>()[i]}));
-    }
-    EXPECT_LT(worst, 1e-4) << Block::kind;
-    std::filesystem::remove_all(folder);
-  });
+TEST(Agreement, TorchAndEngineOnLayersOfEveryForm) {
+  ModelSpec s = test_hybrid("gated_delta_net", 9);
+  s.forms = {{Norms::after}, {Norms::both}, {Norms::before, false}, {Norms::after, false}};
+  expect_agreement(s, "forms");
+  s.forms.clear();
+  s.norms = Norms::both, s.hidden_act = Activation::gelu_tanh;
+  s.embed_scale = 5, s.residual_scale = 0.3f, s.logits_scale = 0.7f;
+  expect_agreement(s, "scales");
 }
 
 }  // namespace

@@ -84,6 +84,32 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
   std::filesystem::remove_all(folder);
 }
 
+// A layer that lost its mixer passes the residual stream on: the others are trained as ever, and the model is saved
+// without the norm that it has no use for.
+TEST(Parts, AStudentMayLackMixers) {
+  const std::string folder = new_folder("jet_lacking");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  std::vector<MixerSpec> layers = run.teacher.spec().layers;
+  layers[1] = make_mixer("gated_delta_net", attention_of(run.teacher.spec(), 1));
+  layers[2] = make_mixer("none", attention_of(run.teacher.spec(), 2));
+  DistillConfig c;
+  c.train.batch = 2, c.train.length = 33, c.train.tokens = 4 * 66;
+  for (const bool local : {false, true}) {
+    TorchModel student = make_student(run.teacher.model, layers, 1);
+    EXPECT_EQ(new_layers(student), std::vector<int>{1});
+    c.local = local;
+    const auto result = distill(run, student, local ? "local" : "whole", c, Scope::everything);
+    EXPECT_GT(result.last_loss(), 0);
+    EXPECT_LT(result.last_loss(), result.curve.front().second * 1.5);
+    student.save(folder + "/model", "models/base", DType::bf16);
+  }
+  const Checkpoint saved = Checkpoint::open(folder + "/model");
+  EXPECT_FALSE(has_mixer(saved.spec.layers[2]));
+  EXPECT_FALSE(saved.tensors.contains("model.layers.2.input_layernorm.weight"));
+  EXPECT_TRUE(saved.tensors.contains("model.layers.2.post_attention_layernorm.weight"));
+  std::filesystem::remove_all(folder);
+}
+
 // Rows in chunks with carried states say what whole rows say of every token; documents apart say something else.
 TEST(Parts, ChunksOfRowsAddUpToTheBatch) {
   const std::string folder = new_folder("jet_chunks");

@@ -11,7 +11,7 @@ namespace jet {
 TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed,
                         bool inherit = true);
 
-/// The student's layers that are no attention.
+/// The student's layers whose mixer is no attention; one without a mixer has nothing to train.
 std::vector<int> new_layers(const TorchModel& student);
 
 /// Sets the output projection of the student's mixers in `layers` to the ridge regression of the teacher's mixer
