@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <numbers>
 
+#include "jet/base/number.h"
 #include "jet/base/progress.h"
 #include "jet/train/gradients.h"
 #include "jet/train/scratch.h"
