@@ -212,7 +212,7 @@ def generation(tmp):
     expect("empty stop string", asked("--stop", ""), "stop string", "empty")
     expect("stop string that is no UTF-8", asked("--stop", "\udcff"), "stop string", "UTF-8")
     expect("penalty of nothing", asked("--repetition-penalty", "0"), "repetition_penalty")
-    expect("min-p out of range", asked("--min-p", "2"), "min_p")
+    expect("min-p out of range", asked("--min-p", "2"), "min-p")
     for bias in ("11", "11=", "=1", "x=1", "11=1x", "11=nan", "11=inf", "9999999999=1"):
         expect(f"bias {bias}", asked("--logit-bias", bias), "logit", "bias")
     expect("bias outside the vocabulary", asked("--logit-bias", "4096=1"), "logit_bias", "4096")

@@ -55,7 +55,7 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, T& value, const
   };
   auto* option = app.add_option(names, read, help)->type_name(std::is_integral_v<N> ? "INT" : "FLOAT");
   if constexpr (is_list) {
-    option->expected(1, CLI::detail::expected_max_vector_size);
+    option->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args(true);
     if (!value.empty()) option->default_str(fmt::format("{}", fmt::join(value, ",")));
   } else if constexpr (std::is_same_v<T, N>) {
     option->default_str(fmt::to_string(value));

@@ -99,8 +99,8 @@ TEST(Parts, AStudentMayLackMixers) {
     EXPECT_EQ(new_layers(student), std::vector<int>{1});
     c.local = local;
     const auto result = distill(run, student, local ? "local" : "whole", c, Scope::everything);
+    EXPECT_FALSE(result.diverged);
     EXPECT_GT(result.last_loss(), 0);
-    EXPECT_LT(result.last_loss(), result.curve.front().second * 1.5);
     student.save(folder + "/model", "models/base", DType::bf16);
   }
   const Checkpoint saved = Checkpoint::open(folder + "/model");

@@ -58,6 +58,7 @@ void run_stage(Run& run, Supernet& net, const StageEntry& stage) {
 
 // What the base has too few layers for, and options that a block has not.
 void require_layers(const Recipe& r, const ModelSpec& base) {
+  for (int i = 0; i < base.n_layers(); ++i) attention_of(base, i);
   const PlacementConfig& c = r.placement;
   const int64_t n = base.n_layers(), taken = int64_t{c.full} + c.swa;
   require(taken <= n, "placement: {} full and {} swa layers asked for, the base has {}", c.full, c.swa, n);

@@ -291,7 +291,7 @@ void take_steps(const TrainJob& job, State& s, Gradients& gradients) {
       saved = last = Clock::now();
     }
   }
-  progress.finish(s.result.diverged ? "diverged" : fmt::format("loss {:.4f}", s.result.last_loss()));
+  if (!s.result.diverged) progress.finish(fmt::format("loss {:.4f}", s.result.last_loss()));
 }
 
 }  // namespace
