@@ -77,7 +77,8 @@ class Numbers(unittest.TestCase):
         r = run(*command, f"{option}={text}", stdin=subprocess.DEVNULL)
         line = r.stderr.decode()
         self.assertEqual(r.returncode, 2, f"{command} {option}={text}: {line}")
-        wanted = rf"'{re.escape(text)}' is no (number|whole number|size)" if text else "('' is no|1 required)"
+        shown = "(1,,2|)" if text == "1,,2" else re.escape(text)  # of a list, the part that is none
+        wanted = rf"'{shown}' is no (number|whole number|size)" if text else "('' is no|1 required)"
         self.assertRegex(line, rf"^jet: {option}: {wanted}", command)
 
     def test_every_option_of_every_command(self):
