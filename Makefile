@@ -10,24 +10,30 @@ CMAKE_INPUTS := CMakeLists.txt CMakePresets.json FLOORS $(wildcard cmake/*.cmake
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test test-release test-asan test-tsan fuzz check format clean
+.PHONY: help setup build demo test test-sanitizers test-asan test-tsan fuzz check format clean
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup: ## install missing Debian packages, make .venv with PyTorch
 	@tools/setup.sh
 
-build: build/build.ninja ## set up, then build build/jet and build/jet-train
-	cmake --build --preset release -j $(JOBS)
+build: build/build.ninja ## set up, then build the programs: build/jet and build/jet-train
+	cmake --build --preset release --target programs -j $(JOBS)
 
 demo: build ## build, then search for a faster hybrid of the small base model, into runs/demo
 	build/jet postnas models/base --recipe recipes/demo.toml --out runs/demo
+	@echo; echo "to try next:"
+	@echo "  build/jet generate runs/demo/model -p 'One day' -n 40     what the hybrid writes"
+	@echo "  build/jet eval runs/demo/model                           its skills, task by task"
+	@echo "  build/jet bench runs/demo/model --depths 0,1024,3840     tokens/s by context; then models/base"
+	@echo "  build/jet postnas models/base --recipe recipes/standard.toml --out runs/standard   the search at length"
 
-test: check test-release test-asan test-tsan ## everything that must hold: checks, tests, sanitizers
-
-test-release: build ## the tests, optimised, training and search included
+test: check build/build.ninja ## checks and tests, training and search included
+	cmake --build --preset release -j $(JOBS)
 	ctest --preset release -LE checks
+
+test-sanitizers: test-asan test-tsan ## the torch-free tests under both kinds of sanitizers
 
 test-asan: build-asan/build.ninja ## the torch-free tests under the address and undefined-behaviour sanitizers
 	cmake --build --preset asan -j $(JOBS)
