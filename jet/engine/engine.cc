@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "jet/base/rng.h"
+#include "jet/base/threads.h"
 #include "jet/engine/backend.h"
 #include "jet/engine/cpu/cpu_backend.h"
 #include "jet/engine/sequence.h"
@@ -19,7 +20,8 @@ void check_options(const EngineOptions& o) {
   require(o.state == DType::bf16 || o.state == DType::f32, "state type {} is not supported (known: f32, bf16)",
           name_of(o.state));
   require(o.prefill_chunk > 0, "prefill_chunk is {}, expected a positive number", o.prefill_chunk);
-  require(o.threads >= 0 && o.threads <= 4096, "threads is {}, expected 0 (all cores) to 4096", o.threads);
+  require(o.threads >= 0 && o.threads <= kMostThreads, "threads is {}, expected 0 (all cores) to {}", o.threads,
+          kMostThreads);
 }
 
 /// The op set that runs a model is chosen here.
