@@ -89,9 +89,10 @@ inline std::vector<std::string> reference_families() {
   if (!std::filesystem::is_directory(root)) return folders;
   for (const auto& entry : std::filesystem::directory_iterator(root)) {
     const std::string folder = entry.path().string(), type = read_json(folder + "/config.json").at("model_type");
-    if (std::any_of(std::begin(kFamilies), std::end(kFamilies), [&](auto& f) { return f.model_type == type; })) {
-      folders.push_back(folder);
-    }
+    const auto known = [&](const auto& list) {
+      return std::any_of(std::begin(list), std::end(list), [&](auto& f) { return f.model_type == type; });
+    };
+    if (known(kFamilies) || known(kTextParts)) folders.push_back(folder);
   }
   return folders;
 }
