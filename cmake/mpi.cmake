@@ -32,7 +32,8 @@ endif()
 set(JET_NCCL AUTO CACHE STRING "training in many processes on GPUs by NCCL: ON, OFF, or AUTO (where it is found)")
 set_property(CACHE JET_NCCL PROPERTY STRINGS AUTO ON OFF)
 
-set_source_files_properties(jet/train/world_nccl.cc PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+# An object of its own in the library: many_gpus has another in its place.
+set_source_files_properties(jet/train/world_nccl.cc PROPERTIES SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
 if(JET_NCCL AND EXISTS ${torch_root}/lib/libc10_cuda.so)
   file(GLOB nvidia ${torch_root}/../nvidia/nccl ${torch_root}/../nvidia/cu[0-9]* ${torch_root}/../nvidia/cuda_runtime)
   find_path(JET_NCCL_INCLUDE nccl.h HINTS ${nvidia} PATH_SUFFIXES include)

@@ -73,6 +73,8 @@ struct Rope {
     v("dims", r.dims), v("magnitude", r.magnitude), v("divide", r.divide);
   }
   bool operator==(const Rope&) const = default;
+  /// Of all channels, by theta and Llama 3's factor alone.
+  bool is_whole() const { return !dims && !magnitude && !divide; }
   /// Channels that turn of heads of `dim`.
   int turning(int64_t dim) const { return dims.value_or(static_cast<int>(dim)); }
   /// Frequencies of the dim/2 pairs that turn (transformers modeling_rope_utils.py, _compute_llama3_parameters).

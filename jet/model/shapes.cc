@@ -31,12 +31,28 @@ constexpr struct {
 #include "qwen3-1.7b.inc"
     },
     {
+        "qwen3.5-0.8b",
+#include "qwen3.5-0.8b.inc"
+    },
+    {
+        "qwen3.5-2b",
+#include "qwen3.5-2b.inc"
+    },
+    {
         "llama-3.2-1b",
 #include "llama-3.2-1b.inc"
     },
     {
         "gemma-3-1b",
 #include "gemma-3-1b.inc"
+    },
+    {
+        "granite-4.0-h-350m",
+#include "granite-4.0-h-350m.inc"
+    },
+    {
+        "olmo-hybrid-7b",
+#include "olmo-hybrid-7b.inc"
     },
 };
 

@@ -50,7 +50,8 @@ Json write_qwen2(const ModelSpec& s, const std::string& where) {
   require(!fault, "{}: the model has {}, which the Qwen2 layout cannot express", where, fault ? fault : "");
   for (const auto& layer : s.layers) {
     const auto* a = std::get_if<Attention::Config>(&layer);
-    const bool fits = a && a->qkv_bias && !a->o_bias && !a->qk_norm && a->window == 0 && a->rope.factor == 1;
+    const bool fits = a && a->qkv_bias && !a->o_bias && !a->qk_norm && !a->output_gate && a->window == 0 && a->rotary &&
+                      a->rope.is_whole() && a->rope.factor == 1;
     require(fits && mixer_to_json(layer) == mixer_to_json(s.layers[0]),
             "{}: the Qwen2 layout has only full attention with q, k, v biases, alike in all layers; found {}", where,
             mixer_label(layer));
