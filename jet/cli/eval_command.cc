@@ -12,6 +12,7 @@
 #include "jet/base/threads.h"
 #include "jet/cli/commands.h"
 #include "jet/cli/options.h"
+#include "jet/data/document_reader.h"
 #include "jet/eval/tasks.h"
 
 namespace jet {
@@ -49,7 +50,7 @@ TokenBatch text_rows(const EvalOptions& o, const std::string& path, const Tokeni
   const int rows = std::max(1, o.text_tokens / o.length);
   SourceConfig source;
   source.name = std::filesystem::path(path).stem().string(), source.path = path;
-  const std::string text = read_file(path);
+  const std::string text = read_text(path);
   if (text.find("\n<|endoftext|>") != std::string::npos) {
     const int64_t held_out = int64_t{rows} * o.length;
     return Corpus::load(tokenizer, {source}, held_out, threads_asked(o.engine.threads))

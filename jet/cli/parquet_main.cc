@@ -24,21 +24,27 @@ T value_of(arrow::Result<T> result, const std::string& where) {
   return std::move(result).ValueUnsafe();
 }
 
-void print_row(const std::string& column, const jet::SortedJson& value) {
-  const std::string line = jet::json_text(jet::SortedJson{{column, value}}) + "\n";
+void print_row(const std::string& column, const jet::SortedJson& value, const std::string& where) {
+  std::string line;
+  try {
+    line = jet::SortedJson{{column, value}}.dump() + "\n";
+  } catch (const nlohmann::json::exception&) { jet::fail("{}: is no UTF-8; convert the column", where); }
   jet::require(std::fwrite(line.data(), 1, line.size(), stdout) == line.size(), "stdout: cannot be written");
 }
 
 template <class Array>
-void print_texts(const Array& array, const std::string& column) {
+void print_texts(const Array& array, const std::string& column, const std::string& path, int64_t first) {
   for (int64_t i = 0; i < array.length(); ++i)
-    print_row(column, array.IsNull(i) ? jet::SortedJson() : jet::SortedJson(std::string(array.GetView(i))));
+    print_row(column, array.IsNull(i) ? jet::SortedJson() : jet::SortedJson(std::string(array.GetView(i))),
+              fmt::format("{}: row {} of '{}'", path, first + i + 1, column));
 }
 
-void print_array(const arrow::Array& array, const std::string& column, const std::string& path) {
+/// `first`: rows before this array.
+void print_array(const arrow::Array& array, const std::string& column, const std::string& path, int64_t first) {
   switch (array.type_id()) {
-    case arrow::Type::STRING: return print_texts(static_cast<const arrow::StringArray&>(array), column);
-    case arrow::Type::LARGE_STRING: return print_texts(static_cast<const arrow::LargeStringArray&>(array), column);
+    case arrow::Type::STRING: return print_texts(static_cast<const arrow::StringArray&>(array), column, path, first);
+    case arrow::Type::LARGE_STRING:
+      return print_texts(static_cast<const arrow::LargeStringArray&>(array), column, path, first);
     default: jet::fail("{}: column '{}' is no text but {}", path, column, array.type()->ToString());
   }
 }
@@ -65,10 +71,11 @@ void print_column(const std::string& path, const std::string& column) {
   std::vector<int> groups(metadata->num_row_groups());
   for (size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<int>(i);
   const auto batches = value_of(reader->GetRecordBatchReader(groups, {leaf}), path);
-  for (;;) {
+  for (int64_t first = 0;;) {
     const auto batch = value_of(batches->Next(), path);
     if (!batch) break;
-    print_array(*batch->column(0), column, path);
+    print_array(*batch->column(0), column, path, first);
+    first += batch->num_rows();
   }
 }
 

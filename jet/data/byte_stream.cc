@@ -37,26 +37,51 @@ class PlainStream : public ByteStream {
   int64_t position_ = 0;
 };
 
+/// Members one after another, with zeros between and behind them (tapes and block devices pad so), and nothing else.
 class GzipStream : public ByteStream {
  public:
-  explicit GzipStream(std::string path) : path_(std::move(path)), file_(::gzopen(path_.c_str(), "rbe")) {
-    require(file_ != nullptr, "{}: cannot open: {}", path_, std::strerror(errno));
-    ::gzbuffer(file_, 1 << 18);
+  explicit GzipStream(const std::string& path) : path_(path), file_(path), packed_(size_t{1} << 18) {
+    require(inflateInit2(&z_, 16 + MAX_WBITS) == Z_OK, "{}: no memory to read gzip", path);
   }
-  ~GzipStream() override { ::gzclose(file_); }
+  ~GzipStream() override { inflateEnd(&z_); }
   size_t read(char* out, size_t size) override {
-    const int n = ::gzread(file_, out, static_cast<unsigned>(size));
-    require(n >= 0 && ::gzdirect(file_) == 0, "{}: not gzip, or damaged near byte {}", path_, ::gzoffset(file_));
-    int code = Z_OK;
-    ::gzerror(file_, &code);
-    require(code == Z_OK || code == Z_STREAM_END, "{}: ends in the midst of its gzip data; fetch it again", path_);
-    return static_cast<size_t>(n);
+    z_.next_out = reinterpret_cast<Bytef*>(out), z_.avail_out = static_cast<uInt>(size);
+    while (z_.avail_out == size && next_member()) {
+      const int code = inflate(&z_, Z_NO_FLUSH);
+      require(code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR,
+              "{}: not gzip, or damaged near byte {}; fetch it again", path_, position());
+      if (code != Z_STREAM_END) continue;
+      within_ = false;
+      inflateReset(&z_);
+    }
+    return size - z_.avail_out;
   }
-  int64_t position() const override { return ::gzoffset(file_); }
+  int64_t position() const override { return file_.position() - z_.avail_in; }
 
  private:
+  /// Whether there is a member to read on in; false at the end of the file.
+  bool next_member() {
+    for (;;) {
+      if (z_.avail_in == 0) {
+        z_.next_in = reinterpret_cast<Bytef*>(packed_.data());
+        z_.avail_in = static_cast<uInt>(file_.read(packed_.data(), packed_.size()));
+        require(z_.avail_in > 0 || !within_, "{}: ends in the midst of its gzip data; fetch it again", path_);
+        require(z_.avail_in > 0 || seen_, "{}: is empty, where gzip data is expected", path_);
+        if (z_.avail_in == 0) return false;
+      }
+      if (within_ || *z_.next_in != 0 || !seen_) {
+        within_ = seen_ = true;
+        return true;
+      }
+      ++z_.next_in, --z_.avail_in;
+    }
+  }
+
   std::string path_;
-  gzFile file_;
+  PlainStream file_;
+  std::vector<char> packed_;
+  z_stream z_{};
+  bool within_ = false, seen_ = false;  // a member; one at least
 };
 
 class ZstdStream : public ByteStream {

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "jet/base/error.h"
+#include "jet/base/file.h"
 #include "jet/base/json.h"
+#include "jet/text/utf8.h"
 
 namespace jet {
 namespace {
@@ -13,6 +15,7 @@ namespace {
 constexpr size_t kChunk = size_t{1} << 20;
 // Token offsets within a document must fit 32 bits, and one document goes through one thread.
 constexpr size_t kLargestDocument = size_t{1} << 30;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 std::string_view without_return(std::string_view line) {
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
@@ -40,7 +43,18 @@ TextFormat format_of(const std::string& path) {
 }
 
 DocumentReader::DocumentReader(std::string path, TextFormat format, const std::string& field)
-    : path_(std::move(path)), format_(format), stream_(open_stream(path_, field)) {}
+    : path_(std::move(path)), format_(format), stream_(open_stream(path_, field)) {
+  while (!ended_ && buffer_.size() < kByteOrderMark.size()) read_on();
+  if (buffer_.starts_with(kByteOrderMark)) buffer_.erase(0, kByteOrderMark.size());
+}
+
+void DocumentReader::read_on() {
+  const size_t end = buffer_.size();
+  buffer_.resize(end + kChunk);
+  const size_t n = stream_->read(buffer_.data() + end, kChunk);
+  buffer_.resize(end + n);
+  ended_ = n == 0;
+}
 
 /// Sets `end` to where the line that holds `from` ends, reading on as needed; false where no line is left.
 bool DocumentReader::find_line(size_t from, size_t& end) {
@@ -52,10 +66,7 @@ bool DocumentReader::find_line(size_t from, size_t& end) {
     require(buffer_.size() - begin_ < kLargestDocument, "{}:{}: a document of over {} MB; {}", path_, line_,
             kLargestDocument >> 20,
             format_ == TextFormat::text ? "put a line <|endoftext|> between documents" : "cut it into several");
-    buffer_.resize(end + kChunk);
-    const size_t n = stream_->read(buffer_.data() + end, kChunk);
-    buffer_.resize(end + n);
-    ended_ = n == 0;
+    read_on();
   }
 }
 
@@ -85,8 +96,18 @@ bool DocumentReader::next(RawDocument& document) {
   return true;
 }
 
+std::string read_text(const std::string& path) {
+  std::string text = read_file(path);
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  require_utf8(text, path);
+  return text;
+}
+
 std::string text_of(const RawDocument& d, TextFormat format, const std::string& field, const std::string& path) {
-  if (format == TextFormat::text) return std::string(trimmed(d.bytes));
+  if (format == TextFormat::text) {
+    require_utf8(d.bytes, path, d.line);
+    return std::string(trimmed(d.bytes));
+  }
   if (trimmed(d.bytes).empty()) return {};
   const std::string where = fmt::format("{}:{}", path, d.line);
   const SortedJson json = parse_sorted_json(d.bytes, where);

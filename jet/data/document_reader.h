@@ -6,7 +6,8 @@
 //   NAME.parquet  one document a row, in the column `field`; rows come as lines of JSONL (jet/data/parquet_stream.cc)
 //
 // A document has no blank lines around it, and one of white space alone is none. A file is read as a stream: memory
-// holds one document and a little more.
+// holds one document and a little more. Text is UTF-8 in every format: a byte-order mark at the start of a file is
+// taken off, what is no UTF-8 is an error with its line.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +53,7 @@ class DocumentReader {
   int64_t position() const { return stream_->position(); }
 
  private:
+  void read_on();
   bool find_line(size_t from, size_t& end);
   void take(size_t begin, size_t end, size_t next, RawDocument& document);
 
@@ -63,6 +65,9 @@ class DocumentReader {
   int64_t line_ = 1;  // of begin_
   bool ended_ = false;
 };
+
+/// A whole file as text, by the same rule.
+std::string read_text(const std::string& path);
 
 /// The document in a piece; "" where there is none. Costs most of what reading costs, so that it is for many threads.
 std::string text_of(const RawDocument& document, TextFormat format, const std::string& field, const std::string& path);

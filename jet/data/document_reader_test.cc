@@ -135,5 +135,35 @@ TEST_F(DocumentReaderTest, NamesWhatIsWrong) {
   EXPECT_HAS(error_of(file("bad.txt.gz", bad)), "bad.txt.gz: not gzip, or damaged");
 }
 
+TEST_F(DocumentReaderTest, AByteOrderMarkIsTakenOff) {
+  const std::string mark = "\xEF\xBB\xBF", text = mark + "<|endoftext|>\r\nOne day.";
+  EXPECT_EQ(read(file("a.txt", text)), (Texts{"One day."}));
+  EXPECT_EQ(read(file("a.txt.gz", gzip(text))), (Texts{"One day."}));
+  EXPECT_EQ(read(file("a.jsonl", mark + "{\"text\": \"x\"}\n")), (Texts{"x"}));
+  EXPECT_EQ(read(file("b.txt", "x" + mark)), (Texts{"x" + mark}));  // elsewhere it is a character
+  EXPECT_EQ(read(file("c.txt", mark)), Texts{});
+  EXPECT_EQ(read_text(file("d.txt", mark + "x\n")), "x\n");
+}
+
+TEST_F(DocumentReaderTest, WhatIsNoUtf8IsAnErrorWithItsLine) {
+  const std::string latin1 = "caf\xE9\n";
+  EXPECT_HAS(error_of(file("a.txt", "one\n<|endoftext|>\ntwo\n" + latin1)), "a.txt:4: byte 0xE9 is no UTF-8; convert");
+  EXPECT_HAS(error_of(file("a.txt.zst", zstd(latin1))), "a.txt.zst:1: byte 0xE9 is no UTF-8");
+  EXPECT_HAS(error_of(file("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"" + latin1.substr(0, 4) + "\"}\n")),
+             "a.jsonl:2: ");
+  EXPECT_HAS(error_of(file("b.txt", std::string("\xFF\xFEo\0n\0", 6))),
+             "b.txt:1: byte 0xFF is no UTF-8 but the mark of UTF-16");
+  EXPECT_THROW(read_text(file("c.txt", latin1)), Error);
+}
+
+TEST_F(DocumentReaderTest, NothingBehindAGzipMemberIsLost) {
+  const std::string one = gzip("one\n"), two = gzip("<|endoftext|>\ntwo");
+  EXPECT_EQ(read(file("a.txt.gz", one + std::string(700, '\0') + two + std::string(3, '\0'))), (Texts{"one", "two"}));
+  EXPECT_HAS(error_of(file("b.txt.gz", one + "\x1e" + two.substr(1))), "b.txt.gz: not gzip, or damaged near byte");
+  EXPECT_HAS(error_of(file("c.txt.gz", one + two.substr(0, two.size() - 9))), "c.txt.gz: ends in the midst");
+  EXPECT_HAS(error_of(file("d.txt.gz", "")), "d.txt.gz: is empty");
+  EXPECT_EQ(read(file("e.txt.gz", gzip(""))), Texts{});
+}
+
 }  // namespace
 }  // namespace jet

@@ -1,5 +1,5 @@
-// A family's names of tensors, turned into ours (spec.h): what reads a checkpoint then finds its parameters wherever the
-// family's files have them. Tensors that already have our names stay, so a folder that this program wrote reads alike.
+// A family's names of tensors, turned into ours (spec.h): what reads a checkpoint then finds its parameters wherever
+// the family's files have them. Tensors that already have our names stay: a folder that this program wrote reads alike.
 #pragma once
 
 #include <string>

@@ -188,4 +188,18 @@ std::string shown(std::string_view text) {
   return fmt::format("'{}{}'", out, text.size() > 80 ? "..." : "");
 }
 
+void require_utf8(std::string_view text, const std::string& path, int64_t line) {
+  for (size_t at = 0; at < text.size();) {
+    const int length = utf8_length(text, at);
+    if (length > 0) {
+      line += text[at] == '\n', at += static_cast<size_t>(length);
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const bool wide = text.substr(at, 2) == "\xFF\xFE" || text.substr(at, 2) == "\xFE\xFF";
+    fail("{}:{}: byte 0x{:02X} is no UTF-8{}; convert the file: iconv -f {} -t UTF-8", path, line, byte,
+         wide ? " but the mark of UTF-16" : "", wide ? "UTF-16" : "LATIN1");
+  }
+}
+
 }  // namespace jet

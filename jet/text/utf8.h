@@ -21,6 +21,9 @@ char32_t utf8_code_point(std::string_view text, size_t at, int length);
 void append_utf8(std::string& out, char32_t c);
 
 bool is_valid_utf8(std::string_view text);
+/// Throws where `text`, whose first line is the `line`-th of the file `path`, is no UTF-8: with the line, the byte, and
+/// what it looks like.
+void require_utf8(std::string_view text, const std::string& path, int64_t line = 1);
 /// Each maximal invalid subsequence becomes one U+FFFD.
 std::string repair_utf8(std::string_view text);
 

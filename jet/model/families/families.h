@@ -65,7 +65,7 @@ struct TextPart {
 };
 inline constexpr TextPart kTextParts[] = {{"qwen3_5", "qwen3_5_text", "model.language_model."}};
 
-/// What all of them share: sizes, norms, head counts; every layer full attention without bias and with the default rope.
+/// What all of them share: sizes, norms, head counts; every layer full attention without bias, with the default rope.
 ModelSpec read_sizes(const Json& config, const std::string& where);
 /// The same with rope as the config has it, alike in all layers.
 ModelSpec read_llama_like(const Json& config, const std::string& where);

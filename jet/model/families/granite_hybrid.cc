@@ -1,4 +1,5 @@
-// Granite 4.0-H, dense: Mamba2 and attention without positions, four multipliers, MLPs whose gate and up are one matrix.
+// Granite 4.0-H, dense: Mamba2 and attention without positions, four multipliers, MLPs whose gate and up are one
+// matrix.
 // Source: transformers modeling_granitemoehybrid.py.
 //
 //   x = embedding_multiplier embed(ids);  x += residual_multiplier f(norm(x));  logits = head(norm(x)) / logits_scaling
