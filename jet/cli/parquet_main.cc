@@ -25,10 +25,9 @@ T value_of(arrow::Result<T> result, const std::string& where) {
 }
 
 void print_row(const std::string& column, const jet::SortedJson& value, const std::string& where) {
-  std::string line;
-  try {
-    line = jet::SortedJson{{column, value}}.dump() + "\n";
-  } catch (const nlohmann::json::exception&) { jet::fail("{}: is no UTF-8; convert the column", where); }
+  const jet::SortedJson row = {{column, value}};
+  const std::string line = jet::json_text(row) + "\n";
+  jet::require(jet::SortedJson::parse(line) == row, "{}: is no UTF-8; convert the column", where);
   jet::require(std::fwrite(line.data(), 1, line.size(), stdout) == line.size(), "stdout: cannot be written");
 }
 

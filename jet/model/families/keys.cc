@@ -35,7 +35,8 @@ bool is_word_of(const char* words, const std::string& key) {
 
 void check_fixed(const Json& fixed, const Json& config, const std::string& where) {
   for (const auto& [key, value] : fixed.items()) {
-    if (!config.contains(key) || config[key].is_null() || config[key] == value) continue;
+    const bool unset = !config.contains(key) || (config[key].is_null() && value != true);  // null is as good as false
+    if (unset || config[key] == value) continue;
     fail("{}: {} {} is not supported{}", where, key, json_text(config[key]).substr(0, 80),
          value.is_null() ? "" : fmt::format(" ({} is)", json_text(value)));
   }
