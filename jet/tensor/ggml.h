@@ -1,6 +1,6 @@
-// Tensor types of ggml as GGUF files hold them: rows of whole blocks, a block being scales and packed codes. All numbers
-// little-endian; d, m: f16. Codes c of 32 columns "split" hold column j in the low and column 16 + j in the high half of
-// byte j; 5-bit codes have their fifth bits, by column, in the u32 h.
+// Tensor types of ggml as GGUF files hold them: rows of whole blocks, a block being scales and packed codes. All
+// numbers little-endian; d, m: f16. Codes c of 32 columns "split" hold column j in the low and column 16 + j in the
+// high half of byte j; 5-bit codes have their fifth bits, by column, in the u32 h.
 //
 //   type    columns bytes  block                                              value
 //   Q4_0         32    18  d | 16 x c, split                                  d (c - 8)
