@@ -4,11 +4,9 @@
 
 #include <memory>
 
-#include "jet/base/progress.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/model_cache.h"
 #include "jet/cli/options.h"
-#include "jet/model/gguf_import.h"
-#include "jet/text/tokenizer.h"
 
 namespace jet {
 namespace {
@@ -19,16 +17,8 @@ struct Options {
 };
 
 void run(const Options& o) {
-  std::unique_ptr<Progress> progress;
-  GgufImportOptions options{.threads = o.threads};
-  if (o.type != "as-is") options.type = dtype_from_name(o.type, "--type");
-  options.progress = [&](int64_t done, int64_t total) {
-    if (!progress) progress = std::make_unique<Progress>("import " + o.source, total, "weights");
-    progress->update(done);
-  };
-  options.check = [](const std::string& folder) { Tokenizer::load(folder); };
-  const GgufImportReport r = import_gguf(o.source, o.target, options);
-  if (progress) progress->finish();
+  const auto type = o.type == "as-is" ? std::nullopt : std::optional(dtype_from_name(o.type, "--type"));
+  const GgufImportReport r = import_model(o.source, o.target, type, o.threads);
   fmt::print("{}: {}, {:.1f} MB of weights; {} tensors: {}\n", o.target, r.architecture,
              static_cast<double>(r.bytes) * 1e-6, r.tensors, r.types);
 }

@@ -1,5 +1,5 @@
-// The keys of a GGUF file under its architecture's name ("llama.block_count"), read with their ranges: what is missing or
-// makes no sense is an Error that names file and key.
+// The keys of a GGUF file under its architecture's name ("llama.block_count"), read with their ranges: what is missing
+// or makes no sense is an Error that names file and key.
 #pragma once
 
 #include <optional>

@@ -3,7 +3,7 @@
 //   1 / d_i = (1 - s_i) / factor + s_i,   s_i = (original / l_i - low) / (high - low),   held to [0, 1]
 //
 // so in between s is linear in 1 / l: two numbers, a = original / (high - low) and b = low / (high - low), where the
-// config has three. low = 1, as in all released models, decides.
+// config has three. low = 1, as in all released models, decides; where only one frequency lies in between, high = 4.
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -25,12 +25,13 @@ Rope rope_of(const std::vector<float>& divisors, double theta) {
     const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / dim);
     if (s > 1e-4 && s < 1 - 1e-4) between.emplace_back(frequency / (2 * std::numbers::pi), s);
   }
+  const auto near = [](double x) { return std::abs(x - std::round(x)) < 1e-3 * x ? std::round(x) : x; };
+  if (between.size() == 1) r.original_context = near((3 * between[0].second + 1) / between[0].first);
   if (between.size() < 2) return r;
   const auto [x0, s0] = between.front();
   const auto [x1, s1] = between.back();
   const double a = (s1 - s0) / (x1 - x0), b = a * x0 - s0;
   if (!(a > 0) || !(b > 0)) return r;
-  const auto near = [](double x) { return std::abs(x - std::round(x)) < 1e-3 * x ? std::round(x) : x; };
   r.high_freq_factor = near((1 + b) / b);
   r.original_context = near(a / b);
   return r;
@@ -61,9 +62,9 @@ Json llama3_scaling(const GgufKeys& keys, const GgufTensor& t, int head_dim, dou
     all_one = all_one && d == 1;
   }
   if (all_one) return {};
-  // The original context may lie between two wavelengths: then any of a stretch does, and powers of two are tried.
+  // Where no frequency lies in between, any context of a stretch does: powers of two are tried.
   Rope r = rope_of(divisors, theta);
-  for (double context = 256; !divides(r, divisors) && context <= 1 << 20; context *= 2) {
+  for (double context = 16; !divides(r, divisors) && context <= 1 << 20; context *= 2) {
     r.low_freq_factor = 1, r.high_freq_factor = 4, r.original_context = context;
   }
   require(divides(r, divisors),

@@ -1,12 +1,12 @@
-// Tensors of a GGUF file on their way into a model folder: each read, put in our order and type, and written a part at a
-// time, so that a model larger than memory passes.
+// Tensors of a GGUF file on their way into a model folder: each read, put in our order and type, and written a part at
+// a time, so that a model larger than memory passes.
 //
-//   in the file                 as-is                                       bf16, f32       int8, int4
-//   F32, F16, BF16              as they are                                 that type       as `jet quantize` makes them
-//   Q4_0                        int4 without loss                           that type       int4 without loss where it fits
-//   Q8_0, Q5_0, IQ4_NL          int8 without loss                           that type       int8 without loss where it fits
-//   other blocks                bf16, rounded                               that type       as `jet quantize` makes them
-//   norms, biases               as they are (blocks and norms minus 1: F32)
+//   in the file             as-is                          bf16, f32      int8, int4
+//   F32, F16, BF16          as they are                    that type      as `jet quantize` makes them
+//   Q4_0                    int4 without loss              that type      without loss where the codes fit
+//   Q8_0, Q5_0, IQ4_NL      int8 without loss              that type      without loss where the codes fit
+//   other blocks            bf16, rounded                  that type      as `jet quantize` makes them
+//   norms, biases           as they are; norms less 1 and blocks in fp32
 #pragma once
 
 #include <optional>

@@ -36,7 +36,7 @@ struct GgufPreTokenizer {
 /// Of tokenizer.ggml.pre; throws where the name is not known. `where` begins the error.
 GgufPreTokenizer gguf_pre_tokenizer(const std::string& name, const std::string& where);
 
-/// The merges of SentencePiece's BPE, first those that come first. pieces[i] may be made of two others where `mergeable`.
+/// The merges of SentencePiece's BPE in their order. Pieces take part in them where `mergeable`.
 std::vector<std::string> merges_of_scores(const std::vector<std::string_view>& pieces,
                                           const std::vector<double>& scores, const std::vector<bool>& mergeable);
 

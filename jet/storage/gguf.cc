@@ -196,9 +196,8 @@ Gguf::Reader::Entry Gguf::Reader::tensor() {
   }
   const uint32_t id = u32(what);
   e.tensor.type = ggml_type(id);
-  require(e.tensor.type != nullptr,
-          "{}: {} is of type {}, which cannot be read ({} can); take another file of the model", path_, what,
-          ggml_type_name(id), ggml_types_known());
+  require(e.tensor.type != nullptr, "{}: {} is of {}, which cannot be read ({} can); take another file of the model",
+          path_, what, ggml_type_name(id), ggml_types_known());
   const auto& t = *e.tensor.type;
   require(e.tensor.shape.back() % t.columns == 0, "{}: {} has rows of {}, where {} comes in blocks of {}; {}", path_,
           what, e.tensor.shape.back(), t.name, t.columns, kDownload);

@@ -204,7 +204,9 @@ const GgmlType* ggml_type(uint32_t id) {
   return nullptr;
 }
 
-std::string ggml_type_name(uint32_t id) { return id < std::size(kNames) ? kNames[id] : "type " + std::to_string(id); }
+std::string ggml_type_name(uint32_t id) {
+  return id < std::size(kNames) ? std::string("type ") + kNames[id] : "type " + std::to_string(id);
+}
 
 std::string ggml_types_known() {
   std::string names;

@@ -48,7 +48,7 @@ struct GgmlType {
 
 /// The type of this number in GGUF files; null where it cannot be read.
 const GgmlType* ggml_type(uint32_t id);
-/// The name of any type that ggml has or had, or "type 99".
+/// "type Q4_0", of any type that ggml has or had, or "type 99".
 std::string ggml_type_name(uint32_t id);
 /// Names of the types that can be read, for errors.
 std::string ggml_types_known();
