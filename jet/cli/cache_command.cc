@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "jet/base/error.h"
 #include "jet/cli/commands.h"
 #include "jet/cli/model_cache.h"
 

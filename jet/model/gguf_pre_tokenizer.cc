@@ -1,6 +1,7 @@
 // Names of tokenizer.ggml.pre and the pre-tokenizers that they stand for. Names with one rule share an entry; the rules
 // are the released models' own (llama.cpp rewrites some of them for its regex engine). A name that is not here is an
-// error: text split another way would be read by the model as something it was not trained on.
+// error: text split another way would be read by the model as something it was not trained on. Normal form C, which
+// Qwen's own files ask for, a GGUF cannot ask for: as in llama.cpp, text is taken as it comes.
 #include <iterator>
 
 #include "jet/base/error.h"
@@ -28,14 +29,14 @@ constexpr const char *kWords = "", *kDigitsAndWords = "digits";  // in place of 
 struct Rule {
   const char* names;  // with blanks around each
   const char* pattern;
-  bool ignore_merges = false, add_bos = false, nfc = false;
+  bool ignore_merges = false, add_bos = false;
 };
 constexpr Rule kRules[] = {
     {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 ", kLlama3, true, true},
     {" dbrx smaug-bpe glm4 chatglm-bpe ", kLlama3},
-    {" qwen2 ", kQwen2, false, false, /*nfc=*/true},
+    {" qwen2 ", kQwen2},
     {" deepseek-r1-qwen megrez stablelm2 hunyuan solar-open grok-2 kormo ", kQwen2},
-    {" qwen35 ", kQwen35, false, false, /*nfc=*/true},
+    {" qwen35 ", kQwen35},
     {" gpt-2 phi-2 gigachat a.x-4.0 mellum mpt olmo jais trillion granite-docling exaone4 ", kWords},
     {" smollm starcoder refact command-r codeshell exaone minerva-7b mellum2 ", kDigitsAndWords},
     {" tekken ", kTekken, true, true},
@@ -57,7 +58,6 @@ GgufPreTokenizer gguf_pre_tokenizer(const std::string& name, const std::string& 
   for (const auto& rule : kRules) {
     if (!plain || std::string(rule.names).find(" " + name + " ") == std::string::npos) continue;
     GgufPreTokenizer t{.ignore_merges = rule.ignore_merges, .add_bos = rule.add_bos};
-    if (rule.nfc) t.normalizer = {{"type", "NFC"}};
     if (rule.pattern == kWords) {
       t.pre_tokenizer = byte_level(true);
     } else if (rule.pattern == kDigitsAndWords) {

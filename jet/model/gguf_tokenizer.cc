@@ -197,7 +197,7 @@ void Reader::read_byte_level() {
   require(merges.has_value(), "{}: key 'tokenizer.ggml.merges' is missing; {}", where(), kConvert);
   Json& t = out_.tokenizer;
   t = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", nullptr}};
-  t["normalizer"] = how.normalizer;
+  t["normalizer"] = nullptr;
   t["pre_tokenizer"] = how.pre_tokenizer;
   read_ids(/*sentence_piece=*/false, how.add_bos);
   t["decoder"] = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};

@@ -30,7 +30,7 @@ GgufTokenizer gguf_tokenizer(const Gguf& file, int64_t vocabulary);
 
 /// How one kind of byte-level tokenizer works, as the released models' tokenizer.json have it.
 struct GgufPreTokenizer {
-  Json normalizer{}, pre_tokenizer{};
+  Json pre_tokenizer{};
   bool ignore_merges = false, add_bos = false;
 };
 /// Of tokenizer.ggml.pre; throws where the name is not known. `where` begins the error.
