@@ -1,11 +1,15 @@
 #include "jet/base/json.h"
 
+#include <algorithm>
+
 #include "jet/base/file.h"
 
 namespace jet {
 namespace {
 
 constexpr int kDeepest = 200;
+// What Python's json writes and JSON does not know.
+constexpr std::string_view kNoNumbers[] = {"Infinity", "-Infinity", "NaN"};
 
 /// Whether brackets outside of strings nest at most kDeepest deep.
 bool is_shallow(const std::string& text) {
@@ -62,5 +66,27 @@ std::string json_text(const Json& value, int indent) { return text_of(value, ind
 std::string json_text(const SortedJson& value, int indent) { return text_of(value, indent); }
 
 Json read_json(const std::string& path) { return parse_json(read_file(path), path); }
+
+Json read_python_json(const std::string& path) {
+  const std::string text = read_file(path);
+  std::string out;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const std::string_view rest = std::string_view(text).substr(i);
+    const auto* word = std::find_if(std::begin(kNoNumbers), std::end(kNoNumbers),
+                                    [&](std::string_view w) { return rest.starts_with(w); });
+    if (!quoted && word != std::end(kNoNumbers)) {
+      out += '"' + std::string(*word) + '"', i += word->size() - 1;
+      continue;
+    }
+    out += text[i];
+    if (quoted && text[i] == '\\' && i + 1 < text.size()) {
+      out += text[++i];
+    } else if (text[i] == '"') {
+      quoted = !quoted;
+    }
+  }
+  return parse_json(out, path);
+}
 
 }  // namespace jet

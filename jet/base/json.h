@@ -35,6 +35,8 @@ using SortedJson = nlohmann::json;
 Json parse_json(const std::string& text, const std::string& where);
 SortedJson parse_sorted_json(const std::string& text, const std::string& where);
 Json read_json(const std::string& path);
+/// The same of a file that Python may have written: its Infinity, -Infinity and NaN become strings.
+Json read_python_json(const std::string& path);
 
 /// The value as JSON; `indent` -1: on one line. Bytes that are no UTF-8 (a file's name, a prompt) become U+FFFD: what
 /// took hours must not be lost for one of them. Nothing else turns values into text (tools/check_sources.py).

@@ -74,6 +74,7 @@ struct AttentionRole {
   std::string param;
   int64_t offset = 0;
   int heads = 0, dim = 0;
+  int apart = 0;  // rows from head to head; 0: dim
 };
 
 /// The roles of a block whose projections are named as attention's: q_proj, k_proj, v_proj, o_proj.

@@ -10,14 +10,15 @@
 //                                   trailing dimensions broadcast as in numpy
 //   heads(x, n)                     [.., n * d] -> [.., n, d]; also of a weight [n * d]
 //   flat(x)                         [.., n, d] -> [.., n * d]
-//   slice(x, begin, size)           part of the last dimension of [.., C]
+//   slice(x, begin, size)           part of the last dimension of [.., C] or [.., n, d]
 //   repeat_heads(x, n)              [.., h, d] -> [.., h * n, d], each head n times in a row (grouped queries)
 //   rms_norm(x, w, eps)             x / sqrt(mean x^2 + eps) * w over the last dimension; w may be absent
 //   layer_norm(x, eps)              (x - mean) / sqrt(var + eps) over the last dimension
 //   l2_norm(x, eps)                 x / sqrt(sum x^2 + eps) over the last dimension
 //   sum_last(x)                     [.., h, d] -> [.., h, 1]
 //   constant(v)                     a tensor [C] without tokens, from floats
-//   rope(x, r)                      rotates x [.., heads, dim] by its token's position (half-split form)
+//   rope(x, r)                      rotates x [.., heads, dim] by its token's position (half-split form); with r.dims
+//                                   the first so many channels alone
 //   shift(x, last)                  the previous token's row; `last` carries it between calls
 //   short_conv(x, w, bias, tail)    causal depthwise: y_t = bias + sum_j w[:, j] x_(t-W+1+j); w [C, 1, W]
 //   dynamic_conv(x, kernels, tail)  the same with a kernel per token; kernels [.., C * W], index c * W + j
@@ -33,6 +34,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,20 +57,28 @@ struct Recurrence {
   float scale = 1;
 };
 
-/// Rotary embedding: angle of pair i at position p is p * theta^(-2i/dim), rescaled as Llama 3 does where factor > 1.
+/// Rotary embedding: angle of pair i at position p is p * theta^(-2i/dims), rescaled as Llama 3 does where factor > 1,
+/// divided by divide[i] where there are divisors (linear, yarn, longrope). What turns is multiplied by `magnitude`.
 struct Rope {
   double theta = 10000;
   double factor = 1;  // 1: plain; otherwise "llama3" scaling, with the three numbers below
   double low_freq_factor = 1, high_freq_factor = 4, original_context = 8192;
+  std::optional<int> dims{};  // channels that turn; none: all
+  std::optional<double> magnitude{};
+  std::optional<std::vector<double>> divide{};  // one a pair
   template <class V>
   static void fields(Rope& r, V&& v) {
     v("theta", r.theta), v("factor", r.factor), v("low_freq_factor", r.low_freq_factor);
     v("high_freq_factor", r.high_freq_factor), v("original_context", r.original_context);
+    v("dims", r.dims), v("magnitude", r.magnitude), v("divide", r.divide);
   }
-  /// Frequencies of the dim/2 pairs (transformers modeling_rope_utils.py, _compute_llama3_parameters).
+  bool operator==(const Rope&) const = default;
+  /// Channels that turn of heads of `dim`.
+  int turning(int64_t dim) const { return dims.value_or(static_cast<int>(dim)); }
+  /// Frequencies of the dim/2 pairs that turn (transformers modeling_rope_utils.py, _compute_llama3_parameters).
   std::vector<double> frequencies(int dim) const;
-  /// Throws on numbers that make no frequencies.
-  void check(const std::string& where) const;
+  /// Throws on numbers that make no frequencies for heads of `dim`.
+  void check(int dim, const std::string& where) const;
 };
 
 struct AttentionShape {

@@ -37,7 +37,7 @@ std::shared_ptr<Engine> open(BenchOptions& o) {
   if (o.shape.empty()) {
     require(!o.model.empty(), "name a model folder, or --shape and one of {}", fmt::join(shape_names(), ", "));
     require(o.type.empty(), "--type is for --shape; {} has a type of its own (jet quantize makes others)", o.model);
-    auto engine = Engine::load(o.model, o.engine.options());
+    auto engine = o.engine.load(o.model);
     o.plan.type = type_of(*engine);
     return engine;
   }

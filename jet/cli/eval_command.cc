@@ -77,7 +77,7 @@ void print_score(const TaskScore& s) {
 
 void run(const EvalOptions& o) {
   const auto tokenizer = Tokenizer::load(o.model);
-  const auto engine = Engine::load(o.model, o.engine.options());
+  const auto engine = o.engine.load(o.model);
 
   Json report = {{"model", o.model}, {"by", o.by}, {"tasks", Json::object()}, {"loss", Json::object()}};
   for (const auto& file : task_files(o.tasks)) {

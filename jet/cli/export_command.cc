@@ -13,12 +13,12 @@
 namespace jet {
 namespace {
 
-struct Options {
+struct ExportAsked {
   std::string source, target, format, dtype;
   int64_t shard_bytes = 5'000'000'000;
 };
 
-void run(const Options& o) {
+void run(const ExportAsked& o) {
   std::unique_ptr<Progress> progress;
   ExportOptions options{.format = o.format, .shard_bytes = o.shard_bytes};
   if (!o.dtype.empty()) options.dtype = dtype_from_name(o.dtype, "--dtype");
@@ -36,7 +36,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_export_command(CLI::App& c, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ExportAsked>();
   c.add_option("source", o->source, "folder of a finished run, or of a model")->required();
   c.add_option("target", o->target, "folder to make")->required();
   c.add_option("--format", o->format, "hf: our own; jet-nemotron: what the authors' code and SGLang read")

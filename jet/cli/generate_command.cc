@@ -121,7 +121,7 @@ void print_json(const Options& o, Json j, const Made& made) {
 void run(const Options& o) {
   check(o);
   const auto tokenizer = Tokenizer::load(o.model);
-  const auto engine = Engine::load(o.model, o.engine.options());
+  const auto engine = o.engine.load(o.model);
   auto sequence = engine->create();
   if (!o.load_state.empty()) sequence->load(o.load_state);
   const int64_t before = sequence->length();

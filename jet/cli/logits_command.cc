@@ -17,7 +17,7 @@ struct LogitsOptions {
 };
 
 void run(const LogitsOptions& o) {
-  const auto engine = Engine::load(o.model, o.engine.options());
+  const auto engine = o.engine.load(o.model);
   const SafeTensors file = SafeTensors::open(o.ids);
   const StoredTensor& t = file.at("input_ids");
   require(t.shape.size() == 1 || t.shape.size() == 2, "{}: input_ids has shape {}, expected [T] or [B, T]", o.ids,

@@ -53,6 +53,12 @@ EngineOptions EngineArguments::options() const {
   return {.threads = threads, .kv = dtype_from_name(kv, "--kv"), .state = dtype_from_name(state, "--state")};
 }
 
+std::shared_ptr<Engine> EngineArguments::load(const std::string& model) const {
+  auto engine = Engine::load(model, options());
+  for (const auto& note : engine->notes()) fmt::print(stderr, "{}: {}\n", model, note);
+  return engine;
+}
+
 void add_engine_options(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--kv", arguments.kv, "type of keys and values: bf16, f32 or i8")->capture_default_str();
   app.add_option("--state", arguments.state, "type of recurrent states: f32 or bf16")->capture_default_str();

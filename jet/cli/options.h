@@ -73,6 +73,8 @@ struct EngineArguments {
   std::string kv = "bf16", state = "f32";
   int threads = 0;
   EngineOptions options() const;
+  /// The model of a folder; what the user should know of its files goes to standard error.
+  std::shared_ptr<Engine> load(const std::string& model) const;
 };
 void add_engine_options(CLI::App& app, EngineArguments& arguments);
 

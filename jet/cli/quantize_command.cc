@@ -12,12 +12,12 @@
 namespace jet {
 namespace {
 
-struct Options {
+struct QuantizeAsked {
   std::string source, target, type;
   int threads = 0;
 };
 
-void run(const Options& o) {
+void run(const QuantizeAsked& o) {
   std::unique_ptr<Progress> progress;
   QuantizeOptions options{.type = dtype_from_name(o.type, "--type"), .threads = o.threads};
   options.progress = [&](int64_t done, int64_t total) {
@@ -34,7 +34,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_quantize_command(CLI::App& c, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<QuantizeAsked>();
   c.add_option("source", o->source, "model folder to read")->required();
   c.add_option("target", o->target, "folder to make")->required();
   c.add_option("--type", o->type, "of the matrices")->required()->check(CLI::IsMember({"bf16", "int8", "int4"}));

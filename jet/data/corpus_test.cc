@@ -14,7 +14,7 @@ namespace {
 
 constexpr int32_t kEnd = 4095;  // <|endoftext|>
 
-const Tokenizer& tokenizer() {
+const Tokenizer& base_tokenizer() {
   static const Tokenizer t = Tokenizer::load("models/base");
   return t;
 }
@@ -38,7 +38,7 @@ class CorpusTest : public FolderTest {
 
   static std::string error_of(const std::vector<SourceConfig>& sources, int64_t held_out = 1) {
     try {
-      Corpus::load(tokenizer(), sources, held_out, 1);
+      Corpus::load(base_tokenizer(), sources, held_out, 1);
     } catch (const Error& e) { return e.what(); }
     return "no error";
   }
@@ -51,15 +51,15 @@ std::vector<std::string> documents_of(const std::vector<int32_t>& ids) {
   std::vector<std::string> documents;
   for (auto begin = ids.begin(); begin != ids.end();) {
     const auto end = std::find(begin + 1, ids.end(), kEnd);
-    documents.push_back(tokenizer().decode({begin, end}));
+    documents.push_back(base_tokenizer().decode({begin, end}));
     begin = end;
   }
   return documents;
 }
 
 TEST_F(CorpusTest, RowsAreWholeDocuments) {
-  const auto c =
-      Corpus::load(tokenizer(), {source("a", "\none two\n\nthree\n\n<|endoftext|>\n \n<|endoftext|>\nfour")}, 0, 2);
+  const auto c = Corpus::load(base_tokenizer(),
+                              {source("a", "\none two\n\nthree\n\n<|endoftext|>\n \n<|endoftext|>\nfour")}, 0, 2);
   EXPECT_EQ(c.train_documents("a"), 2);
   EXPECT_EQ(c.held_out_tokens("a"), 0);
   const auto b = c.train_batch(1, 0, 4, 64);
@@ -77,13 +77,13 @@ TEST_F(CorpusTest, RowsAreWholeDocuments) {
 }
 
 TEST_F(CorpusTest, ASeparatorStandsOnALineOfItsOwn) {
-  const auto c = Corpus::load(tokenizer(), {source("a", "x <|endoftext|> y\r\n<|endoftext|>\r\nz")}, 0, 1);
+  const auto c = Corpus::load(base_tokenizer(), {source("a", "x <|endoftext|> y\r\n<|endoftext|>\r\nz")}, 0, 1);
   EXPECT_EQ(c.train_documents("a"), 2);
 }
 
 TEST_F(CorpusTest, ABatchIsAFunctionOfSeedStepAndRow) {
   const std::vector<SourceConfig> sources = {source("a", numbered("a", 300)), source("b", numbered("b", 300))};
-  const auto c = Corpus::load(tokenizer(), sources, 20, 1), again = Corpus::load(tokenizer(), sources, 20, 2);
+  const auto c = Corpus::load(base_tokenizer(), sources, 20, 1), again = Corpus::load(base_tokenizer(), sources, 20, 2);
   const auto b = c.train_batch(7, 5, 8, 32);
   c.train_batch(7, 6, 8, 32);
   EXPECT_EQ(b.ids, c.train_batch(7, 5, 8, 32).ids);
@@ -96,7 +96,7 @@ TEST_F(CorpusTest, ABatchIsAFunctionOfSeedStepAndRow) {
 }
 
 TEST_F(CorpusTest, HeldOutDocumentsAreTheLastAndNeverTrainedOn) {
-  const auto c = Corpus::load(tokenizer(), {source("a", numbered("apple", 60))}, 40, 1);
+  const auto c = Corpus::load(base_tokenizer(), {source("a", numbered("apple", 60))}, 40, 1);
   EXPECT_GE(c.held_out_tokens("a"), 40);
   EXPECT_LT(c.held_out_tokens("a"), 60);
   std::set<std::string> held, trained;
@@ -115,7 +115,7 @@ TEST_F(CorpusTest, HeldOutDocumentsAreTheLastAndNeverTrainedOn) {
 
 TEST_F(CorpusTest, SourcesComeByWeight) {
   const auto c = Corpus::load(
-      tokenizer(),
+      base_tokenizer(),
       {source("a", numbered("a", 50), 3), source("b", numbered("b", 50), 1), source("never", numbered("never", 50), 0)},
       0, 1);
   int a = 0, b = 0, never = 0;
@@ -133,7 +133,7 @@ TEST_F(CorpusTest, SourcesComeByWeight) {
 TEST_F(CorpusTest, LongDocumentsBeginAtTheStartOrAnywhere) {
   std::string text;
   for (int i = 0; i < 500; ++i) text += std::to_string(i) + " ";
-  const auto c = Corpus::load(tokenizer(), {source("a", text)}, 0, 1);
+  const auto c = Corpus::load(base_tokenizer(), {source("a", text)}, 0, 1);
   int at_start = 0;
   std::set<std::vector<int32_t>> rows;
   for (int step = 0; step < 400; ++step) {
@@ -149,12 +149,12 @@ TEST_F(CorpusTest, AnswersAreWeighted) {
   auto s = source("a", "caf\xcc\x81\nWhat? 93\nWhere? 7\nNo answer 5");
   s.answers = "\\? (\\d+)$";
   s.answer_weight = 4;
-  const auto c = Corpus::load(tokenizer(), {s}, 0, 1);
+  const auto c = Corpus::load(base_tokenizer(), {s}, 0, 1);
   const auto b = c.train_batch(1, 0, 1, static_cast<int>(c.train_tokens("a")));
   std::string weighted;
   for (size_t i = 0; i < b.ids.size(); ++i) {
     EXPECT_TRUE(b.weights[i] == 1.0f || b.weights[i] == 4.0f);
-    if (b.weights[i] == 4.0f) weighted += tokenizer().bytes_of(b.ids[i]);
+    if (b.weights[i] == 4.0f) weighted += base_tokenizer().bytes_of(b.ids[i]);
   }
   EXPECT_EQ(weighted, "937");
 }
@@ -180,13 +180,13 @@ TEST_F(CorpusTest, NamesWhatIsWrong) {
 TEST_F(CorpusTest, TheSkillsAnswersAreFound) {
   SourceConfig s{"skills", "data/train/skills.txt", 1,
                  R"((?|(?:\?|=|Answer:) (\S+)$|(?:^Ask\.|\G)\n[a-z]+ [a-z]+: (\d+)$))", 8};
-  const auto b = Corpus::load(tokenizer(), {s}, 8192, 2).held_out("skills", 1, 8192);
+  const auto b = Corpus::load(base_tokenizer(), {s}, 8192, 2).held_out("skills", 1, 8192);
   std::string text;  // answers in brackets
   int answers = 0;
   for (size_t i = 0; i < b.ids.size(); ++i) {
     const bool answer = b.weights[i] != 1.0f;
     answers += answer;
-    text += answer ? "[" + tokenizer().bytes_of(b.ids[i]) + "]" : tokenizer().bytes_of(b.ids[i]);
+    text += answer ? "[" + base_tokenizer().bytes_of(b.ids[i]) + "]" : base_tokenizer().bytes_of(b.ids[i]);
   }
   EXPECT_NEAR(answers / 8192.0, 0.08, 0.03);
   EXPECT_HAS(text, "Answer:[ C]\n");
@@ -199,7 +199,7 @@ TEST_F(CorpusTest, TheProjectsOwnTextLoads) {
   std::vector<SourceConfig> sources;
   for (const char* name : {"skills", "stories", "novels", "code", "gsm8k"})
     sources.push_back({name, std::string("data/train/") + name + ".txt", 1, "", 1});
-  const auto c = Corpus::load(tokenizer(), sources, 8192, 2);
+  const auto c = Corpus::load(base_tokenizer(), sources, 8192, 2);
   for (const auto& name : c.names()) {
     EXPECT_GT(c.train_tokens(name), 100000) << name;
     EXPECT_GE(c.held_out_tokens(name), 8192) << name;

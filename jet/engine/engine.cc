@@ -35,6 +35,7 @@ std::unique_ptr<Backend> make_backend(const ModelSpec& spec, const EngineOptions
 struct Engine::Impl {
   ModelSpec spec;
   GenerationConfig generation;
+  std::vector<std::string> notes;
   EngineOptions options;
   std::unique_ptr<Backend> backend;
   std::shared_ptr<const StateLayout> layout;
@@ -73,6 +74,7 @@ std::shared_ptr<Engine> Engine::load(const std::string& folder, EngineOptions op
   check_options(options);
   Checkpoint checkpoint = Checkpoint::open(folder);
   auto impl = std::make_unique<Impl>(checkpoint.spec, checkpoint.generation, options);
+  impl->notes = checkpoint.notes;
   impl->backend->load(std::move(checkpoint));
   impl->lay_out_states();
   return std::shared_ptr<Engine>(new Engine(std::move(impl)));
@@ -89,6 +91,7 @@ std::shared_ptr<Engine> Engine::random(const ModelSpec& spec, uint64_t seed, DTy
 
 const ModelSpec& Engine::spec() const { return impl_->spec; }
 const GenerationConfig& Engine::generation() const { return impl_->generation; }
+const std::vector<std::string>& Engine::notes() const { return impl_->notes; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 int64_t Engine::weight_bytes() const { return impl_->backend->weight_bytes(); }
 CountTypes Engine::count_types() const { return impl_->backend->count_types(); }

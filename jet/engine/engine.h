@@ -109,6 +109,8 @@ class Engine {
   const ModelSpec& spec() const;
   /// Ends of text and sampling settings: the folder's, or of random weights the spec's ends.
   const GenerationConfig& generation() const;
+  /// What the user should know of the model's files (Checkpoint::notes).
+  const std::vector<std::string>& notes() const;
   const EngineOptions& options() const;
   int64_t weight_bytes() const;
   /// How it holds weights, rows and states: what the cost model counts by.

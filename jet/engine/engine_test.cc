@@ -10,13 +10,6 @@
 namespace jet {
 namespace {
 
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) { return e.what(); }
-  return "";
-}
-
 TEST(Arena, MemoryComesBackAndIsPoisoned) {
   Arena arena(true);
   {

@@ -13,16 +13,6 @@ namespace {
 
 constexpr int kTokens = 57;
 
-double worst_difference(std::span<const float> a, std::span<const float> b) {
-  if (a.size() != b.size()) return INFINITY;
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (std::isnan(a[i]) || std::isnan(b[i])) return INFINITY;
-    worst = std::max(worst, std::abs(double{a[i]} - b[i]));
-  }
-  return worst;
-}
-
 struct LawCase : NamedSpec {
   bool traced = false;
 };

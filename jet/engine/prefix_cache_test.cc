@@ -11,13 +11,6 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-double worst_difference(std::span<const float> a, std::span<const float> b) {
-  if (a.size() != b.size()) return INFINITY;
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(double{a[i]} - b[i]));
-  return worst;
-}
-
 Ids joined(std::initializer_list<Ids> parts) {
   Ids all;
   for (const Ids& p : parts) all.insert(all.end(), p.begin(), p.end());

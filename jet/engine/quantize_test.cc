@@ -17,19 +17,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) { return e.what(); }
-  return "";
-}
-
 std::vector<float> logits_of(Engine& e, int tokens = 48) {
   auto s = e.create();
   return prefilled(e, *s, test_ids(tokens, 1), Want::all);
 }
 
-std::vector<float> logits_of(const std::string& folder) {
+std::vector<float> folder_logits(const std::string& folder) {
   return logits_of(*Engine::load(folder, {.threads = 2, .kv = DType::f32, .exact = true, .poison = true}));
 }
 
@@ -79,10 +72,10 @@ TEST_F(Quantize, LogitsStayNear) {
   for (const auto& [source, bounds] :
        {std::pair<std::string, std::vector<double>>{"qwen2", {0.02, 0.04, 0.4}}, {"jet", {0.06, 0.2, 0.95}}}) {
     const std::string model = "tests/fixtures/" + source;
-    const auto exact = logits_of(model);
+    const auto exact = folder_logits(model);
     for (const auto& [type, bound] :
          {std::pair{DType::bf16, bounds[0]}, {DType::q8, int8_bound(bounds[1])}, {DType::q4, bounds[2]}}) {
-      const double error = relative_error(logits_of(quantized(model, type)), exact);
+      const double error = relative_error(folder_logits(quantized(model, type)), exact);
       EXPECT_LT(error, bound) << source << " " << name_of(type);
       EXPECT_GT(error, bound / 100) << source << " " << name_of(type) << " is not what it says";
     }
@@ -93,9 +86,9 @@ TEST_F(Quantize, EveryFamilyLoads) {
   const auto families = reference_families();
   if (families.empty()) GTEST_SKIP() << "skipped: ../shared/golden/families is not here";
   for (const std::string& source : families) {
-    const auto exact = logits_of(source);
-    EXPECT_LT(relative_error(logits_of(quantized(source, DType::q8)), exact), int8_bound(0.05)) << source;
-    EXPECT_LT(relative_error(logits_of(quantized(source, DType::q4)), exact), 0.5) << source;
+    const auto exact = folder_logits(source);
+    EXPECT_LT(relative_error(folder_logits(quantized(source, DType::q8)), exact), int8_bound(0.05)) << source;
+    EXPECT_LT(relative_error(folder_logits(quantized(source, DType::q4)), exact), 0.5) << source;
   }
 }
 
@@ -175,7 +168,7 @@ TEST_F(Quantize, ShardsAndMisalignedFilesGiveTheSame) {
   const std::string shifted = edited(a, [&](auto& tensors) {
     tensors.insert(tensors.begin(), {"a", DType::u8, {3}, odd});
   });
-  EXPECT_EQ(logits_of(shifted), logits_of(a));
+  EXPECT_EQ(folder_logits(shifted), folder_logits(a));
 }
 
 TEST_F(Quantize, RefusesWhatItCannotDo) {

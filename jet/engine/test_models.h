@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <cmath>
+#include <functional>
+#include <span>
 
 #include <filesystem>
 #include <map>
@@ -86,9 +89,10 @@ inline std::vector<std::string> reference_families() {
   if (!std::filesystem::is_directory(root)) return folders;
   for (const auto& entry : std::filesystem::directory_iterator(root)) {
     const std::string folder = entry.path().string(), type = read_json(folder + "/config.json").at("model_type");
-    if (std::any_of(std::begin(kFamilies), std::end(kFamilies), [&](auto& f) { return f.model_type == type; })) {
-      folders.push_back(folder);
-    }
+    const auto known = [&](const auto& list) {
+      return std::any_of(std::begin(list), std::end(list), [&](auto& f) { return f.model_type == type; });
+    };
+    if (known(kFamilies) || known(kTextParts)) folders.push_back(folder);
   }
   return folders;
 }
@@ -125,6 +129,25 @@ inline std::vector<float> prefilled(Engine& engine, Sequence& sequence, std::spa
                                     Want want = Want::last, int chunk = 0) {
   const auto logits = engine.prefill(sequence, ids, want, chunk);
   return {logits.begin(), logits.end()};
+}
+
+/// The greatest difference of two numbers of one place; infinite where the sizes differ or one is no number.
+inline double worst_difference(std::span<const float> a, std::span<const float> b) {
+  if (a.size() != b.size()) return INFINITY;
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) || std::isnan(b[i])) return INFINITY;
+    worst = std::max(worst, std::abs(double{a[i]} - b[i]));
+  }
+  return worst;
+}
+
+/// What f() throws, or "".
+inline std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) { return e.what(); }
+  return "";
 }
 
 inline std::vector<int32_t> test_ids(int n, uint64_t seed, int vocab = 61) {

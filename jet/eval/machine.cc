@@ -77,7 +77,7 @@ typedef float V4 __attribute__((vector_size(16)));
 typedef float V8 __attribute__((vector_size(32)));
 typedef float V16 __attribute__((vector_size(64)));
 
-struct Kernels {
+struct Readers {
   int width;  // floats a register
   void (*fma)(int64_t);
   uint64_t (*sum)(const Line*, int64_t);
@@ -94,7 +94,7 @@ uint64_t sum_base(const Line* p, int64_t n) { return sum_lines(p, n); }
 #endif
 
 /// By hand and not by target_clones: its resolvers run before a sanitizer is ready.
-Kernels pick() {
+Readers pick() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f")) return {16, fma_v4, sum_v4};
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {8, fma_v3, sum_v3};
@@ -200,14 +200,14 @@ ReadProbe::ReadProbe(ThreadPool& pool, int64_t bytes) : pool_(pool), memory_(new
 ReadProbe::~ReadProbe() = default;
 
 Rate ReadProbe::run(int passes) {
-  const Kernels k = pick();
+  const Readers k = pick();
   const int64_t lines = memory_->lines;
   return measure_rate(passes, static_cast<double>(lines * pool_.size() * kLineBytes),
                       [&] { memory_->each(pool_, [&](Line* mine) { keep(k.sum(mine, lines)); }); });
 }
 
 Rate fma_peak(ThreadPool& pool, int passes) {
-  const Kernels k = pick();
+  const Readers k = pick();
   const double flops = 2.0 * k.width * kChains * static_cast<double>(kRounds) * pool.size();
   return measure_rate(passes, flops, [&] {
     pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end) { k.fma(kRounds * (end - begin)); });

@@ -90,12 +90,12 @@ Source source_of(const std::string& path) {
 }
 
 /// A line of a file without templates of its own.
-struct Line {
+struct ItemLine {
   std::string prompt, answer;
   std::vector<std::string> choices;
   int n = 0;
   template <class V>
-  static void fields(Line& l, V&& v) {
+  static void fields(ItemLine& l, V&& v) {
     v("prompt", l.prompt), v("answer", l.answer), v("choices", l.choices), v("n", l.n);
   }
 };
@@ -183,7 +183,7 @@ std::vector<std::string> answers_of(const TaskFormat& f, const Json& item, const
 }
 
 Written plain_item(const Json& item, const std::string& where) {
-  const auto line = from_json_fields<Line>(item, where);
+  const auto line = from_json_fields<ItemLine>(item, where);
   return {{line.prompt, {line.answer}, line.choices}, line.n};
 }
 

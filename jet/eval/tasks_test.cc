@@ -13,7 +13,7 @@
 namespace jet {
 namespace {
 
-const Tokenizer& tokenizer() {
+const Tokenizer& base_tokenizer() {
   static const Tokenizer t = Tokenizer::load("models/base");
   return t;
 }
@@ -197,7 +197,7 @@ class EngineScorer : public testing::Test {
 
 TEST_F(EngineScorer, StepByStepAgreesWithAtOnce) {
   std::vector<Query> queries;
-  for (const auto& item : load_task("data/eval/recall.jsonl", tokenizer(), 5).items) {
+  for (const auto& item : load_task("data/eval/recall.jsonl", base_tokenizer(), 5).items) {
     queries.push_back({item.prompt, static_cast<int>(item.prompt.size()), {5, 6}});
     queries.back().ids.insert(queries.back().ids.end(), item.answer.begin(), item.answer.end());
   }
@@ -213,26 +213,26 @@ TEST_F(EngineScorer, StepByStepAgreesWithAtOnce) {
 }
 
 TEST_F(EngineScorer, TheBaseModelHasItsSkills) {
-  const Task recall = load_task("data/eval/recall.jsonl", tokenizer(), 20);
+  const Task recall = load_task("data/eval/recall.jsonl", base_tokenizer(), 20);
   EXPECT_GE(score_task(recall, engine_scorer(*engine_)).credits.mean(), 0.9);
   EXPECT_GE(generate_task(recall, *engine_).credits.mean(), 0.9);
 }
 
 /// What greedy decoding by passes of one token writes, to the stop and without.
 TEST_F(EngineScorer, TextsEndAtTheirStops) {
-  const auto generate = engine_generator(*engine_, tokenizer());
-  const auto ids = tokenizer().encode("7 + 1 = 8\n8 + 4 = 12\n7 + 1 =");
+  const auto generate = engine_generator(*engine_, base_tokenizer());
+  const auto ids = base_tokenizer().encode("7 + 1 = 8\n8 + 4 = 12\n7 + 1 =");
   const auto texts = generate({{ids, {}, 12}, {ids, {"\n"}, 12}, {ids, {"never", "8"}, 12}, {ids, {}, 1}});
   EXPECT_EQ(texts[1], " 8");
   EXPECT_EQ(texts[0].substr(0, 3), " 8\n");
   EXPECT_EQ(texts[2], " ");
   EXPECT_EQ(texts[3], " ");  // digits are tokens of their own
   const auto s = engine_->create();
-  EXPECT_EQ(texts[0], tokenizer().decode(jet::generate(*engine_, *s, ids, {.max_new_tokens = 12}).ids));
+  EXPECT_EQ(texts[0], base_tokenizer().decode(jet::generate(*engine_, *s, ids, {.max_new_tokens = 12}).ids));
 }
 
 TEST_F(EngineScorer, HeldOutLossIsTheMeanOverAllRows) {
-  const auto ids = tokenizer().encode("Once upon a time there was a little girl who lived in a village.");
+  const auto ids = base_tokenizer().encode("Once upon a time there was a little girl who lived in a village.");
   const auto half = static_cast<int>(ids.size() / 2);
   const auto loss = [&](int from) {
     return held_out_loss(*engine_, {1, half, {ids.begin() + from, ids.begin() + from + half}, {}});

@@ -17,8 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 const std::string kShared = "../shared/golden";
-constexpr const char* kFamilies[] = {"gemma3_text", "llama3_rope",  "mistral", "qwen2",
-                                     "qwen2_bf16",  "qwen2_untied", "qwen3",   "smollm2"};
+constexpr const char* kFamilies[] = {"gemma3_text",        "granite_h",    "llama3_rope", "mistral",      "olmo_hybrid",
+                                     "olmo_hybrid_rope",   "qwen2",        "qwen2_bf16",  "qwen2_untied", "qwen3",
+                                     "qwen3_5_multimodal", "qwen3_5_text", "smollm2"};
 
 /// Runs all cases; returns how many of them there were.
 size_t expect_all_ok(const std::string& folder) {

@@ -1,6 +1,9 @@
 #include "jet/model/checkpoint.h"
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "jet/model/families/families.h"
 #include "jet/tensor/quant.h"
@@ -30,14 +33,31 @@ constexpr const char* kCompanions[] = {"tokenizer.json",
                                        "generation_config.json",
                                        "LICENSE"};
 
-const Family& family_of(const Json& config, const std::string& where) {
-  return family_named(get<std::string>(config, "model_type", where), where);
+const TextPart* text_part_of(const Json& config) {
+  const auto type = config.is_object() ? config.value("model_type", Json()) : Json();
+  const auto found = std::find_if(std::begin(kTextParts), std::end(kTextParts),
+                                  [&](const TextPart& t) { return type == t.model_type; });
+  return found == std::end(kTextParts) ? nullptr : found;
+}
+
+/// The config of the text, where others stand beside it. One head is all there is: what the whole says of it counts.
+Json text_config(const Json& config, const std::string& where) {
+  if (!text_part_of(config)) return config;
+  Json text = get<Json>(config, "text_config", where);
+  require(text.is_object(), "{}: text_config is not an object", where);
+  if (config.contains("tie_word_embeddings")) text["tie_word_embeddings"] = config["tie_word_embeddings"];
+  text["model_type"] = text_part_of(config)->text_type;
+  return text;
+}
+
+const Family& family_of(const Json& text, const std::string& where) {
+  return family_named(get<std::string>(text, "model_type", where), where);
 }
 
 ModelSpec read_with(const Family& family, const Json& config, const std::string& where) {
   ModelSpec spec;
   try {
-    spec = family.read(config, where);
+    spec = family.read(family.keys ? with_defaults(*family.keys, config, where) : config, where);
   } catch (const nlohmann::json::exception& e) { fail("{}: {}", where, e.what()); }
   check_spec(spec, where);
   return spec;
@@ -50,16 +70,48 @@ void check_plain(const StoredTensor& t, const Shape& shape, const std::string& p
           to_string(shape));
 }
 
-void check_tensors(const Checkpoint& c) {
+/// "a, b, c and 4 more"
+std::string listed(const std::vector<std::string>& names) {
+  const size_t shown = std::min<size_t>(names.size(), 3);
+  const std::string first = fmt::to_string(fmt::join(names.begin(), names.begin() + static_cast<int64_t>(shown), ", "));
+  return names.size() > shown ? fmt::format("{} and {} more", first, names.size() - shown) : first;
+}
+
+/// A file's own head counts, as in transformers, though config.json says that there is none.
+void settle_head(Checkpoint& c) {
+  const std::string embed = "model.embed_tokens.weight", head = "lm_head.weight";
+  if (!c.spec.tie_word_embeddings || !c.tensors.contains(head) || !c.tensors.contains(embed)) return;
+  const StoredTensor &a = c.tensors.at(embed), &b = c.tensors.at(head);
+  const bool same = a.dtype == b.dtype && a.bytes.size() == b.bytes.size() &&
+                    std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
+  if (same) return;
+  c.spec.tie_word_embeddings = false;
+  c.notes.push_back("config.json says tie_word_embeddings, but lm_head.weight is another matrix: it is used");
+}
+
+void note_unread(Checkpoint& c, const std::set<std::string>& read) {
+  std::vector<std::string> names;
+  for (const auto& [name, t] : c.tensors.all()) {
+    const bool tied_head = name == "lm_head.weight";  // the embedding once more
+    if (!read.count(name) && !name.ends_with(".scales") && !tied_head) names.push_back(name);
+  }
+  for (const auto& [name, why] : c.tensors.unread()) names.push_back(name);
+  if (!names.empty()) c.notes.push_back("tensors that the model does not need: " + listed(names));
+}
+
+void check_tensors(Checkpoint& c) {
   struct Nothing {};
   ModelWeights<Nothing> w;
+  std::set<std::string> read;
   model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+    read.insert(name);
     if (p.is_matrix()) {
       c.matrix(name, p.shape);
     } else {
       check_plain(c.tensors.at(name), p.shape, c.tensors.path());
     }
   });
+  note_unread(c, read);
 }
 
 /// Other tools' quantized layouts differ from ours: told here, before a tensor is missed.
@@ -75,11 +127,21 @@ void check_quantization(const Json& config, const std::string& where) {
 
 ModelSpec read_spec(const std::string& folder) {
   const std::string where = folder + "/config.json";
-  return read_spec(read_json(where), where);
+  return read_spec(read_python_json(where), where);
 }
 
 ModelSpec read_spec(const Json& config, const std::string& where) {
-  return read_with(family_of(config, where), config, where);
+  const Json text = text_config(config, where);
+  return read_with(family_of(text, where), text, where);
+}
+
+void arrange_tensors(const Json& config, const ModelSpec& spec, SafeTensors& tensors, const std::string& before) {
+  TensorNames names(tensors, before);
+  if (const TextPart* part = text_part_of(config)) names.rename_all(part->prefix, "model.");
+  // A model saved without its head has no "model." before its names.
+  for (const char* top : {"embed_tokens.", "layers.", "norm."}) names.rename_all(top, std::string("model.") + top);
+  const Family& family = family_of(text_config(config, "config.json"), "config.json");
+  if (family.arrange) family.arrange(spec, names);
 }
 
 Checkpoint Checkpoint::open(const std::string& folder) {
@@ -87,13 +149,20 @@ Checkpoint Checkpoint::open(const std::string& folder) {
   const std::string where = folder + "/config.json";
   Checkpoint c;
   c.folder = folder;
-  c.config = read_json(where);
-  const Family& family = family_of(c.config, where);
+  c.config = read_python_json(where);
+  const Json text = text_config(c.config, where);
+  const Family& family = family_of(text, where);
   c.norms_plus_one = family.norms_plus_one;
-  c.spec = read_with(family, c.config, where);
+  c.spec = read_with(family, text, where);
+  if (family.keys) {
+    if (const auto keys = unknown_keys(*family.keys, text); !keys.empty())
+      c.notes.push_back("keys of config.json that are not known: " + listed(keys));
+  }
   c.generation = read_generation_config(folder, c.spec);
   check_quantization(c.config, where);
   c.tensors = SafeTensors::open(folder);
+  arrange_tensors(c.config, c.spec, c.tensors);
+  settle_head(c);
   check_tensors(c);
   return c;
 }
@@ -104,7 +173,7 @@ std::vector<float> Checkpoint::floats(const std::string& name, const ParamSpec& 
           "{}: tensor '{}' is quantized, where its floats are wanted; use the model before it was", tensors.path(),
           name);
   auto values = to_floats(t);
-  if (plus_one(p)) {
+  if (plus_one(name, p)) {
     for (float& v : values) v += 1;
   }
   return values;

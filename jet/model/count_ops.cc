@@ -114,16 +114,20 @@ Tensor CountOps::heads(const Weight& w, int64_t n) {
 Tensor CountOps::flat(const Tensor& x) { return view(x, {numel(x.shape)}); }
 
 Tensor CountOps::slice(const Tensor& x, int64_t begin, int64_t size) {
-  require(x.shape.size() == 1 && begin >= 0 && begin + size <= x.shape[0], "slice: [{}, {}) of {}", begin, begin + size,
+  require(begin >= 0 && begin + size <= x.shape.back(), "slice: [{}, {}) of {}", begin, begin + size,
           to_string(x.shape));
-  return view(x, {size});
+  if (x.shape.size() == 1) return view(x, {size});
+  return copied(x, {x.shape[0], size});
 }
 
 Tensor CountOps::repeat_heads(const Tensor& x, int64_t n) {
-  if (n == 1) return x;
+  return n == 1 ? x : copied(x, {x.shape[0] * n, x.shape[1]});
+}
+
+Tensor CountOps::copied(const Tensor& x, Shape shape) {
   Count& c = kind("copy");
   ++c.ops;
-  const Tensor out = make(x.rows, x.tokens, {x.shape[0] * n, x.shape[1]}, x.grad);
+  const Tensor out = make(x.rows, x.tokens, std::move(shape), x.grad);
   read(c, x), read(c, out);
   return out;
 }

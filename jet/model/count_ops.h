@@ -134,6 +134,7 @@ class CountOps {
   Count& kind(const std::string& name) { return layers_.at(layer_)[name]; }
   Tensor make(int64_t rows, bool tokens, Shape shape, bool grad);
   Tensor view(const Tensor& x, Shape shape) const;
+  Tensor copied(const Tensor& x, Shape shape);
   Tensor tensor(const Tensor& x) const { return x; }
   Tensor tensor(const Weight& w);
   Tensor count(const Formula& formula, const std::vector<Tensor>& arguments);

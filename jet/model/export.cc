@@ -61,7 +61,7 @@ void add_pieces(const Checkpoint& c, const std::string& name, const ParamSpec& s
     return pieces.push_back({scales.name, &scales, scales.dtype, {.shape = scales.shape}});
   }
   // 1 + w has more digits than bf16 keeps of w.
-  pieces.push_back({name, &t, o.dtype.value_or(c.plus_one(spec) ? DType::f32 : t.dtype), spec});
+  pieces.push_back({name, &t, o.dtype.value_or(c.plus_one(name, spec) ? DType::f32 : t.dtype), spec});
 }
 
 /// All tensors of the target: packed numbers and their scales first (both take multiples of 32 bytes), then wider types
@@ -109,7 +109,7 @@ void write_piece(const Piece& p, const Checkpoint& c, ShardedSafeTensorsWriter& 
     p.to == DType::f32 ? write(bytes_of(values)) : write(bytes_of(narrowed(values)));
   };
   if (!p.from) return write(bytes_of(std::vector<std::byte>(numel(p.spec.shape) * size_of(p.to))));
-  if (c.plus_one(p.spec)) return write_floats(c.floats(p.name, p.spec));
+  if (c.plus_one(p.name, p.spec)) return write_floats(c.floats(p.name, p.spec));
   constexpr size_t kPart = 1 << 20;  // numbers
   const size_t width = size_of(p.from->dtype), n = p.from->bytes.size() / width;
   for (size_t i = 0; i < n; i += kPart) {

@@ -66,9 +66,11 @@ struct NamedActivation {
   const char* name;
   Activation value;
 };
-/// The first name of each is what is written; "gelu_pytorch_tanh" is Hugging Face's.
+/// The first name of each is what is written; the others are transformers' for the same function.
 constexpr NamedActivation kActivations[] = {
-    {"silu", Activation::silu}, {"gelu_tanh", Activation::gelu_tanh}, {"gelu_pytorch_tanh", Activation::gelu_tanh}};
+    {"silu", Activation::silu},           {"swish", Activation::silu},
+    {"gelu_tanh", Activation::gelu_tanh}, {"gelu_pytorch_tanh", Activation::gelu_tanh},
+    {"gelu_new", Activation::gelu_tanh},  {"gelu_fast", Activation::gelu_tanh}};
 
 }  // namespace
 

@@ -119,6 +119,9 @@ void mixer_params(const MixerSpec& m, int hidden, MixerWeights<T>& w, Visit&& vi
   });
 }
 
+/// How the parameters of a layer's mixer begin.
+inline std::string mixer_prefix(int layer) { return "model.layers." + std::to_string(layer) + ".self_attn."; }
+
 /// Visits the parameters of one layer.
 template <class T, class Visit>
 void layer_params(const ModelSpec& s, int layer, LayerWeights<T>& l, Visit&& visit) {
@@ -130,7 +133,7 @@ void layer_params(const ModelSpec& s, int layer, LayerWeights<T>& l, Visit&& vis
   const bool mixes = has_mixer(s.layers[layer]);
   if (mixes && before) visit(prefix + "input_layernorm.weight", l.mixer_norms.before, norm);
   mixer_params(s.layers[layer], s.hidden_size, l.mixer,
-               [&](const char* name, T& t, const ParamSpec& p) { visit(prefix + "self_attn." + name, t, p); });
+               [&](const char* name, T& t, const ParamSpec& p) { visit(mixer_prefix(layer) + name, t, p); });
   // Models without norms after the mixer name the one before the MLP so.
   if (mixes && after) visit(prefix + "post_attention_layernorm.weight", l.mixer_norms.after, norm);
   if (!form.mlp) return;

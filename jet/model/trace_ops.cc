@@ -46,7 +46,9 @@ Tensor TraceOps::heads(const Weight& w, int64_t n) {
 Tensor TraceOps::flat(const Tensor& x) { return add({.op = Op::flat, .in = {operand(x)}}, {numel(x.shape)}, x.tokens); }
 
 Tensor TraceOps::slice(const Tensor& x, int64_t begin, int64_t size) {
-  return add({.op = Op::slice, .in = {operand(x)}, .with = Program::Slice{begin, size}}, {size}, x.tokens);
+  Shape shape = x.shape;
+  shape.back() = size;
+  return add({.op = Op::slice, .in = {operand(x)}, .with = Program::Slice{begin, size}}, std::move(shape), x.tokens);
 }
 
 Tensor TraceOps::repeat_heads(const Tensor& x, int64_t n) {

@@ -12,7 +12,7 @@
 namespace jet {
 namespace {
 
-const char* const kRecipe = R"(
+const char* const kDeviceRecipe = R"(
 held_out_tokens = 2048
 precision = "fp32"
 separate_documents = true
@@ -56,7 +56,7 @@ prefill = 8
 // but for rounding, their values and not what the greatest of them was worth.
 Json search(const std::string& folder, const std::string& device) {
   const std::string path = folder + "/" + device + ".toml", out = folder + "/" + device;
-  write_file(path, fmt::format("device = \"{}\"\n{}", device, kRecipe));
+  write_file(path, fmt::format("device = \"{}\"\n{}", device, kDeviceRecipe));
   PostnasOptions options;
   options.base = "models/base", options.recipe = path, options.out = out;
   run_postnas(options);

@@ -13,7 +13,7 @@
 namespace jet {
 namespace {
 
-const char* const kRecipe = R"(
+const char* const kEliminateRecipe = R"(
 device = "cpu"
 precision = "fp32"
 held_out_tokens = 1024
@@ -53,7 +53,7 @@ prefill = 8
 struct Eliminate : testing::Test {
   Eliminate() {
     std::filesystem::remove_all(folder);
-    write_file(folder + "/recipe.toml", kRecipe);
+    write_file(folder + "/recipe.toml", kEliminateRecipe);
     options.base = "models/base", options.recipe = folder + "/recipe.toml", options.out = folder + "/run";
   }
   ~Eliminate() override { std::filesystem::remove_all(folder); }
@@ -109,7 +109,7 @@ TEST_F(Eliminate, APathWithoutAMixerCostsNothingThere) {
 }
 
 TEST_F(Eliminate, MoreThanThereAreIsRefused) {
-  std::string text = kRecipe;
+  std::string text = kEliminateRecipe;
   text.replace(text.find("eliminate = 2"), 13, "eliminate = 7");
   write_file(options.recipe, text);
   try {

@@ -10,7 +10,7 @@
 namespace jet {
 namespace {
 
-const char* const kRecipe = R"(
+const char* const kEvaluationRecipe = R"(
 held_out_tokens = 512
 precision = "fp32"
 [[data]]
@@ -31,7 +31,7 @@ class EvaluationTest : public testing::Test {
   EvaluationTest() {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
-    write_file(folder_ + "/recipe.toml", kRecipe);
+    write_file(folder_ + "/recipe.toml", kEvaluationRecipe);
   }
   ~EvaluationTest() override { std::filesystem::remove_all(folder_); }
   std::string folder_ = testing::TempDir() + "jet_evaluation";

@@ -12,7 +12,7 @@
 namespace jet {
 namespace {
 
-const char* const kRecipe = R"(
+const char* const kPartsRecipe = R"(
 held_out_tokens = 512
 precision = "fp32"
 [[data]]
@@ -29,7 +29,7 @@ std::string new_folder(const std::string& name) {
   const std::string folder = testing::TempDir() + name;
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
-  write_file(folder + "/recipe.toml", kRecipe);
+  write_file(folder + "/recipe.toml", kPartsRecipe);
   return folder;
 }
 

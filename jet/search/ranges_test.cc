@@ -69,16 +69,16 @@ int refuses_what_is_out_of_range(const Json& good) {
   return numbers;
 }
 
-const Json kRecipe = {{"data", {{{"name", "a"}, {"path", "a.txt"}}}}};
+const Json kLeastRecipe = {{"data", {{{"name", "a"}, {"path", "a.txt"}}}}};
 
 TEST(Ranges, NumbersOfRecipes) {
-  EXPECT_GT(refuses_what_is_out_of_range<Recipe>(kRecipe), 150);
+  EXPECT_GT(refuses_what_is_out_of_range<Recipe>(kLeastRecipe), 150);
   EXPECT_GT(refuses_what_is_out_of_range<StudyRecipe>({{"kinds", {"gla"}}, {"tasks", {{{"kind", "mqar"}}}}}), 20);
 }
 
 TEST(Ranges, WhatKeysOfATableMustAgreeOn) {
   const auto refused = [](const char* pointer, const Json& value, const std::vector<const char*>& words) {
-    Json tables = kRecipe;
+    Json tables = kLeastRecipe;
     tables[Json::json_pointer(pointer)] = value;
     const std::string error = error_of<Recipe>(tables);
     for (const char* w : words) EXPECT_NE(error.find(w), std::string::npos) << pointer << ": " << error;
@@ -95,7 +95,7 @@ TEST(Ranges, WhatKeysOfATableMustAgreeOn) {
   refused("/placement/selectors", {"beam", "magic"}, {"placement: unknown selector 'magic'", "exhaustive"});
   refused("/supernet/branch", "magic", {"supernet: unknown block 'magic'"});
   refused("/dimensions/candidates", {{1, 2, 3}, {1, 2, 4}}, {"another state size"});
-  Json apart = kRecipe;
+  Json apart = kLeastRecipe;
   apart["separate_documents"] = true;
   apart["blocks"]["budget"]["align"] = {{"chunk", 32}};
   EXPECT_NE(error_of<Recipe>(apart).find("blocks.budget.align: chunk"), std::string::npos) << error_of<Recipe>(apart);

@@ -39,11 +39,11 @@ std::string items_remark(const Recipe& recipe, const Json& base, const Json& gai
 }
 
 // A row's score by an objective, and its standard error from the items.
-struct Scored {
+struct PlacementScore {
   double score = 0, error = 0;
   std::string missing{};  // a task that the row has no figure of
 };
-Scored scored(const Json& row, const std::vector<TaskWeight>& objective, const Json& base) {
+PlacementScore scored(const Json& row, const std::vector<TaskWeight>& objective, const Json& base) {
   double sum = 0, variance = 0, weights = 0;
   for (const auto& term : objective) {
     if (!row.at("accuracy").contains(term.task)) return {.missing = term.task};
@@ -61,7 +61,7 @@ std::string placement_remark(const std::vector<TaskWeight>& objective, const Jso
   };
   const Json uniform = find("uniform"), placed = find("+ placement");
   if (uniform.is_null() || placed.is_null() || objective.empty()) return "";
-  const Scored a = scored(placed, objective, base), b = scored(uniform, objective, base);
+  const PlacementScore a = scored(placed, objective, base), b = scored(uniform, objective, base);
   const std::string name = objective_text(objective);
   if (const std::string& missing = a.missing.empty() ? b.missing : a.missing; !missing.empty()) {
     return fmt::format(

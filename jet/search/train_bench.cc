@@ -64,7 +64,7 @@ TorchModel open_base(const TrainBenchOptions& o) {
   return base;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
+double elapsed(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -81,7 +81,7 @@ double peak_flops(at::Device device, at::ScalarType type) {
   for (int i = 0; i < 5; ++i) {
     const auto start = std::chrono::steady_clock::now();
     at::matmul(a, a)[0][0].item<double>();  // which waits for it
-    best = std::max(best, 2.0 * n * n * n / seconds_since(start));
+    best = std::max(best, 2.0 * n * n * n / elapsed(start));
   }
   return best;
 }
@@ -186,7 +186,7 @@ void bench_teacher(Bench& b) {
     if (!b.device.is_cpu()) pass(0);
     const auto start = std::chrono::steady_clock::now();
     for (int step = 0; step < b.o.steps; ++step) pass(step);
-    return seconds_since(start);
+    return elapsed(start);
   });
 }
 
@@ -261,7 +261,7 @@ void bench_recurrence(Bench& b, const std::string& block, const ModelSpec& spec)
     step();
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < b.o.steps; ++i) step();
-    return seconds_since(start);
+    return elapsed(start);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -31,12 +32,11 @@ const char* file_name_of(DType t) {
   fail("no safetensors name for the type {}", name_of(t));
 }
 
-DType file_dtype(const std::string& name, const std::string& where) {
+std::optional<DType> file_dtype(const std::string& name) {
   if (name == "BOOL") return DType::u8;
   for (const auto& e : kFileTypes)
     if (name == e.name) return e.dtype;
-  fail("{}: type '{}' cannot be read (F32, BF16, F16, I64, I32, U8, I8, BOOL can); convert it", where,
-       name.substr(0, 40));
+  return {};
 }
 
 /// A name from the file, fit for a message of one line.
@@ -66,6 +66,7 @@ struct Range {
 struct Entry {
   StoredTensor tensor;
   Range range;
+  std::string unread;  // the type, where it is none of ours
 };
 
 uint64_t unsigned_of(const Header& j, const std::string& where, const char* what) {
@@ -86,7 +87,10 @@ Entry parse_entry(const std::string& name, const Header& j, const std::string& p
 
   Entry e;
   e.tensor.name = name;
-  e.tensor.dtype = file_dtype(j["dtype"].get<std::string>(), where);
+  const auto type = j["dtype"].get<std::string>();
+  const auto dtype = file_dtype(type);
+  e.tensor.dtype = dtype.value_or(DType::u8);
+  if (!dtype) e.unread = type.substr(0, 40);
   for (const auto& n : j["shape"]) {
     const uint64_t size = unsigned_of(n, where, "the sizes of 'shape'");
     require(size <= INT64_MAX, "{}: size {} is too large; the header is damaged, {}", where, size, kDownload);
@@ -97,7 +101,7 @@ Entry parse_entry(const std::string& name, const Header& j, const std::string& p
   uint64_t bytes = 0;
   require(byte_size(e.tensor.shape, e.tensor.dtype, &bytes), "{}: shape {} overflows; the header is damaged, {}", where,
           shape_text(e.tensor.shape), kDownload);
-  require(e.range.begin <= e.range.end && e.range.end - e.range.begin == bytes,
+  require(e.range.begin <= e.range.end && (!dtype || e.range.end - e.range.begin == bytes),
           "{}: shape {} of {} takes {} bytes but its offsets are [{}, {}); {}", where, shape_text(e.tensor.shape),
           name_of(e.tensor.dtype), bytes, e.range.begin, e.range.end, kDownload);
   return e;
@@ -208,7 +212,7 @@ SafeTensors SafeTensors::open(const std::string& file_or_folder) {
     st.add_file(path);
   }
   for (const auto& [name, file] : shards)
-    require(st.contains(name), "{}: tensor {} is not in shard {}; {}", index, shown(name), shown(file), kDownload);
+    if (!st.contains(name)) st.unread_.emplace(name, fmt::format("is not in shard {}; {}", shown(file), kDownload));
   return st;
 }
 
@@ -234,6 +238,12 @@ void SafeTensors::add_file(const std::string& path) {
   }
   check_layout(std::move(ranges), data_begin, bytes.size(), path);
   for (auto& e : entries) {
+    if (!e.unread.empty()) {
+      unread_[e.tensor.name] =
+          fmt::format("is of type {}, which cannot be read (F32, BF16, F16, I64, I32, U8, I8, BOOL can); convert it",
+                      shown(e.unread));
+      continue;
+    }
     e.tensor.bytes = bytes.subspan(data_begin + e.range.begin, e.range.end - e.range.begin);
     const auto [at, is_new] = tensors_.emplace(e.tensor.name, std::move(e.tensor));
     require(is_new, "{}: tensor {} is in another shard too; {}", path, shown(at->first), kDownload);
@@ -244,9 +254,44 @@ void SafeTensors::add_file(const std::string& path) {
 
 const StoredTensor& SafeTensors::at(const std::string& name) const {
   const auto found = tensors_.find(name);
+  const auto unread = unread_.find(name);
+  require(unread == unread_.end(), "{}: tensor {} {}", path_, shown(name),
+          unread == unread_.end() ? "" : unread->second);
   require(found != tensors_.end(), "{}: has no tensor {} (it has {} tensors); the weights do not fit this architecture",
           path_, shown(name), tensors_.size());
   return found->second;
+}
+
+void SafeTensors::rename(const std::string& from, const std::string& to) {
+  const auto move = [&](auto& tensors) {
+    auto node = tensors.extract(from);
+    if (node.empty()) return;
+    node.key() = to;
+    require(!tensors_.count(to) && !unread_.count(to), "{}: tensors {} and {} are both there; which one counts?", path_,
+            shown(from), shown(to));
+    if constexpr (requires { node.mapped().name; }) node.mapped().name = to;
+    tensors.insert(std::move(node));
+  };
+  if (from == to) return;
+  move(tensors_), move(unread_);
+}
+
+void SafeTensors::split(const std::string& from, const std::vector<std::pair<std::string, int64_t>>& parts) {
+  const auto node = tensors_.extract(from);
+  if (node.empty()) return;
+  const StoredTensor& whole = node.mapped();
+  int64_t rows = 0;
+  for (const auto& [name, n] : parts) rows += n;
+  require(!whole.shape.empty() && whole.shape[0] == rows, "{}: tensor {} has shape {}, config.json asks for {} rows",
+          path_, shown(from), shape_text(whole.shape), rows);
+  const size_t row_bytes = whole.bytes.size() / static_cast<size_t>(rows);
+  size_t at = 0;
+  for (const auto& [name, n] : parts) {
+    StoredTensor part = whole;
+    part.name = name, part.shape[0] = n, part.bytes = whole.bytes.subspan(at, n * row_bytes), at += n * row_bytes;
+    require(tensors_.emplace(name, std::move(part)).second, "{}: tensors {} and {} are both there; which one counts?",
+            path_, shown(from), shown(name));
+  }
 }
 
 std::vector<float> to_floats(const StoredTensor& t) {

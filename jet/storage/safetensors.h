@@ -26,15 +26,24 @@ struct StoredTensor {
 };
 
 /// All tensors of one file, or of a folder (model.safetensors, or the shards that model.safetensors.index.json names).
-/// Everything the header claims is checked before any tensor is handed out.
+/// Everything the header claims is checked before any tensor is handed out. What cannot be read (a type that is not
+/// known, a tensor that the index names and no shard has) is an error where it is asked for: models carry buffers that
+/// nobody needs.
 class SafeTensors {
  public:
   static SafeTensors open(const std::string& file_or_folder);
 
   bool contains(const std::string& name) const { return tensors_.count(name) > 0; }
-  /// Throws where the tensor is missing, naming the file.
+  /// Throws where the tensor is missing or cannot be read, naming the file.
   const StoredTensor& at(const std::string& name) const;
   const std::map<std::string, StoredTensor>& all() const { return tensors_; }
+  /// Tensors that cannot be read, and why.
+  const std::map<std::string, std::string>& unread() const { return unread_; }
+  /// Calls the tensor `to`, where there is one named `from`; throws where another has that name.
+  void rename(const std::string& from, const std::string& to);
+  /// The tensor's rows as several, one after another, by name and rows each; nothing where it is not there. Throws
+  /// where the rows do not add up.
+  void split(const std::string& from, const std::vector<std::pair<std::string, int64_t>>& parts);
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
   /// Paths of the files that hold the tensors: the shards in the order of their names.
@@ -46,6 +55,7 @@ class SafeTensors {
   std::vector<std::string> paths_;
   std::vector<std::shared_ptr<MappedFile>> files_;
   std::map<std::string, StoredTensor> tensors_;
+  std::map<std::string, std::string> unread_;
   std::map<std::string, std::string> metadata_;
 };
 

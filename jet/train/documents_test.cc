@@ -11,7 +11,7 @@
 namespace jet {
 namespace {
 
-double difference(const at::Tensor& a, const at::Tensor& b) {
+double relative_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).norm().item<double>() / (b.norm().item<double>() + 1e-12);
 }
 
@@ -41,7 +41,7 @@ Pass pass(TorchModel m, const Run& run) {
 void expect_same(const Pass& got, const Pass& want, const std::string& what) {
   ASSERT_EQ(got.hidden.size(), want.hidden.size()) << what;
   for (size_t i = 0; i < want.hidden.size(); ++i)
-    EXPECT_LT(difference(got.hidden[i], want.hidden[i]), 1e-4) << what << ": " << i;
+    EXPECT_LT(relative_difference(got.hidden[i], want.hidden[i]), 1e-4) << what << ": " << i;
   for (size_t i = 0; i < want.grads.size(); ++i) {
     const auto& [name, t] = want.grads[i];
     EXPECT_LT((got.grads[i].second - t).norm().item<double>(), 3e-4 * t.norm().item<double>() + 1e-5)
@@ -106,7 +106,7 @@ TEST(CarriedStates, ChunksAreTheWholeRows) {
         const at::Tensor part = ids.narrow(1, begin, std::min(chunk, length - begin));
         hidden.push_back(forward_with(ops, m, {part, nullptr, begin}, own_mixers(ops, m, states)));
       }
-      EXPECT_LT(difference(at::cat(hidden, 1), want), 1e-4) << Block::kind << ", " << chunk;
+      EXPECT_LT(relative_difference(at::cat(hidden, 1), want), 1e-4) << Block::kind << ", " << chunk;
     }
   });
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "jet/base/error.h"
+#include "jet/train/golden_tensors.h"
 
 namespace jet {
 namespace {
@@ -26,8 +27,6 @@ at::Tensor plain(const Case& c, const at::Tensor& hidden, const at::Tensor& head
 }
 
 at::Tensor leaf(const at::Tensor& t) { return t.detach().clone().requires_grad_(true); }
-double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
-
 TEST(HeadLoss, ChunksGiveTheValuesAndGradientsOfTheWhole) {
   at::manual_seed(3);
   const Case c;
@@ -45,11 +44,11 @@ TEST(HeadLoss, ChunksGiveTheValuesAndGradientsOfTheWhole) {
       const at::Tensor got = loss(own_h, own_w);
       (2.5 * got).backward();
       EXPECT_NEAR(got.item<double>(), want.item<double>(), 1e-6 * want.item<double>());
-      EXPECT_LT(difference(own_h.grad(), h.grad()), 1e-5);
-      EXPECT_LT(difference(own_w.grad(), w.grad()), 1e-5);
+      EXPECT_LT(max_abs(own_h.grad(), h.grad()), 1e-5);
+      EXPECT_LT(max_abs(own_w.grad(), w.grad()), 1e-5);
       const at::Tensor frozen_h = leaf(c.hidden);  // the head takes no gradient
       loss(frozen_h, c.head).backward();
-      EXPECT_LT(difference(2.5 * frozen_h.grad(), h.grad()), 1e-5);
+      EXPECT_LT(max_abs(2.5 * frozen_h.grad(), h.grad()), 1e-5);
     }
   }
 }
@@ -79,8 +78,8 @@ TEST(HeadLoss, KeptTargets) {
     EXPECT_NEAR((own_h.grad() * way).sum().item<double>(), slope, 0.01 * std::abs(slope) + 0.01) << k;
     if (k < kVocab) continue;
     EXPECT_NEAR(got.item<double>(), exact.item<double>(), 1e-6 * exact.item<double>());
-    EXPECT_LT(difference(own_h.grad(), h.grad()), 1e-5);
-    EXPECT_LT(difference(own_w.grad(), w.grad()), 1e-5);
+    EXPECT_LT(max_abs(own_h.grad(), h.grad()), 1e-5);
+    EXPECT_LT(max_abs(own_w.grad(), w.grad()), 1e-5);
   }
   EXPECT_THROW(top_targets(ops, c.teacher, c.teacher_head, kVocab + 1), Error);
 }
@@ -92,7 +91,7 @@ TEST(HeadLoss, AFrozenHeadOfBf16) {
   const at::Tensor h = leaf(c.hidden), own = leaf(c.hidden);
   plain(c, h, wide, false).backward();
   next_token_loss(TorchOps{}, own, narrow, c.next, c.weights, 4 * kVocab).backward();
-  EXPECT_LT(difference(own.grad(), h.grad()), 1e-5);
+  EXPECT_LT(max_abs(own.grad(), h.grad()), 1e-5);
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ using torch::autograd::variable_list;
 
 namespace {
 
-struct Kept : torch::CustomClassHolder {
-  explicit Kept(TensorsFn function) : f(std::move(function)) {}
+struct KeptInputs : torch::CustomClassHolder {
+  explicit KeptInputs(TensorsFn function) : f(std::move(function)) {}
   TensorsFn f;
 };
 
@@ -23,7 +23,7 @@ struct Recomputed : torch::autograd::Function<Recomputed> {
                                const TensorsFn& f) {
     const Tensor carried = y.value_or(Tensor());
     ctx->save_for_backward({x, carried});
-    ctx->saved_data["f"] = at::IValue::make_capsule(c10::make_intrusive<Kept>(f));
+    ctx->saved_data["f"] = at::IValue::make_capsule(c10::make_intrusive<KeptInputs>(f));
     ctx->set_materialize_grads(false);
     return f(x, carried);
   }
@@ -37,7 +37,7 @@ struct Recomputed : torch::autograd::Function<Recomputed> {
     variable_list roots, above;
     {
       const at::AutoGradMode with_graph(true);
-      const variable_list outputs = static_cast<const Kept&>(*kept).f(inputs[0], inputs[1]);
+      const variable_list outputs = static_cast<const KeptInputs&>(*kept).f(inputs[0], inputs[1]);
       for (size_t i = 0; i < outputs.size(); ++i) {
         if (!grads[i].defined() || !outputs[i].requires_grad()) continue;
         roots.push_back(outputs[i]);

@@ -91,7 +91,7 @@ namespace {
 // The rows of head h; for `o` the columns, seen as rows of the transpose.
 Tensor head_rows(const Tensor& w, const AttentionRole& r, int h) {
   const Tensor m = r.role == AttentionRole::o ? w.t() : w;
-  return m.narrow(0, r.offset + int64_t{h} * r.dim, r.dim);
+  return m.narrow(0, r.offset + int64_t{h} * (r.apart > 0 ? r.apart : r.dim), r.dim);
 }
 
 }  // namespace

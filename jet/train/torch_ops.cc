@@ -22,15 +22,16 @@ Tensor TorchOps::rms_norm(const Tensor& x, const Tensor& w, float eps) const {
 }
 
 Tensor TorchOps::rope(const Tensor& x, const Rope& r) const {
-  const int64_t tokens = x.size(1), dim = x.size(-1);
+  const int64_t tokens = x.size(1), dim = r.turning(x.size(-1));
   const auto f = r.frequencies(static_cast<int>(dim));
   const auto there = x.options().dtype(at::kDouble);
   const Tensor positions =
       documents ? documents->positions().to(at::kDouble) : at::arange(position, position + tokens, there);
+  const double magnitude = r.magnitude.value_or(1);
   const Tensor angle = (positions.unsqueeze(-1) * at::tensor(f, there)).unsqueeze(-2);
-  const Tensor c = angle.cos().to(at::kFloat), s = angle.sin().to(at::kFloat);
+  const Tensor c = (angle.cos() * magnitude).to(at::kFloat), s = (angle.sin() * magnitude).to(at::kFloat);
   const Tensor a = x.narrow(-1, 0, dim / 2), b = x.narrow(-1, dim / 2, dim / 2);
-  return at::cat({a * c - b * s, b * c + a * s}, -1);
+  return at::cat({a * c - b * s, b * c + a * s, x.narrow(-1, dim, x.size(-1) - dim)}, -1);
 }
 
 // What runs the operators that reach back in time on documents apart.

@@ -10,7 +10,7 @@ namespace jet {
 namespace {
 
 // Regression of rows that are functions of (step, row); the loss of a batch is the mean over its rows.
-struct Problem {
+struct Regression {
   TrainConfig config{.tokens = 7 * 40, .batch = 5, .length = 8, .lr = 0.05};
   at::Tensor weight = at::linspace(-1, 1, 6).view({2, 3}).clone();
   int calls = 0, stop_after = -1;
@@ -65,11 +65,11 @@ TEST(Trainer, ChunksCoverAPartInOrder) {
 }
 
 TEST(Trainer, AccumulatedPartsTrainAsTheWholeBatch) {
-  Problem whole;
+  Regression whole;
   const TrainResult want = train(whole.job());
   EXPECT_LT(want.curve.back().second, want.curve.front().second);
   for (int parts : {2, 3, 5}) {
-    Problem cut;
+    Regression cut;
     cut.config.accumulate = parts;
     const TrainResult got = train(cut.job());
     EXPECT_EQ(cut.calls, whole.calls * parts);
@@ -81,7 +81,7 @@ TEST(Trainer, AccumulatedPartsTrainAsTheWholeBatch) {
 TEST(Trainer, StateOnDiskTrainsAsStateInMemory) {
   const std::string file = testing::TempDir() + "jet_trainer_on_disk.safetensors";
   std::remove(file.c_str());
-  Problem memory, disk;
+  Regression memory, disk;
   memory.config.accumulate = disk.config.accumulate = 2;
   disk.config.on_disk = true;
   train(memory.job());
@@ -95,14 +95,14 @@ TEST(Trainer, StateOnDiskTrainsAsStateInMemory) {
 TEST(Trainer, AFinishedCheckpointIsReadAndAnotherConfigRefused) {
   const std::string file = testing::TempDir() + "jet_trainer_checkpoint.safetensors";
   std::remove(file.c_str());
-  Problem first;
+  Regression first;
   train(first.job(file));
-  Problem again;
+  Regression again;
   const TrainResult r = train(again.job(file));
   EXPECT_EQ(again.calls, 0);
   EXPECT_EQ(r.tokens, again.config.tokens);
   EXPECT_TRUE(at::equal(again.weight, first.weight));
-  Problem other;
+  Regression other;
   other.config.accumulate = 2;
   EXPECT_THROW(train(other.job(file)), Error);
   std::remove(file.c_str());
@@ -110,7 +110,7 @@ TEST(Trainer, AFinishedCheckpointIsReadAndAnotherConfigRefused) {
 
 TEST(Trainer, ALossThatIsNotFiniteEndsTheTraining) {
   for (const int from : {0, 3}) {
-    Problem p;
+    Regression p;
     TrainJob job = p.job();
     job.loss = [loss = job.loss, from](const Part& part) { return part.step < from ? loss(part) : loss(part) * NAN; };
     const TrainResult r = train_or_diverge(job);
@@ -122,7 +122,7 @@ TEST(Trainer, ALossThatIsNotFiniteEndsTheTraining) {
 }
 
 TEST(Trainer, NoTokensAreNothingToTrain) {
-  Problem p;
+  Regression p;
   p.config.tokens = 0;
   EXPECT_EQ(p.config.steps(), 0);
   EXPECT_THROW(train(p.job()), Error);

@@ -18,10 +18,11 @@ constexpr double kTolerance = 2e-4;  // max abs; of gradients 1e-4, relative
 class ModelVerifier {
  public:
   ModelVerifier(const std::string& folder, std::vector<VerifyCase>& cases)
-      : m_(TorchModel::load(folder)), golden_(folder + "/golden.safetensors"), inputs_(golden_inputs(golden_.file)),
-        cases_(cases) {}
+      : config_(read_python_json(folder + "/config.json")), m_(TorchModel::load(folder)),
+        golden_(folder + "/golden.safetensors"), inputs_(golden_inputs(golden_.file)), cases_(cases) {}
 
   void run() {
+    arrange_tensors(config_, m_.spec, golden_.file, "grad.");
     const GoldenInput* traced = traced_input(golden_.file, inputs_);
     for (const GoldenInput& in : inputs_) {
       logits(in, &in == traced);
@@ -124,6 +125,7 @@ class ModelVerifier {
             fmt::join(wanted, ", "));
   }
 
+  Json config_;
   TorchModel m_;
   Golden golden_;
   std::vector<GoldenInput> inputs_;

@@ -42,7 +42,8 @@ TEST(TorchGoldens, AllFamiliesAndBlocks) {
   if (!fs::exists(root)) GTEST_SKIP() << "skipped: " << root << " is absent";
   int families = 0;
   for (const char* name :
-       {"gemma3_text", "llama3_rope", "mistral", "qwen2", "qwen2_bf16", "qwen2_untied", "qwen3", "smollm2"}) {
+       {"gemma3_text", "granite_h", "llama3_rope", "mistral", "olmo_hybrid", "olmo_hybrid_rope", "qwen2", "qwen2_bf16",
+        "qwen2_untied", "qwen3", "qwen3_5_multimodal", "qwen3_5_text", "smollm2"}) {
     families += expect_all(root + "/families/" + name);
   }
   EXPECT_GT(families, 250);

@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "jet/base/error.h"
+#include "jet/train/golden_tensors.h"
 #include "jet/train/torch_model.h"
 
 namespace jet {
 namespace {
-
-double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST(Widened, ProductsAndGradientsAreThoseOfTheWidenedMatrix) {
   at::manual_seed(1);
@@ -18,8 +17,8 @@ TEST(Widened, ProductsAndGradientsAreThoseOfTheWidenedMatrix) {
       at::Tensor x = at::randn({3, 5, 24}).requires_grad_(true), same = x.detach().clone().requires_grad_(true);
       const at::Tensor y = widened_linear(x, w, block), want = at::linear(same, w.to(at::kFloat));
       y.backward(dy), want.backward(dy);
-      EXPECT_LT(difference(y, want), 1e-5);
-      EXPECT_LT(difference(x.grad(), same.grad()), 1e-5);
+      EXPECT_LT(max_abs(y, want), 1e-5);
+      EXPECT_LT(max_abs(x.grad(), same.grad()), 1e-5);
     }
   }
   const at::Tensor trained = at::randn({2, 2}).to(at::kBFloat16).requires_grad_(true);
@@ -38,7 +37,7 @@ TEST(Widened, AMappedModelIsTheLoadedOne) {
   EXPECT_EQ(kept, 1 + 7 * loaded.spec.n_layers());  // the embedding; q, k, v, o, gate, up, down
   TorchOps ops;
   const at::Tensor ids = at::arange(60, at::kLong).view({2, 30});
-  EXPECT_LT(difference(loaded.logits(ops, ids), mapped.logits(ops, ids)), 1e-4);
+  EXPECT_LT(max_abs(loaded.logits(ops, ids), mapped.logits(ops, ids)), 1e-4);
 }
 
 }  // namespace

@@ -25,10 +25,13 @@ struct LinearAttention {
     void check(const std::string& where) const {
       check_dims(*this, where);
       check_pairs("dk", dk, where);
-      rope.check(where);
+      rope.check(dk, where);
     }
+    /// Heads of another width have other pairs.
     static Config like(const Attention::Config& attention, const MixerDims& d) {
-      return {.heads = d.heads, .dk = d.dk, .dv = d.dv, .rope = attention.rope};
+      Rope rope = attention.rope;
+      if (d.dk != attention.head_dim) rope.dims = {}, rope.divide = {};
+      return {.heads = d.heads, .dk = d.dk, .dv = d.dv, .rope = rope};
     }
     static std::vector<Config> examples() {
       return {{.heads = 3, .dk = 6, .dv = 10, .learned = true}, {.heads = 2, .dk = 4, .dv = 7}};

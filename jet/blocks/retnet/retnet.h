@@ -26,7 +26,7 @@ struct RetNet {
     void check(const std::string& where) const {
       check_dims(*this, where);
       check_pairs("dk", dk, where);
-      rope.check(where);
+      rope.check(dk, where);
       check_eps(norm_eps, where);
     }
     static Config like(const Attention::Config&, const MixerDims& d) {

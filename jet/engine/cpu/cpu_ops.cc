@@ -160,11 +160,21 @@ CpuTensor CpuOps::flat(const Tensor& x) {
 }
 
 CpuTensor CpuOps::slice(const Tensor& x, int64_t begin, int64_t size) {
-  require(x.dims.rank == 1 && begin >= 0 && begin + size <= x.dims.inner, "slice: [{}, {}) of {} numbers", begin,
-          begin + size, x.dims.inner);
+  require(begin >= 0 && begin + size <= x.dims.inner, "slice: [{}, {}) of {} numbers", begin, begin + size,
+          x.dims.inner);
+  if (x.dims.rank == 2) return head_slice(x, begin, size);
   Tensor out = x;
   out.data += begin;
   out.dims = Dims::of(size);
+  return out;
+}
+
+CpuTensor CpuOps::head_slice(const Tensor& x, int64_t begin, int64_t size) {
+  const int64_t h = x.dims.outer, d = x.dims.inner;
+  Tensor out = make(x.rows, Dims::of(h, size));
+  for (int64_t t = 0; t < x.rows; ++t) {
+    for (int64_t i = 0; i < h; ++i) std::memcpy(out.row(t) + i * size, x.row(t) + i * d + begin, size * sizeof(float));
+  }
   return out;
 }
 

@@ -167,6 +167,7 @@ class CpuOps {
   static RowStore& rows(const Segment& s, State state) { return store(s, state).rows; }
   float* packed(const Tensor& x, const MatmulTask& task);
   const float* rope_values(const Rope& r, int64_t dim);
+  Tensor head_slice(const Tensor& x, int64_t begin, int64_t size);
   template <class F>
   Tensor convolve(const Tensor& x, int64_t width, State tail, F&& row);
   FreshRows fresh_rows(const Tensor& x, DType dtype);

@@ -13,11 +13,7 @@ constexpr int64_t kMostTaps = 64;
 }
 
 const float* CpuOps::rope_values(const Rope& r, int64_t dim) {
-  const auto same = [&](const RopeTable& t) {
-    return t.dim == dim && t.rope.theta == r.theta && t.rope.factor == r.factor &&
-           t.rope.low_freq_factor == r.low_freq_factor && t.rope.high_freq_factor == r.high_freq_factor &&
-           t.rope.original_context == r.original_context;
-  };
+  const auto same = [&](const RopeTable& t) { return t.dim == dim && t.rope == r; };
   auto table = std::find_if(ropes_.begin(), ropes_.end(), same);
   if (table == ropes_.end()) {
     ropes_.push_back({r, dim, r.frequencies(static_cast<int>(dim)), {}});
@@ -26,14 +22,15 @@ const float* CpuOps::rope_values(const Rope& r, int64_t dim) {
   if (!table->values) {
     table->values = arena_.take(total_rows_ * dim);
     const int64_t pairs = dim / 2;
+    const double magnitude = r.magnitude.value_or(1);
     for (const Segment& s : segments_) {
       parallel(s.rows, 1, 64, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           float* row = table->values.data() + (s.first + t) * dim;
           for (int64_t i = 0; i < pairs; ++i) {
             const double angle = static_cast<double>(s.start + t) * table->frequencies[i];
-            row[i] = static_cast<float>(std::cos(angle));
-            row[pairs + i] = static_cast<float>(std::sin(angle));
+            row[i] = static_cast<float>(std::cos(angle) * magnitude);
+            row[pairs + i] = static_cast<float>(std::sin(angle) * magnitude);
           }
         }
       });
@@ -43,7 +40,7 @@ const float* CpuOps::rope_values(const Rope& r, int64_t dim) {
 }
 
 CpuTensor CpuOps::rope(const Tensor& x, const Rope& r) {
-  const int64_t dim = x.dims.inner, pairs = dim / 2;
+  const int64_t all = x.dims.inner, dim = r.turning(all), pairs = dim / 2;
   const float* values = rope_values(r, dim);  // [rows, dim]
   const OpMeter::Scope scope(meter_, "rope", 8.0 * static_cast<double>(x.rows * x.dims.count()), 0);
   Tensor out = make(x.rows, x.dims);
@@ -51,13 +48,14 @@ CpuTensor CpuOps::rope(const Tensor& x, const Rope& r) {
     for (int64_t t = begin; t < end; ++t) {
       const float *cosine = values + t * dim, *sine = cosine + pairs;
       for (int64_t h = 0; h < x.dims.outer; ++h) {
-        const float* from = x.row(t) + h * dim;
-        float* to = out.row(t) + h * dim;
+        const float* from = x.row(t) + h * all;
+        float* to = out.row(t) + h * all;
         for (int64_t i = 0; i < pairs; ++i) {
           const float a = from[i], b = from[pairs + i];
           to[i] = a * cosine[i] - b * sine[i];
           to[pairs + i] = b * cosine[i] + a * sine[i];
         }
+        for (int64_t i = dim; i < all; ++i) to[i] = from[i];
       }
     }
   });

@@ -3,34 +3,21 @@
 
 namespace jet {
 
-namespace {
+const FamilyKeys kLlamaKeys{
+    R"({"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": null, "hidden_act": "silu", "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-6, "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": false,
+        "attention_bias": false, "head_dim": null})",
+    R"({"mlp_bias": false, "rope_interleaved": false, "partial_rotary_factor": 1})", "is_llama_config"};
 
-Rope rope_from(const Json& j, double theta, const std::string& where) {
-  Rope r;
-  r.theta = get_or(j, "rope_theta", theta, where);
-  const auto type = get_or(j, "rope_type", get_or(j, "type", std::string("default"), where), where);
-  if (type == "default") return r;
-  require(type == "llama3", "{}: rope type '{}' is not supported (known: default, llama3)", where, type);
-  r.factor = get<double>(j, "factor", where);
-  r.low_freq_factor = get<double>(j, "low_freq_factor", where);
-  r.high_freq_factor = get<double>(j, "high_freq_factor", where);
-  r.original_context = get<double>(j, "original_max_position_embeddings", where);
-  return r;
-}
+const FamilyKeys kMistralKeys{
+    R"({"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_act": "silu", "max_position_embeddings": 131072,
+        "rms_norm_eps": 1e-6, "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": false, "head_dim": null,
+        "sliding_window": 4096})",
+    R"({"layer_types": null, "attention_bias": false, "partial_rotary_factor": 1})"};
 
-}  // namespace
-
-Rope read_rope(const Json& config, const std::string& where) {
-  const double theta = get_or(config, "rope_theta", 10000.0, where);
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (config.contains(key) && config[key].is_object()) return rope_from(config[key], theta, where);
-  }
-  Rope r;
-  r.theta = theta;
-  return r;
-}
-
-ModelSpec read_llama_like(const Json& config, const std::string& where) {
+ModelSpec read_sizes(const Json& config, const std::string& where) {
   ModelSpec s;
   s.vocab_size = get<int>(config, "vocab_size", where);
   s.hidden_size = get<int>(config, "hidden_size", where);
@@ -48,12 +35,18 @@ ModelSpec read_llama_like(const Json& config, const std::string& where) {
   a.kv_heads = get_or(config, "num_key_value_heads", a.heads, where);
   a.head_dim = get_or(config, "head_dim", s.hidden_size / a.heads, where);
   a.norm_eps = s.rms_norm_eps;
-  if (!config.contains("rope_local_base_freq") && config.value("model_type", "") != "gemma3_text") {
-    a.rope = read_rope(config, where);
-  }
   const int n = get<int>(config, "num_hidden_layers", where);
   require(n > 0 && n < 10000, "{}: num_hidden_layers is {}", where, n);
   s.layers.assign(n, a);
+  return s;
+}
+
+ModelSpec read_llama_like(const Json& config, const std::string& where) {
+  ModelSpec s = read_sizes(config, where);
+  const int head_dim = std::get<Attention::Config>(s.layers[0]).head_dim;
+  const ReadRope r = read_rope(config, {.head_dim = head_dim, .context = s.max_position_embeddings}, where);
+  s.max_position_embeddings = r.context;
+  each_attention(s, [&](Attention::Config& a, int) { a.rope = r.rope; });
   return s;
 }
 
@@ -69,7 +62,6 @@ const char* beyond_llama(const ModelSpec& s) {
 ModelSpec read_llama(const Json& config, const std::string& where) {
   ModelSpec s = read_llama_like(config, where);
   const bool bias = get_or(config, "attention_bias", false, where);
-  require(!get_or(config, "mlp_bias", false, where), "{}: mlp_bias is not supported", where);
   each_attention(s, [&](Attention::Config& a, int) { a.qkv_bias = a.o_bias = bias; });
   return s;
 }

@@ -3,17 +3,35 @@
 
 namespace jet {
 
+const FamilyKeys kQwen2Keys{
+    R"({"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 32, "hidden_act": "silu", "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-6, "bos_token_id": null, "eos_token_id": null, "tie_word_embeddings": false,
+        "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28, "layer_types": null,
+        "head_dim": null})",
+    R"({"use_mrope": false, "partial_rotary_factor": 1, "attention_bias": true})"};
+
+const FamilyKeys kQwen3Keys{
+    R"({"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 32, "hidden_act": "silu", "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-6, "bos_token_id": null, "eos_token_id": null, "tie_word_embeddings": false,
+        "attention_bias": false, "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28,
+        "layer_types": null, "head_dim": 128})",
+    R"({"use_mrope": false, "partial_rotary_factor": 1})"};
+
 namespace {
 
 // The window applies only where use_sliding_window is true, and then from layer max_window_layers on, unless
-// layer_types says which layers.
+// layer_types says which layers. A window of null is none.
 void read_window(const Json& config, ModelSpec& s, const std::string& where) {
-  if (!get_or(config, "use_sliding_window", false, where)) return;
-  const int window = get_or(config, "sliding_window", 0, where);
-  const int first = get_or(config, "max_window_layers", 0, where);
-  const auto types = get_or(config, "layer_types", std::vector<std::string>{}, where);
+  const auto types = read_layer_types(config, s.n_layers(), {"full_attention", "sliding_attention"}, where);
+  const bool used = get_or(config, "use_sliding_window", false, where);
+  const int window = used ? get_or(config, "sliding_window", 0, where) : 0;
+  const int first = get_or(config, "max_window_layers", 28, where);
   each_attention(s, [&](Attention::Config& a, int i) {
-    const bool slides = i < static_cast<int>(types.size()) ? types[i] == "sliding_attention" : i >= first;
+    const bool slides = types.empty() ? window > 0 && i >= first : types[i] == "sliding_attention";
+    require(!slides || window > 0, "{}: layer {} is sliding_attention, but there is no window: {}", where, i,
+            used ? "sliding_window is null" : "use_sliding_window is false");
     if (slides) a.window = window;
   });
 }
