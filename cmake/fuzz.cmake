@@ -20,5 +20,6 @@ endfunction()
 
 jet_fuzz(safetensors jet_storage)
 jet_fuzz(config jet_model)
+jet_fuzz(gguf jet_model)
 jet_fuzz(tokenizer jet_text)
 jet_fuzz(data jet_data)

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "jet/base/error.h"
+#include "jet/cli/model_cache.h"
 #include "jet/cli/program.h"
 
 namespace jet {
@@ -22,6 +23,7 @@ void add_commands(CLI::App& app, std::span<const Command> commands, int& code) {
   for (const Command& c : commands) {
     CLI::App* sub = app.add_subcommand(c.name, c.help);
     if (c.add) c.add(*sub, code);
+    take_gguf_files(*sub);
   }
 }
 

@@ -23,6 +23,8 @@ constexpr jet::Command kCommands[] = {
     {"plan", "a training run on GPUs, on paper: FLOPs, memory of each, hours", jet::add_plan_command},
     {"quantize", "a model folder with its matrices in a smaller type", jet::add_quantize_command},
     {"export", "a model in our own layout or the official one of Jet-Nemotron", jet::add_export_command},
+    {"import", "a model folder out of a GGUF file", jet::add_import_command},
+    {"cache", "imports of GGUF files that other commands made: list, clear", jet::add_cache_command},
     {"data", "folders of tokens to train on: build, info, check", jet::add_data_command},
 };
 

@@ -83,35 +83,36 @@ float scale_of(DType t, const float* x) {
   return search.best_scale;
 }
 
-/// Codes 0..255 of one row of one group, put into the group's bytes.
-void pack(DType t, const float* q, int row, uint8_t* group) {
-  const float zero = t == DType::q8 ? 128 : 8;
-  uint8_t codes[kGroup];
-  for (int i = 0; i < kGroup; ++i) codes[i] = static_cast<uint8_t>(q[i] + zero);
+}  // namespace
+
+void pack_group(DType t, const int8_t* codes, int64_t row, uint8_t* group) {
+  const int zero = t == DType::q8 ? 128 : 8;
+  uint8_t unsigned_codes[kGroup];
+  for (int i = 0; i < kGroup; ++i) unsigned_codes[i] = static_cast<uint8_t>(codes[i] + zero);
   if (t == DType::q8) {
-    for (int quad = 0; quad < 8; ++quad) std::memcpy(group + (quad * kPanel + row) * 4, codes + 4 * quad, 4);
+    for (int quad = 0; quad < 8; ++quad) std::memcpy(group + (quad * kPanel + row) * 4, unsigned_codes + 4 * quad, 4);
     return;
   }
   for (int pair = 0; pair < 4; ++pair) {
-    const uint8_t* c = codes + 8 * pair;
+    const uint8_t* c = unsigned_codes + 8 * pair;
     for (int i = 0; i < 4; ++i) group[(pair * kPanel + row) * 4 + i] = static_cast<uint8_t>(c[i] | c[4 + i] << 4);
   }
 }
-
-}  // namespace
 
 void quantize_panel(DType t, const float* values, int64_t rows, int64_t cols, uint8_t* packed, f16* scales) {
   const Range range = t == DType::q8 ? Range{-127, 127} : Range{-8, 7};
   const int64_t groups = cols / kGroup, group_bytes = packed_bytes(t, kPanelRows, kGroupColumns);
   const float padding[kGroup] = {};
   float q[kGroup];
+  int8_t codes[kGroup];
   for (int64_t g = 0; g < groups; ++g) {
     for (int row = 0; row < kPanel; ++row) {
       const float* x = row < rows ? values + row * cols + g * kGroup : padding;
       const f16 scale = to_f16(scale_of(t, x));
       scales[g * kPanel + row] = scale;
       encode(x, to_float(scale), range, q);
-      pack(t, q, row, packed + g * group_bytes);
+      std::transform(q, q + kGroup, codes, [](float code) { return static_cast<int8_t>(code); });
+      pack_group(t, codes, row, packed + g * group_bytes);
     }
   }
 }

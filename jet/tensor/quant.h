@@ -39,6 +39,9 @@ constexpr int64_t matrix_bytes(DType t, int64_t rows, int64_t cols) {
 /// among those tried. Panels do not depend on each other.
 void quantize_panel(DType t, const float* values, int64_t rows, int64_t cols, uint8_t* packed, f16* scales);
 
+/// Puts the codes of 32 columns (int8: -127..127, int4: -8..7) into their group, as a panel's row `row` of 16.
+void pack_group(DType t, const int8_t* codes, int64_t row, uint8_t* group);
+
 /// Row `row` of a quantized matrix as `cols` floats; `packed` and `scales` are the whole matrix.
 void dequantize_row(DType t, const void* packed, const void* scales, int64_t cols, int64_t row, float* out);
 
