@@ -19,7 +19,8 @@ nlohmann-json3-dev    JSON
 libtomlplusplus-dev   recipes (TOML)
 libcli11-dev          command line
 libfmt-dev            messages
-libpcre2-dev          regular expressions of tokenizers
+libpcre2-dev          regular expressions of recipes
+libonig-dev           regular expressions of tokenizers
 libutf8proc-dev       Unicode of tokenizers
 libxxhash-dev         hashes of contents
 libzstd-dev           compressed training text (.zst)

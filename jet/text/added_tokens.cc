@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "jet/text/onig_regex.h"
 #include "jet/text/utf8.h"
 
 namespace jet {
@@ -17,8 +18,8 @@ size_t previous(std::string_view text, size_t end) {
 char32_t code_point(std::string_view text, size_t at) { return utf8_code_point(text, at, utf8_length(text, at)); }
 
 bool touches_word(std::string_view text, size_t begin, size_t end) {
-  return (begin > 0 && is_word_character(code_point(text, previous(text, begin)))) ||
-         (end < text.size() && is_word_character(code_point(text, end)));
+  return (begin > 0 && is_word_of_regex(code_point(text, previous(text, begin)))) ||
+         (end < text.size() && is_word_of_regex(code_point(text, end)));
 }
 
 }  // namespace
@@ -33,6 +34,7 @@ void AddedTokens::add(AddedToken token) {
     if (is_new) token_of_node_.push_back(-1);
     node = edge->second;
   }
+  if (token_of_node_[node] >= 0) return;
   token_of_node_[node] = static_cast<int32_t>(tokens_.size());
   tokens_.push_back(std::move(token));
 }
@@ -49,24 +51,25 @@ const AddedToken* AddedTokens::longest_at(std::string_view text, size_t at) cons
   return longest;
 }
 
-std::optional<AddedTokens::Match> AddedTokens::find(std::string_view text, size_t from) const {
-  if (tokens_.empty()) return std::nullopt;
+/// The first token that begins at or after `from`; before `done` all is taken.
+bool AddedTokens::find(std::string_view text, size_t from, size_t done, Match& m) const {
+  if (tokens_.empty()) return false;
   for (size_t at = from; at < text.size(); ++at) {
     if (!first_bytes_[static_cast<unsigned char>(text[at])]) continue;
     const AddedToken* token = longest_at(text, at);
     if (!token) continue;
-    Match m{at, at + token->content.size(), token->id};
+    m = {at, at + token->content.size(), at + token->content.size(), token->id};
     if (token->single_word && touches_word(text, m.begin, m.end)) {
       at = m.end - 1;
       continue;
     }
-    while (token->left_strip && m.begin > from && is_white_space(code_point(text, previous(text, m.begin))))
+    while (token->left_strip && m.begin > done && is_white_space(code_point(text, previous(text, m.begin))))
       m.begin = previous(text, m.begin);
     while (token->right_strip && m.end < text.size() && is_white_space(code_point(text, m.end)))
       m.end += utf8_length(text, m.end);
-    return m;
+    return true;
   }
-  return std::nullopt;
+  return false;
 }
 
 }  // namespace jet

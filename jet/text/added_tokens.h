@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,25 +18,41 @@ struct AddedToken {
   int32_t id = 0;
   std::string content;
   bool special = false;
-  bool normalized = false;   // looked for in the normalized text, not in the text as given
+  bool normalized = false;   // looked for, normalized itself, in the normalized text, not in the text as given
   bool left_strip = false;   // takes the white space before it
   bool right_strip = false;  // and after it
   bool single_word = false;  // only where no word character touches it
 };
 
-/// Finds added tokens in a text; of those that begin at one place the longest wins.
+/// Finds added tokens in a text as the `tokenizers` library does: of those that begin at one place the longest wins, and
+/// where its neighbours forbid it no other is tried.
 class AddedTokens {
  public:
+  /// A text that is there already stays as it is.
   void add(AddedToken token);
-  struct Match {
-    size_t begin = 0, end = 0;
-    int32_t id = 0;
-  };
-  /// The first token at or after `from`.
-  std::optional<Match> find(std::string_view text, size_t from) const;
+  bool empty() const { return tokens_.empty(); }
+  /// Calls plain(begin, end) and token(id) for the parts of `text`, in order. A token that takes white space beside it
+  /// may take what the one before it took, too.
+  template <class Plain, class Token>
+  void cut(std::string_view text, Plain&& plain, Token&& token) const {
+    size_t done = 0, at = 0;
+    for (Match m; find(text, at, done, m); at = m.next) {
+      if (done < m.begin) plain(done, m.begin);
+      token(m.id);
+      done = m.end;
+    }
+    if (done < text.size()) plain(done, text.size());
+  }
+  /// The longest token that begins at `at`, null where there is none.
+  const AddedToken* longest_at(std::string_view text, size_t at) const;
 
  private:
-  const AddedToken* longest_at(std::string_view text, size_t at) const;
+  struct Match {
+    size_t begin = 0, end = 0;  // with the white space that it takes
+    size_t next = 0;            // where the search goes on
+    int32_t id = 0;
+  };
+  bool find(std::string_view text, size_t from, size_t done, Match& match) const;
 
   std::vector<AddedToken> tokens_;
   std::array<bool, 256> first_bytes_{};

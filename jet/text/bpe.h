@@ -1,34 +1,33 @@
-// Byte-pair encoding of one word: its bytes are symbols; of all neighbours the pair of lowest rank (leftmost among
-// equals) is merged into one symbol, until no pair has a rank.
+// Byte-pair encoding of one word: its characters (or bytes) are symbols; of all neighbours the pair of lowest rank
+// (leftmost among equals) is merged into one symbol, until no pair has a rank.
 //
 //   merges  0: l o   1: lo w   2: e r          l o w e r  ->  lo w e r  ->  low e r  ->  low er
 //
-// The symbols of a word are a linked list and its pairs a heap by (rank, place); a pair that a merge beside it undid is
-// dropped when it comes up.
+// A short word is searched for its lowest pair again and again. The symbols of a long one are a linked list and its
+// pairs a heap by (rank, place); a pair that a merge beside it undid is dropped when it comes up.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "jet/text/word_model.h"
+
 namespace jet {
 
-/// A merge's rank is its place in the list.
+/// Several merges may have one rank: of SentencePiece's pieces all ways to make one.
 struct Merge {
-  int32_t left = 0, right = 0, merged = 0;
+  int32_t left = 0, right = 0, merged = 0, rank = 0;
 };
 
-class Bpe {
+class BpeMerges {
  public:
-  Bpe() = default;
-  /// `byte_ids`: the id of each single byte; -1 where the vocabulary lacks it, which drops the byte.
-  Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<Merge>& merges);
-  /// Appends the ids of `word`; n bytes take O(n log n).
-  void encode(std::string_view word, std::vector<int32_t>& ids) const;
+  BpeMerges() : BpeMerges(std::vector<Merge>()) {}
+  explicit BpeMerges(const std::vector<Merge>& merges);  // of a pair listed twice the last counts
+  /// Merges `symbols` in place; n of them take O(n log n).
+  void apply(std::vector<int32_t>& symbols) const;
 
  private:
   struct Slot {
@@ -36,44 +35,44 @@ class Bpe {
     int32_t rank = 0, merged = 0;
   };
   const Slot* find(int32_t left, int32_t right) const;
+  void apply_short(std::vector<int32_t>& symbols) const;
+  void apply_long(std::vector<int32_t>& symbols) const;
 
-  std::array<int32_t, 256> byte_ids_{};
   std::vector<Slot> slots_;  // open addressing; the size is a power of two
 };
 
-/// The ids of words seen before. Holds a bounded number of words: when full, it starts again.
-class WordCache {
+class Bpe : public WordModel {
  public:
-  /// The ids of `word`, from the cache or from `encode(word, ids)`; valid until the next call.
-  template <class Encode>
-  std::span<const int32_t> get(std::string_view word, Encode&& encode) {
-    if (word.size() > kLongestWord) {
-      scratch_.clear();
-      encode(word, scratch_);
-      return scratch_;
-    }
-    if (const auto found = words_.find(word); found != words_.end()) return ids_of(found->second);
-    if (words_.size() >= kMostWords) words_.clear(), ids_.clear();
-    const size_t begin = ids_.size();
-    encode(word, ids_);
-    const Range range{static_cast<uint32_t>(begin), static_cast<uint32_t>(ids_.size() - begin)};
-    words_.emplace(std::string(word), range);
-    return ids_of(range);
-  }
+  /// What the symbols of a word are. A character without a token of its own is `byte_tokens` of its bytes (where all
+  /// are there), else `unknown`, else nothing.
+  struct Symbols {
+    bool byte_level = false;           // words are bytes, tokens in the byte alphabet
+    std::vector<std::string> texts;    // [ids] of the tokens of the model; empty where there is none
+    std::vector<int32_t> byte_tokens;  // 256 ids of <0x00> to <0xFF>, -1 where one is missing; empty: not used
+    int32_t unknown = -1;
+    bool unknown_missing = false;  // there is an unknown token's name, but no such token: an error when it is needed
+    bool fuse_unknown = false;     // a run of unknown characters is one token
+    bool whole_words = false;      // a word that is a token is that token, whatever the merges
+    std::string where;
+  };
+  Bpe(Symbols symbols, const std::vector<Merge>& merges);
+  void encode(std::string_view word, std::vector<int32_t>& ids) const override;
+  /// Between two characters that no merge joins, words are cut: what follows is found in the cache.
+  void cut(std::string_view word, FunctionRef<void(std::string_view)> part) const override;
 
  private:
-  static constexpr size_t kLongestWord = 64, kMostWords = 100000;
-  struct Range {
-    uint32_t begin, count;
-  };
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
-  };
-  std::span<const int32_t> ids_of(Range r) const { return std::span(ids_).subspan(r.begin, r.count); }
+  struct Unknowns;
+  void read_symbols();
+  void read_joins(const std::vector<Merge>& merges);
+  int32_t symbol_of(char32_t c) const { return c < symbol_of_.size() ? symbol_of_[c] : -1; }
+  static size_t join_of(int32_t left, int32_t right);
+  void add_symbol(std::string_view character, int32_t token, Unknowns& unknowns, std::vector<int32_t>& symbols) const;
 
-  std::unordered_map<std::string, Range, Hash, std::equal_to<>> words_;
-  std::vector<int32_t> ids_, scratch_;
+  Symbols s_;
+  BpeMerges merges_;
+  std::vector<int32_t> symbol_of_;  // [code points], of bytes the code points of the byte alphabet
+  std::vector<bool> joins_;         // hashes of the pairs of characters that some merge joins; empty: any may be
+  std::unordered_map<std::string, int32_t> words_;
 };
 
 }  // namespace jet

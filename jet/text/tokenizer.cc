@@ -1,11 +1,13 @@
 #include "jet/text/tokenizer.h"
 
 #include <mutex>
-#include <unordered_map>
 #include <utility>
 
+#include "jet/base/file.h"
+#include "jet/text/sentencepiece_file.h"
 #include "jet/text/tokenizer_file.h"
 #include "jet/text/utf8.h"
+#include "jet/text/word_cache.h"
 
 namespace jet {
 namespace {
@@ -33,78 +35,54 @@ class CachePool {
 }  // namespace
 
 struct Tokenizer::Impl {
-  explicit Impl(TokenizerFile f) : file(std::move(f)), bpe(file.byte_ids, file.merges) {
-    ids.reserve(file.bytes.size());
-    if (file.ignore_merges) whole_words.reserve(file.bytes.size());
-    for (auto& t : file.added) (t.normalized ? normalized_tokens : raw_tokens).add(t);
-    for (const auto& t : file.added) ids.emplace(file.bytes[t.id], t.id);
-    for (size_t id = 0; id < file.bytes.size(); ++id) {
-      if (!file.in_vocabulary[id]) continue;
-      ids.emplace(file.bytes[id], static_cast<int32_t>(id));
-      if (file.ignore_merges) whole_words.emplace(file.bytes[id], static_cast<int32_t>(id));
-    }
+  explicit Impl(TokenizerParts p) : parts(std::move(p)) {
+    bytes.reserve(parts.tokens.texts.size());
+    for (const auto& text : parts.tokens.texts) bytes.push_back(parts.decoder.bytes_of(text));
   }
 
   struct Call {
-    const Impl& impl;
+    const TokenizerParts& parts;
     WordCache& cache;
     std::vector<int32_t>& ids;
 
-    /// Calls plain(text) between the added tokens and appends their ids.
-    template <class Plain>
-    void cut(const AddedTokens& tokens, std::string_view text, Plain&& plain) {
-      size_t at = 0;
-      while (at < text.size()) {
-        const auto m = tokens.find(text, at);
-        const size_t end = m ? m->begin : text.size();
-        if (end > at) plain(text.substr(at, end - at));
-        if (m) ids.push_back(m->id);
-        at = m ? m->end : text.size();
-      }
-    }
-
     void text(std::string_view t) {
-      cut(impl.raw_tokens, t, [&](std::string_view given) {
-        const std::string nfc = impl.file.nfc ? normalize_nfc(given) : std::string();
-        cut(impl.normalized_tokens, impl.file.nfc ? nfc : given, [&](std::string_view plain) {
-          const bool space = impl.file.prefix_space && plain[0] != ' ';
-          if (space) {
-            piece(std::string(1, ' ').append(plain), 0);
-          } else {
-            piece(plain, 0);
-          }
-        });
-      });
+      const auto token = [&](int32_t id) { ids.push_back(id); };
+      parts.raw_tokens.cut(
+          t, [&](size_t begin, size_t end) { given(t.substr(begin, end - begin), begin == 0); }, token);
     }
 
-    /// Isolates the matches of split `step` in `t`; what the last split leaves are words.
-    void piece(std::string_view t, size_t step) {
-      if (step == impl.file.splits.size()) return word(t);
-      size_t at = 0;
-      for (Regex::Search s(impl.file.splits[step], t); s.next(); at = s.end()) {
-        if (s.begin() > at) piece(t.substr(at, s.begin() - at), step + 1);
-        piece(t.substr(s.begin(), s.end() - s.begin()), step + 1);
+    /// What stands between the tokens that are found in the text as given.
+    void given(std::string_view t, bool first) {
+      std::string rewritten;
+      if (!parts.normalizers.empty()) {
+        rewritten = t;
+        for (const auto& n : parts.normalizers) n->apply(rewritten, first);
+        t = rewritten;
       }
-      if (at < t.size()) piece(t.substr(at), step + 1);
+      const auto token = [&](int32_t id) { ids.push_back(id); };
+      parts.normalized_tokens.cut(
+          t,
+          [&](size_t begin, size_t end) {
+            parts.pre_tokenizer.cut(t.substr(begin, end - begin), first && begin == 0,
+                                    [&](std::string_view w, bool) { word(w); });
+          },
+          token);
     }
 
     void word(std::string_view w) {
-      const auto found = cache.get(w, [&](std::string_view unknown, std::vector<int32_t>& out) {
-        const auto whole = impl.whole_words.find(unknown);
-        if (whole != impl.whole_words.end()) {
-          out.push_back(whole->second);
-        } else {
-          impl.bpe.encode(unknown, out);
-        }
+      parts.model->cut(w, [&](std::string_view part) {
+        const auto found = cache.get(
+            part, [&](std::string_view unknown, std::vector<int32_t>& out) { parts.model->encode(unknown, out); });
+        ids.insert(ids.end(), found.begin(), found.end());
       });
-      ids.insert(ids.end(), found.begin(), found.end());
     }
   };
 
-  TokenizerFile file;
-  Bpe bpe;
-  AddedTokens raw_tokens, normalized_tokens;
-  std::unordered_map<std::string_view, int32_t> ids, whole_words;  // views of file.bytes
+  TokenizerParts parts;
+  std::vector<std::string> bytes;  // [ids]
+  // Searched for by few: made when the first asks.
+  mutable std::once_flag ids_made;
+  mutable TokenMap ids;  // of `bytes`
   CachePool caches;
 };
 
@@ -114,7 +92,12 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::load(const std::string& folder) {
-  return Tokenizer(std::make_unique<Impl>(read_tokenizer_file(folder)));
+  const std::string file = folder + "/tokenizer.json", model = folder + "/tokenizer.model";
+  const std::string config = folder + "/tokenizer_config.json";
+  if (file_exists(file)) return Tokenizer(std::make_unique<Impl>(read_tokenizer_file(file, config)));
+  require(file_exists(model),
+          "{}: is missing, and tokenizer.model, too; point to a folder with a model and its tokenizer", file);
+  return Tokenizer(std::make_unique<Impl>(read_sentencepiece_file(model, config)));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
@@ -124,36 +107,52 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
     text = repaired;
   }
   std::vector<int32_t> ids;
-  const auto& file = impl_->file;
-  if (add_special_tokens) ids = file.before;
+  const auto& parts = impl_->parts;
+  if (add_special_tokens) ids = parts.before;
   auto cache = impl_->caches.take();
-  Impl::Call{*impl_, *cache, ids}.text(text);
+  Impl::Call{parts, *cache, ids}.text(text);
   impl_->caches.put_back(std::move(cache));
-  if (add_special_tokens) ids.insert(ids.end(), file.after.begin(), file.after.end());
+  if (add_special_tokens) ids.insert(ids.end(), parts.after.begin(), parts.after.end());
   return ids;
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const {
+  const auto& decoder = impl_->parts.decoder;
+  std::vector<std::string> texts;
   std::string bytes;
-  for (const int32_t id : ids)
-    if (!skip_special_tokens || !is_special(id)) bytes += bytes_of(id);
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= vocab_size() || (skip_special_tokens && is_special(id))) continue;
+    if (decoder.is_byte_level()) {
+      bytes += bytes_of(id);
+    } else if (const std::string& text = impl_->parts.tokens.texts[id]; !text.empty()) {
+      texts.push_back(text);
+    }
+  }
+  if (!decoder.is_byte_level()) return decoder.decode(std::move(texts));
   return is_valid_utf8(bytes) ? bytes : repair_utf8(bytes);
 }
 
 const std::string& Tokenizer::bytes_of(int32_t id) const {
   static const std::string none;
-  return id >= 0 && id < vocab_size() ? impl_->file.bytes[id] : none;
+  return id >= 0 && id < vocab_size() ? impl_->bytes[id] : none;
 }
 
 int32_t Tokenizer::id_of(std::string_view token) const {
-  const auto found = impl_->ids.find(token);
-  return found == impl_->ids.end() ? -1 : found->second;
+  std::call_once(impl_->ids_made, [&] {
+    impl_->ids.reserve(impl_->bytes.size());
+    // Of two tokens of the same bytes the added one counts, else the lower id.
+    for (const bool of_model : {false, true})
+      for (int32_t id = 0; id < vocab_size(); ++id)
+        if (impl_->parts.tokens.in_vocabulary[id] == of_model && !impl_->bytes[id].empty())
+          impl_->ids.add(impl_->bytes[id], id);
+  });
+  return impl_->ids.find(token);
 }
 
-int Tokenizer::vocab_size() const { return static_cast<int>(impl_->file.bytes.size()); }
-bool Tokenizer::is_special(int32_t id) const { return id >= 0 && id < vocab_size() && impl_->file.special[id]; }
-uint64_t Tokenizer::hash() const { return impl_->file.hash; }
-int32_t Tokenizer::bos_id() const { return impl_->file.bos; }
-int32_t Tokenizer::eos_id() const { return impl_->file.eos; }
+int Tokenizer::vocab_size() const { return static_cast<int>(impl_->parts.tokens.texts.size()); }
+bool Tokenizer::is_special(int32_t id) const { return id >= 0 && id < vocab_size() && impl_->parts.tokens.special[id]; }
+uint64_t Tokenizer::hash() const { return impl_->parts.hash; }
+int32_t Tokenizer::bos_id() const { return impl_->parts.bos; }
+int32_t Tokenizer::eos_id() const { return impl_->parts.eos; }
 
 }  // namespace jet

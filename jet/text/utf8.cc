@@ -2,9 +2,7 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
 #include <array>
-#include <vector>
 
 #include "jet/base/error.h"
 
@@ -34,37 +32,6 @@ constexpr ByteAlphabet make_alphabet() {
 constexpr ByteAlphabet kAlphabet = make_alphabet();
 
 int byte_at(std::string_view text, size_t i) { return static_cast<unsigned char>(text[i]); }
-
-/// Decomposes `text`, puts the marks of every character in canonical order and composes again. The order is made by a
-/// sort: utf8proc's own exchange of neighbours takes quadratic time on a long run of marks.
-void append_nfc(std::string& out, std::string_view text) {
-  std::vector<utf8proc_int32_t> codes;
-  int boundary = 0;
-  for (size_t at = 0; at < text.size();) {
-    const int n = utf8_length(text, at);
-    const auto code = static_cast<utf8proc_int32_t>(utf8_code_point(text, at, n));
-    constexpr auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    std::array<utf8proc_int32_t, 32> parts;
-    const auto count = utf8proc_decompose_char(code, parts.data(), parts.size(), options, &boundary);
-    require(count >= 0 && count <= 32, "cannot decompose U+{:04X}", code);
-    codes.insert(codes.end(), parts.begin(), parts.begin() + count);
-    at += n;
-  }
-  const auto mark_class = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
-  for (auto begin = codes.begin(); begin != codes.end();) {
-    if (mark_class(*begin) == 0) {
-      ++begin;
-      continue;
-    }
-    const auto end = std::find_if(begin, codes.end(), [&](auto c) { return mark_class(c) == 0; });
-    std::stable_sort(begin, end, [&](auto a, auto b) { return mark_class(a) < mark_class(b); });
-    begin = end;
-  }
-  constexpr auto compose = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-  const auto count = utf8proc_normalize_utf32(codes.data(), static_cast<utf8proc_ssize_t>(codes.size()), compose);
-  require(count >= 0, "cannot normalize the text");
-  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(codes[i]));
-}
 
 }  // namespace
 
@@ -125,29 +92,6 @@ std::string repair_utf8(std::string_view text) {
   return out;
 }
 
-std::string normalize_nfc(std::string_view text) {
-  // Code points below U+0300 (lead bytes below 0xcc) are in normal form and compose with none before them: only runs
-  // of the others, each with the one code point before it, need work.
-  const auto is_low = [&](size_t i) { return byte_at(text, i) < 0xcc; };
-  std::string out;
-  out.reserve(text.size());
-  size_t last = 0;  // start of the code point before `at`
-  size_t done = 0;
-  for (size_t at = 0; at < text.size();) {
-    if (is_low(at)) {
-      last = at;
-      at += byte_at(text, at) < 0x80 ? 1 : 2;
-      continue;
-    }
-    out.append(text, done, last - done);
-    const size_t begin = std::max(last, done);
-    while (at < text.size() && !is_low(at)) at += utf8_length(text, at);
-    append_nfc(out, text.substr(begin, at - begin));
-    done = last = at;
-  }
-  return out.append(text, done);
-}
-
 char32_t to_lower(char32_t c) {
   if (c < 128) return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
   return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
@@ -163,21 +107,32 @@ bool is_word_character(char32_t c) {
   return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) || category == UTF8PROC_CATEGORY_PC;
 }
 
-std::string bytes_from_token(std::string_view token) {
-  std::string bytes;
+bool is_byte_level_token(std::string_view token) {
   for (size_t at = 0; at < token.size();) {
     const int n = utf8_length(token, at);
     const char32_t code = n > 0 ? utf8_code_point(token, at, n) : kAlphabetEnd;
-    if (code >= kAlphabetEnd || kAlphabet.byte_of[code] < 0) return std::string(token);
-    bytes += static_cast<char>(kAlphabet.byte_of[code]);
+    if (code >= kAlphabetEnd || kAlphabet.byte_of[code] < 0) return false;
+    at += n;
+  }
+  return true;
+}
+
+std::string bytes_from_token(std::string_view token) {
+  if (!is_byte_level_token(token)) return std::string(token);
+  std::string bytes;
+  for (size_t at = 0; at < token.size();) {
+    const int n = utf8_length(token, at);
+    bytes += static_cast<char>(kAlphabet.byte_of[utf8_code_point(token, at, n)]);
     at += n;
   }
   return bytes;
 }
 
+char32_t byte_alphabet(unsigned char byte) { return static_cast<char32_t>(kAlphabet.code_of[byte]); }
+
 std::string token_from_byte(unsigned char byte) {
   std::string token;
-  append_utf8(token, static_cast<char32_t>(kAlphabet.code_of[byte]));
+  append_utf8(token, byte_alphabet(byte));
   return token;
 }
 

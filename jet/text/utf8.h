@@ -27,7 +27,7 @@ void require_utf8(std::string_view text, const std::string& path, int64_t line =
 /// Each maximal invalid subsequence becomes one U+FFFD.
 std::string repair_utf8(std::string_view text);
 
-/// Normal form C of valid UTF-8.
+/// Normal form C of valid UTF-8 (unicode.h has the others).
 std::string normalize_nfc(std::string_view text);
 
 /// The lower case of one code point, or the code point itself.
@@ -39,7 +39,10 @@ bool is_word_character(char32_t c);
 
 /// The bytes that a byte-level token stands for; a token outside the alphabet stands for its own UTF-8.
 std::string bytes_from_token(std::string_view token);
+/// Whether all of a token is in the byte alphabet.
+bool is_byte_level_token(std::string_view token);
 /// One byte in the byte alphabet.
+char32_t byte_alphabet(unsigned char byte);
 std::string token_from_byte(unsigned char byte);
 
 /// Text from a file, cut and fit for an error message of one line.

@@ -1,0 +1,239 @@
+#include "jet/text/model_file.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "jet/text/bpe.h"
+#include "jet/text/byte_token.h"
+#include "jet/text/unigram.h"
+#include "jet/text/utf8.h"
+
+namespace jet {
+namespace {
+
+/// The fields of `model` but for these would be left out without a word.
+void allow(const Json& model, std::initializer_list<std::string_view> fields, const std::string& where) {
+  for (const auto& [name, value] : model.items()) {
+    const bool known =
+        name == "type" || name == "vocab" || std::find(fields.begin(), fields.end(), name) != fields.end();
+    require(known, "{}: the field {} is not known", where, shown(name));
+  }
+}
+
+}  // namespace
+
+ModelFile::ModelFile(std::string_view text, std::string where) : where_(std::move(where)), scanner_(text, where_) {
+  // The same object without what is read here.
+  std::string rest = "{";
+  bool has_model = false;
+  require(scanner_.peek() != '\0', "{}: not valid JSON: the file is empty", where_);
+  require(scanner_.peek() == '{', "{}: key 'model' is missing: it is no JSON object", where_);
+  scanner_.object([&](std::string_view key) {
+    if (rest.size() > 1) rest += ',';
+    rest += json_text(Json(std::string(key))) + ':';
+    if (key == "model" && scanner_.peek() == '{') {
+      require(!has_model, "{}: key 'model' stands twice", where_);
+      has_model = true;
+      read_model(scanner_, rest);
+    } else {
+      rest += scanner_.skip();
+    }
+  });
+  if (scanner_.peek() != '\0') scanner_.damaged();
+  require(has_model, "{}: key 'model' is missing", where_);
+  rest_ = parse_json(rest + '}', where_);
+  read_type();
+}
+
+void ModelFile::read_model(JsonScanner& s, std::string& rest) {
+  rest += '{';
+  bool more = false;
+  s.object([&](std::string_view key) {
+    if (std::exchange(more, true)) rest += ',';
+    rest += json_text(Json(std::string(key))) + ':';
+    if (key == "vocab") {
+      rest += "null";
+      read_vocabulary(s);
+    } else if (key == "merges") {
+      rest += "null";
+      has_merges_ = s.peek() == '[';
+      has_merges_ ? read_merges(s) : static_cast<void>(s.skip());
+    } else {
+      rest += s.skip();
+    }
+  });
+  rest += '}';
+}
+
+void ModelFile::read_vocabulary(JsonScanner& s) {
+  require(!has_vocabulary_, "{}: key 'model.vocab' stands twice", where_);
+  has_scores_ = s.peek() == '[';
+  has_vocabulary_ = has_scores_ || s.peek() == '{';
+  if (!has_vocabulary_) {
+    s.skip();
+    return;
+  }
+  const auto number = [&](std::string_view token, auto& value) {
+    const std::string_view text = s.scalar();
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size())
+      fail("{}: token {} has the {} '{}'", where_, shown(token), has_scores_ ? "score" : "id",
+           one_line(std::string(text.substr(0, 40))));
+  };
+  if (has_scores_) {
+    s.array([&] {
+      s.expect('[');
+      const std::string_view token = s.string();
+      s.expect(',');
+      number(token, scores_.emplace_back());
+      s.expect(']');
+      vocabulary_.emplace_back(token, static_cast<int32_t>(vocabulary_.size()));
+    });
+  } else {
+    s.object([&](std::string_view token) {
+      int32_t id = 0;
+      number(token, id);
+      vocabulary_.emplace_back(token, id);
+    });
+  }
+  ids_.reserve(vocabulary_.size());
+  for (const auto& [token, id] : vocabulary_)
+    if (ids_.add(token, id) != id && !has_scores_)
+      fail("{}: token {} stands twice in 'model.vocab'", where_, shown(token));
+}
+
+void ModelFile::read_merges(JsonScanner& s) {
+  require(merges_.empty(), "{}: key 'model.merges' stands twice", where_);
+  s.array([&] {
+    const size_t rank = merges_.size();
+    if (s.peek() == '"') {
+      const std::string_view text = s.string();
+      const size_t space = text.find(' ');
+      if (space == text.npos || text.find(' ', space + 1) != text.npos)
+        fail("{}: merge {}: {} is not two tokens with a space between them", where_, rank, shown(text));
+      merges_.emplace_back(text.substr(0, space), text.substr(space + 1));
+      return;
+    }
+    require(s.accept('[') && s.peek() == '"', "{}: merge {}: is no pair of tokens", where_, rank);
+    const std::string_view left = s.string();
+    require(s.accept(',') && s.peek() == '"', "{}: merge {}: is no pair of tokens", where_, rank);
+    merges_.emplace_back(left, s.string());
+    require(s.accept(']'), "{}: merge {}: is no pair of tokens", where_, rank);
+  });
+}
+
+void ModelFile::read_type() {
+  const Json& model = rest_["model"];
+  require(has_vocabulary_, "{}: key 'model.vocab' is missing or no object", where_);
+  const char* guess = has_scores_ ? "Unigram" : has_merges_ ? "BPE" : "WordLevel";  // as old files leave it out
+  type_ = get_or<std::string>(model, "type", guess, where_ + ": model");
+  require(type_ == "BPE" || type_ == "Unigram" || type_ == "WordLevel",
+          "{}: model: type {} cannot be read, only BPE, Unigram and WordLevel", where_, shown(type_));
+  require(has_scores_ == (type_ == "Unigram"), "{}: 'model.vocab' is not what a {} model has", where_, type_);
+  require(has_merges_ || type_ != "BPE", "{}: key 'model.merges' is missing or no list", where_);
+}
+
+void ModelFile::place(TokenTable& tokens) const {
+  tokens.most_ids = std::max<size_t>(1 << 20, 2 * vocabulary_.size());
+  tokens.texts.reserve(vocabulary_.size() + 1024);
+  for (const auto& [token, id] : vocabulary_) tokens.place(id, token, true, where_);
+}
+
+/// In groups, whose searches wait for memory at the same time.
+std::vector<Merge> ModelFile::resolved_merges() const {
+  constexpr size_t kGroup = 32;
+  struct Wanted {
+    std::string_view text;
+    uint64_t hash = 0;
+  };
+  std::array<Wanted, 3 * kGroup> wanted;
+  std::array<std::string, kGroup> joined;
+  std::vector<Merge> merges(merges_.size());
+  for (size_t begin = 0; begin < merges_.size(); begin += kGroup) {
+    const size_t count = std::min(kGroup, merges_.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      const auto& [left, right] = merges_[begin + i];
+      joined[i].assign(left).append(right);
+      wanted[3 * i] = {left}, wanted[3 * i + 1] = {right}, wanted[3 * i + 2] = {joined[i]};
+      for (size_t k = 3 * i; k < 3 * i + 3; ++k) ids_.prefetch(wanted[k].hash = TokenMap::hash(wanted[k].text));
+    }
+    for (size_t i = 0; i < count; ++i) {
+      int32_t ids[3];
+      for (size_t k = 0; k < 3; ++k) {
+        const Wanted& w = wanted[3 * i + k];
+        ids[k] = ids_.find(w.text, w.hash);
+        if (ids[k] < 0 || w.text.empty())
+          fail("{}: merge {}: token {} is not in the vocabulary", where_, begin + i, shown(w.text));
+      }
+      merges[begin + i] = {ids[0], ids[1], ids[2], static_cast<int32_t>(begin + i)};
+    }
+  }
+  return merges;
+}
+
+std::unique_ptr<WordModel> ModelFile::make(const TokenTable& tokens, bool byte_level) const {
+  if (type_ == "BPE") return make_bpe(tokens, byte_level);
+  return type_ == "Unigram" ? make_unigram(tokens) : make_word_level(tokens);
+}
+
+std::unique_ptr<WordModel> ModelFile::make_bpe(const TokenTable& tokens, bool byte_level) const {
+  const Json& model = rest_["model"];
+  const std::string where = where_ + ": model";
+  allow(model,
+        {"merges", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+         "byte_fallback", "ignore_merges"},
+        where);
+  require(get_or(model, "dropout", 0.0, where) == 0.0, "{}: dropout is set; remove it, encoding must not be random",
+          where);
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
+    require(get_or<std::string>(model, key, "", where).empty(), "{}: {} cannot be read", where, key);
+  Bpe::Symbols s;
+  s.byte_level = byte_level;
+  s.texts = tokens.texts;
+  s.where = where;
+  for (size_t id = 0; id < s.texts.size(); ++id)
+    if (!tokens.in_vocabulary[id]) s.texts[id].clear();
+  if (get_or(model, "byte_fallback", false, where))
+    s.byte_tokens = byte_tokens([&](const auto& t) { return id_of(t); });
+  const auto unknown = get_or<std::string>(model, "unk_token", "", where);
+  const bool has_unknown = model.contains("unk_token") && !model["unk_token"].is_null();
+  s.unknown = has_unknown ? id_of(unknown) : -1;
+  s.unknown_missing = has_unknown && s.unknown < 0;
+  s.fuse_unknown = get_or(model, "fuse_unk", false, where);
+  s.whole_words = get_or(model, "ignore_merges", false, where);
+  return std::make_unique<Bpe>(std::move(s), resolved_merges());
+}
+
+std::unique_ptr<WordModel> ModelFile::make_unigram(const TokenTable& tokens) const {
+  const Json& model = rest_["model"];
+  const std::string where = where_ + ": model";
+  allow(model, {"unk_id", "byte_fallback"}, where);
+  Unigram::Pieces p;
+  p.texts.assign(tokens.texts.begin(), tokens.texts.begin() + vocabulary_.size());
+  p.scores = scores_;
+  for (const double score : scores_) require(std::isfinite(score), "{}: a score is not finite", where);
+  p.usable.assign(scores_.size(), true);
+  p.lowest_score = scores_.empty() ? 0 : *std::min_element(scores_.begin(), scores_.end());
+  p.where = where;
+  p.unknown = get_or(model, "unk_id", -1, where);
+  require(p.unknown >= -1 && p.unknown < static_cast<int64_t>(scores_.size()),
+          "{}: unk_id {} is outside the vocabulary", where, p.unknown);
+  if (get_or(model, "byte_fallback", false, where))
+    p.byte_tokens = byte_tokens([&](const auto& t) { return id_of(t); });
+  return std::make_unique<Unigram>(std::move(p));
+}
+
+std::unique_ptr<WordModel> ModelFile::make_word_level(const TokenTable& tokens) const {
+  const Json& model = rest_["model"];
+  const std::string where = where_ + ": model";
+  allow(model, {"unk_token"}, where);
+  std::unordered_map<std::string, int32_t> words;
+  for (size_t id = 0; id < tokens.texts.size(); ++id)
+    if (tokens.in_vocabulary[id]) words.emplace(tokens.texts[id], static_cast<int32_t>(id));
+  return std::make_unique<WordLevel>(std::move(words), id_of(get_or<std::string>(model, "unk_token", "", where)),
+                                     where);
+}
+
+}  // namespace jet

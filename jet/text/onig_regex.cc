@@ -1,0 +1,129 @@
+#include "jet/text/onig_regex.h"
+
+#include <oniguruma.h>
+
+#include <mutex>
+
+#include "jet/base/error.h"
+#include "jet/text/utf8.h"
+
+namespace jet {
+namespace {
+
+constexpr unsigned kMostStack = 1 << 23;         // entries of one search, of some 50 bytes; the library sets no bound
+constexpr unsigned long kMostRetries = 1 << 24;  // of one match, beside one for every byte of the text
+constexpr size_t kLongestPattern = 1 << 16;      // the library's compiler recurses over it
+
+std::string message_of(int error, OnigErrorInfo* info = nullptr) {
+  OnigUChar text[ONIG_MAX_ERROR_MESSAGE_LEN] = {};
+  onig_error_code_to_str(text, error, info);
+  return repair_utf8(reinterpret_cast<const char*>(text));
+}
+
+const OnigUChar* bytes(std::string_view text) { return reinterpret_cast<const OnigUChar*>(text.data()); }
+
+void start_library() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    OnigEncoding used[] = {ONIG_ENCODING_UTF8};
+    onig_initialize(used, 1);
+  });
+}
+
+}  // namespace
+
+struct OnigRegex::Code {
+  Code(regex_t* r, std::string w) : regex(r), where(std::move(w)) {}
+  Code(const Code&) = delete;
+  Code& operator=(const Code&) = delete;
+  ~Code() { onig_free(regex); }
+  regex_t* regex;
+  std::string where;
+};
+
+OnigRegex::OnigRegex(const std::string& pattern, const std::string& where) {
+  start_library();
+  require(is_valid_utf8(pattern), "{}: the regular expression is no valid UTF-8", where);
+  require(pattern.size() <= kLongestPattern, "{}: the regular expression has {} bytes; {} are read", where,
+          pattern.size(), kLongestPattern);
+  regex_t* regex = nullptr;
+  OnigErrorInfo info{};
+  const int rc = onig_new(&regex, bytes(pattern), bytes(pattern) + pattern.size(), ONIG_OPTION_NONE, ONIG_ENCODING_UTF8,
+                          ONIG_SYNTAX_DEFAULT, &info);
+  if (rc != ONIG_NORMAL)
+    fail("{}: the regular expression {} is wrong: {}", where, shown(pattern), message_of(rc, &info));
+  code_ = std::make_unique<Code>(regex, where);
+}
+
+OnigRegex::OnigRegex(OnigRegex&&) noexcept = default;
+OnigRegex& OnigRegex::operator=(OnigRegex&&) noexcept = default;
+OnigRegex::~OnigRegex() = default;
+int OnigRegex::groups() const { return onig_number_of_captures(code_->regex); }
+
+struct OnigRegex::Search::State {
+  State(const Code* c, std::string_view t)
+      : code(c), text(t), region(onig_region_new()), limits(onig_new_match_param()) {
+    if (!region || !limits) return;
+    onig_initialize_match_param(limits);
+    onig_set_match_stack_limit_size_of_match_param(limits, kMostStack);
+    onig_set_retry_limit_in_match_of_match_param(limits, kMostRetries + text.size());
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    if (region) onig_region_free(region, 1);
+    if (limits) onig_free_match_param(limits);
+  }
+  const Code* code;
+  std::string_view text;
+  OnigRegion* region;
+  OnigMatchParam* limits;
+  size_t at = 0, last_end = std::string_view::npos;
+};
+
+OnigRegex::Search::Search(const OnigRegex& regex, std::string_view text)
+    : state_(std::make_unique<State>(regex.code_.get(), text)) {
+  require(state_->region && state_->limits, "{}: out of memory", state_->code->where);
+}
+
+OnigRegex::Search::~Search() = default;
+
+bool OnigRegex::Search::next() {
+  State& s = *state_;
+  const OnigUChar *text = bytes(s.text), *text_end = text + s.text.size();
+  while (s.at <= s.text.size()) {
+    const int rc = onig_search_with_param(s.code->regex, text, text_end, text + s.at, text_end, s.region,
+                                          ONIG_OPTION_NONE, s.limits);
+    if (rc == ONIG_MISMATCH) break;
+    if (rc < 0)
+      fail("{}: the regular expression gives up on this text: {}; use one that backtracks less", s.code->where,
+           message_of(rc));
+    // \K can put the beginning where it should not be.
+    require(s.last_end == std::string_view::npos || begin() >= s.last_end,
+            "{}: the regular expression matches backwards; do not use \\K", s.code->where);
+    if (begin() == end() && end() == s.last_end) {
+      s.at += s.at < s.text.size() ? static_cast<size_t>(utf8_length(s.text, s.at)) : 1;
+      continue;
+    }
+    s.at = s.last_end = end();
+    return true;
+  }
+  s.at = s.text.size() + 1;
+  return false;
+}
+
+size_t OnigRegex::Search::begin(int group) const {
+  const int at = state_->region->beg[group];
+  return at < 0 ? std::string_view::npos : static_cast<size_t>(at);
+}
+size_t OnigRegex::Search::end(int group) const {
+  const int at = state_->region->end[group];
+  return at < 0 ? std::string_view::npos : static_cast<size_t>(at);
+}
+
+bool is_word_of_regex(char32_t c) {
+  start_library();
+  return c == 0x200c || c == 0x200d || ONIGENC_IS_CODE_WORD(ONIG_ENCODING_UTF8, c);
+}
+
+}  // namespace jet
