@@ -1,8 +1,12 @@
 #include "jet/text/chat_template.h"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include "jet/base/file.h"
+#include "jet/text/utf8.h"
 
 namespace jet {
 namespace {
@@ -42,6 +46,55 @@ Templates templates_in(const Json& config, const std::string& where) {
   }
   require(made.contains("default") || made.size() == 1, "{}: none of the chat templates is named default", where);
   return made;
+}
+
+/// The spellings of special tokens, by their first byte.
+class Spellings {
+ public:
+  explicit Spellings(const Tokenizer& tokenizer) {
+    for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+      const std::string& text = tokenizer.bytes_of(id);
+      if (tokenizer.is_special(id) && !text.empty()) by_first_[static_cast<unsigned char>(text[0])].push_back(text);
+    }
+  }
+  /// Bytes of the longest that begins at `at`, 0 where there is none.
+  size_t longest_at(std::string_view text, size_t at) const {
+    size_t longest = 0;
+    for (const auto& s : by_first_[static_cast<unsigned char>(text[at])])
+      if (s.size() > longest && text.substr(at, s.size()) == s) longest = s.size();
+    return longest;
+  }
+
+ private:
+  std::array<std::vector<std::string>, 256> by_first_;
+};
+
+bool has_special(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  return std::any_of(ids.begin(), ids.end(), [&](int32_t id) { return tokenizer.is_special(id); });
+}
+
+/// Where to cut the text so that what users wrote spells no special token: around the first character of each spelling
+/// that has a part of theirs. A text that a normalizer makes into one is cut everywhere.
+std::vector<size_t> cuts_of(const Tokenizer& tokenizer, const Spellings& spellings, const jinja::Rendered& r) {
+  const std::string_view text = r.text;
+  const auto next = [&](size_t at) { return at + static_cast<size_t>(utf8_length(text, at)); };
+  std::vector<size_t> cuts;
+  auto range = r.foreign.begin();
+  for (size_t at = 0; at < text.size() && range != r.foreign.end();) {
+    while (range != r.foreign.end() && range->second <= at) ++range;
+    const size_t size = spellings.longest_at(text, at);
+    const bool is_foreign = range != r.foreign.end() && range->first < at + size;
+    if (size > 0 && is_foreign) cuts.insert(cuts.end(), {at, next(at)});
+    at = size > 0 && !is_foreign ? at + size : next(at);
+  }
+  for (const auto& [begin, end] : r.foreign) {
+    const auto inside = std::lower_bound(cuts.begin(), cuts.end(), begin + 1);
+    if (inside != cuts.end() && *inside <= end) continue;
+    if (!has_special(tokenizer, tokenizer.encode(text.substr(begin, end - begin)))) continue;
+    for (size_t at = begin; at < end; at = next(at)) cuts.push_back(at);
+    std::sort(cuts.begin(), cuts.end());
+  }
+  return cuts;
 }
 
 }  // namespace
@@ -130,6 +183,24 @@ jinja::Rendered ChatTemplate::render(const ChatInput& input, const jinja::Enviro
   auto chosen = templates_.find(!input.tools.is_null() && templates_.contains("tool_use") ? "tool_use" : "default");
   if (chosen == templates_.end()) chosen = templates_.begin();
   return chosen->second.render(variables, environment);
+}
+
+// Where nobody wrote a special token's spelling, the whole text is encoded as one: ids are those of transformers.
+std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const jinja::Rendered& rendered) {
+  const std::string_view text = rendered.text;
+  auto cuts = cuts_of(tokenizer, Spellings(tokenizer), rendered);
+  cuts.push_back(text.size());
+  std::vector<int32_t> ids;
+  size_t at = 0;
+  for (const size_t cut : cuts) {
+    const std::string_view piece = text.substr(at, cut - at);
+    auto part = tokenizer.encode(piece);
+    const bool is_one = !piece.empty() && static_cast<size_t>(utf8_length(piece, 0)) == piece.size();
+    if (is_one && cuts.size() > 1 && has_special(tokenizer, part)) part = tokenizer.encode("\xef\xbf\xbd");
+    ids.insert(ids.end(), part.begin(), part.end());
+    at = cut;
+  }
+  return ids;
 }
 
 }  // namespace jet

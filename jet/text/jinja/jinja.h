@@ -40,7 +40,7 @@ class TemplateError : public Error {
 struct Environment {
   /// What strftime_now() tells; the local time where there is none.
   std::function<std::tm()> clock{};
-  int64_t most_steps = 20'000'000;  // nodes run, and what they worked through
+  int64_t most_steps = 10'000'000;  // nodes run, and what they worked through
   int64_t most_output = 1 << 24;    // characters
 };
 
