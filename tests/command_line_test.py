@@ -167,5 +167,101 @@ class Bytes(unittest.TestCase):
             self.json_of("info", folder + b"/q\xff", "--json")
 
 
+class Prompts(unittest.TestCase):
+    """Prompts from everywhere: an option, a file, standard input, many at once, a conversation."""
+
+    def text(self, *words, n="8", **options):
+        r = run("generate", BASE, "-n", n, *words, **options)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return r.stdout
+
+    def test_one_prompt(self):
+        wanted = self.text("-p", "One day")
+        self.assertEqual(self.text(input=b"One day\n"), wanted)
+        with tempfile.NamedTemporaryFile() as file:
+            Path(file.name).write_text("One day\n")
+            self.assertEqual(self.text("--prompt-file", file.name), wanted)
+            r = run("generate", BASE, "-p", "One day", "--prompt-file", file.name)
+        self.assertEqual((r.returncode, b"give one of them" in r.stderr), (2, True), r.stderr)
+
+    def test_many_prompts(self):
+        lines = ['"One day"', "", '{"prompt": "Once", "temperature": 1, "seed": 7, "max_new_tokens": 5}', '{"prompt": "The"}']
+        r = run("generate", BASE, "-n", "8", "--prompts", "-", input="\n".join(lines).encode())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        made = [json.loads(line) for line in r.stdout.splitlines()]
+        self.assertEqual([m["index"] for m in made], [0, 1, 2])
+        self.assertEqual(made[0]["text"].encode() + b"\n", self.text("-p", "One day"))
+        self.assertEqual(made[1]["text"].encode() + b"\n",
+                         self.text("-p", "Once", "--temperature", "1", "--seed", "7", n="5"))
+        for line, words in (("[", b"stdin:1: not valid JSON"), ("{}", b"stdin:1: expected a string"),
+                            ('{"prompt": "x", "top_k": "many"}', b"stdin:1: key 'top_k'"),
+                            ('{"prompt": "x", "temperature": -1}', b"stdin:1: temperature is -1"), ("", b"no prompts")):
+            r = run("generate", BASE, "--prompts", "-", input=line.encode())
+            self.assertEqual((r.returncode, words in r.stderr), (2, True), r.stderr)
+
+    def test_threads_change_nothing(self):
+        made = [self.text("-p", "Once upon", "--temperature", "1", "--seed", "3", "--threads", n) for n in "123"]
+        self.assertEqual(made[0], made[1])
+        self.assertEqual(made[0], made[2])
+
+    def test_a_template(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file, template = Path(folder) / "in.json", Path(folder) / "t.jinja"
+            template.write_text("{% for m in messages %}{{ m.role }}:{{ m.content }}{{ mark }};{% endfor %}{{ add_generation_prompt }}")
+            file.write_text('{"messages": [{"role": "user", "content": "\u00e9"}], "mark": "!"}')
+            r = run("template", template, "--input", file)
+            self.assertEqual((r.returncode, r.stdout.decode()), (0, "user:\u00e9!;False"), r.stderr)
+            r = run("template", template, "--input", "-", "--add-generation-prompt", input=b"[]")
+            self.assertEqual(r.stdout, b"True")
+            template.write_text("\n{{ raise_exception('no\nway') }}")
+            r = run("template", template, "--input", file)
+            self.assertEqual((r.returncode, b"t.jinja:2: no way\n" in r.stderr), (2, True), r.stderr)
+            file.write_text('{"message": []}')
+            self.assertIn(b"in.json: expected a list of messages", run("template", template, "--input", file).stderr)
+        self.assertIn(b"models/base: no chat template", run("template", BASE, "--input", "-", input=b"[]").stderr)
+
+
+class Chat(unittest.TestCase):
+    """Conversations with models/base and a template of plain text."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.model = Path(self.folder.name) / "model"
+        self.model.mkdir()
+        for file in Path(BASE).resolve().iterdir():
+            os.symlink(file, self.model / file.name)
+        (self.model / "chat_template.jinja").write_text(
+            "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}a:{% endif %}")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def test_one_answer(self):
+        r = run("chat", self.model, "-p", "One day", "-n", "6", "--stats")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn(b"context", r.stderr)
+        self.assertNotIn(b"\x1b", r.stdout + r.stderr)
+        wanted = run("generate", BASE, "-p", "user: One day\na:", "-n", "6").stdout
+        self.assertEqual(r.stdout, wanted)
+        self.assertEqual(run("generate", self.model, "--chat", "-p", "One day", "-n", "6").stdout, wanted)
+        r = run("chat", BASE, "-p", "x")
+        self.assertEqual((r.returncode, b"no chat template" in r.stderr), (2, True), r.stderr)
+
+    def test_commands(self):
+        saved = Path(self.folder.name) / "saved.json"
+        lines = ["One \\", "day", '"""two', 'lines"""', "/undo", "/regenerate", "/set temperature 0.5", "/set top-p 7", "/system Be kind.",
+                 f"/save {saved}", "/new", "/load nowhere.json", "/fly", "/stats", "/quit", "never read"]
+        r = run("chat", self.model, "-n", "4", input="\n".join(lines).encode())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn(b"taken back: two\nlines", r.stdout)
+        self.assertIn(b"temperature 0.5", r.stdout)
+        self.assertIn(b"read 1 of", r.stdout)  # of the reply that was made again
+        for words in (b"top-p", b"nowhere.json", b"unknown command /fly"):
+            self.assertIn(words, r.stderr)
+        messages = json.loads(saved.read_text())["messages"]
+        self.assertEqual([m["role"] for m in messages], ["system", "user", "assistant"])
+        self.assertEqual(messages[1]["content"], "One \nday")
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1] + sys.argv[2:])

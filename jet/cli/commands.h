@@ -34,6 +34,8 @@ int run_commands(CLI::App& app, std::span<const Command> commands, std::vector<s
 void add_info_command(CLI::App& c, int& code);
 void add_generate_command(CLI::App& c, int& code);
 void add_tokenize_command(CLI::App& c, int& code);
+void add_chat_command(CLI::App& c, int& code);
+void add_template_command(CLI::App& c, int& code);
 void add_logits_command(CLI::App& c, int& code);
 void add_verify_command(CLI::App& c, int& code);
 void add_eval_command(CLI::App& c, int& code);

@@ -14,8 +14,10 @@ namespace {
 
 constexpr jet::Command kCommands[] = {
     {"info", "layers, parameters, cache and FLOPs by context (keys and values in bf16)", jet::add_info_command},
-    {"generate", "continue a prompt", jet::add_generate_command},
+    {"chat", "talk with a model", jet::add_chat_command},
+    {"generate", "continue a prompt, or many at once", jet::add_generate_command},
     {"tokenize", "the tokens of a text, or the text of ids", jet::add_tokenize_command},
+    {"template", "a conversation as the text that a model's chat template makes of it", jet::add_template_command},
     {"logits", "logits of given token ids, file to file", jet::add_logits_command},
     {"verify", "check the engine, and the torch path where built, against golden numbers", jet::add_verify_command},
     {"eval", "accuracy on tasks, and the loss on texts", jet::add_eval_command},
