@@ -11,7 +11,7 @@
 namespace jet {
 namespace {
 
-struct Options {
+struct CacheAsked {
   std::vector<std::string> names;
   bool clear = false;
 };
@@ -30,7 +30,7 @@ void print(const std::vector<CachedModel>& models, const char* what) {
 }  // namespace
 
 void add_cache_command(CLI::App& c, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CacheAsked>();
   c.add_flag("--clear", o->clear, "remove all, or those named");
   c.add_option("names", o->names, "of imports to remove, as they are listed");
   c.callback([o] {

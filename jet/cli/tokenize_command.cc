@@ -18,21 +18,21 @@
 namespace jet {
 namespace {
 
-struct Options {
+struct TokenizeAsked {
   std::string model;
   std::optional<std::string> text, file;
   std::vector<int32_t> decode;
   bool special = false, skip_special = false, json = false;
 };
 
-std::string given_text(const Options& o) {
+std::string given_text(const TokenizeAsked& o) {
   require(!o.text || !o.file, "give -p or --file, not both");
   if (o.text) return *o.text;
   if (o.file) return read_file(*o.file);
   return {std::istreambuf_iterator<char>(std::cin), {}};
 }
 
-void print_text(const Options& o, const Tokenizer& tokenizer) {
+void print_text(const TokenizeAsked& o, const Tokenizer& tokenizer) {
   require(!o.text && !o.file, "--decode takes ids, and no text beside them");
   for (const int32_t id : o.decode)
     require(id < tokenizer.vocab_size(), "--decode: {} is no id; there are {}", id, tokenizer.vocab_size());
@@ -44,7 +44,7 @@ void print_text(const Options& o, const Tokenizer& tokenizer) {
   }
 }
 
-void print_ids(const Options& o, const Tokenizer& tokenizer) {
+void print_ids(const TokenizeAsked& o, const Tokenizer& tokenizer) {
   const auto ids = tokenizer.encode(given_text(o), o.special);
   if (!o.json) {
     for (const int32_t id : ids)
@@ -60,7 +60,7 @@ void print_ids(const Options& o, const Tokenizer& tokenizer) {
 }  // namespace
 
 void add_tokenize_command(CLI::App& c, int&) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TokenizeAsked>();
   c.add_option("model", o->model, "folder with tokenizer.json or tokenizer.model")->required();
   c.add_option("-p,--prompt", o->text, "the text; without it and --file standard input");
   c.add_option("--file", o->file, "a file with the text");

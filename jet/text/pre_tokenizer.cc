@@ -8,7 +8,7 @@
 namespace jet {
 namespace {
 
-constexpr size_t kMostSteps = 100;  // each works within the pieces of the one before it, by recursion
+constexpr size_t kMostPreTokenizers = 100;  // each works within the pieces of the one before it, by recursion
 constexpr const char* kGpt2Words = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 class Split : public PreTokenizerStep {
@@ -110,7 +110,7 @@ class ByteAlphabet : public PreTokenizerStep {
   }
 };
 
-std::unique_ptr<PreTokenizerStep> make(const Component& c) {
+std::unique_ptr<PreTokenizerStep> make_pre_tokenizer_step(const Component& c) {
   if (c.type == "Split") {
     c.allow({"pattern", "behavior", "invert"});
     const auto behavior = split_behavior(c.get<std::string>("behavior"), c.where);
@@ -146,7 +146,7 @@ PreTokenizer::PreTokenizer(const Json& j, const std::string& where, bool bytes) 
 }
 
 void PreTokenizer::add(std::unique_ptr<PreTokenizerStep> step, const std::string& where) {
-  require(steps_.size() < kMostSteps, "{}: more than {} steps", where, kMostSteps);
+  require(steps_.size() < kMostPreTokenizers, "{}: more than {} steps", where, kMostPreTokenizers);
   steps_.push_back(std::move(step));
 }
 
@@ -162,7 +162,7 @@ void PreTokenizer::read(const Json& j, const std::string& where) {
   if (c.type == "ByteLevel") {
     read_byte_level(c);
   } else {
-    add(make(c), where);
+    add(make_pre_tokenizer_step(c), where);
   }
 }
 
