@@ -21,7 +21,11 @@ setup: ## install missing Debian packages, make .venv with PyTorch
 build: build/build.ninja ## set up, then build the programs: build/jet and build/jet-train
 	cmake --build --preset release --target programs -j $(JOBS)
 
-demo: build ## build, then search for a faster hybrid of the small base model, into runs/demo
+demo: build/build.ninja ## build, then search for a faster hybrid of the small base model, into runs/demo
+	cmake --build --preset release --target jet -j $(JOBS)
+	@echo; echo "what the base can do, while its search is still to be built:"
+	build/jet eval models/base --limit 100
+	cmake --build --preset release --target programs -j $(JOBS)
 	build/jet postnas models/base --recipe recipes/demo.toml --out runs/demo
 	@echo; echo "to try next:"
 	@echo "  build/jet generate runs/demo/model -p 'One day' -n 40     what the hybrid writes"
