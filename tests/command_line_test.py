@@ -200,7 +200,8 @@ class Prompts(unittest.TestCase):
             self.assertEqual((r.returncode, words in r.stderr), (2, True), r.stderr)
 
     def test_threads_change_nothing(self):
-        made = [self.text("-p", "Once upon", "--temperature", "1", "--seed", "3", "--threads", n) for n in "123"]
+        prompt = "Once upon a time there was a mill. " * 200  # keys of more than one stretch
+        made = [self.text("-p", prompt, "--temperature", "1", "--seed", "3", "--threads", n) for n in "123"]
         self.assertEqual(made[0], made[1])
         self.assertEqual(made[0], made[2])
 

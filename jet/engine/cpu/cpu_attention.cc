@@ -17,6 +17,9 @@ namespace jet {
 namespace {
 
 constexpr int64_t kQueriesAPart = 64, kKeysAPart = 512;
+// For 64 threads to have some each. Where keys are cut does not depend on how many there are: sums, and so the text of
+// a seed, are the same on any number.
+constexpr int64_t kPartsAPass = 256;
 
 /// Numbers of one row and head as i8; returns their scale.
 float to_i8(const float* x, int64_t n, int8_t* to) {
@@ -96,7 +99,7 @@ void CpuOps::attend_parts(const AttendRows& r, int64_t kv_heads, int window, int
   parts_.clear();
   int64_t busy = 0, cuts = 0;
   for (const Segment& s : segments_) busy += kv_heads * ((s.rows + kQueriesAPart - 1) / kQueriesAPart);
-  const int64_t wanted = (4 * pool_.size() + busy - 1) / busy;  // stretches a head, for every thread to have some
+  const int64_t wanted = (kPartsAPass + busy - 1) / busy;  // stretches a head
   const int64_t block = std::max<int64_t>(1, kQueriesAPart / r.group);
   for (const Segment& s : segments_) {
     const int64_t kept = rows(s, r.keys).kept(), oldest = s.start - kept;
@@ -108,7 +111,7 @@ void CpuOps::attend_parts(const AttendRows& r, int64_t kv_heads, int window, int
         continue;
       }
       const int64_t begin = window > 0 ? std::max<int64_t>(0, s.start - window + 1 - oldest) : 0, end = kept + 1;
-      const int64_t n = pool_.size() == 1 ? 1 : std::clamp<int64_t>((end - begin) / kKeysAPart, 1, wanted);
+      const int64_t n = std::clamp<int64_t>((end - begin) / kKeysAPart, 1, wanted);
       for (int64_t i = 0; i < n; ++i) {
         const int64_t from = begin + (end - begin) * i / n, to = begin + (end - begin) * (i + 1) / n;
         parts_.push_back({&s, h, 0, 1, from, to, n > 1 ? cuts++ * partial_floats : -1});
