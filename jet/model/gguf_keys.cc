@@ -29,10 +29,10 @@ int GgufKeys::in_range(const std::string& key, int64_t value, int64_t least) con
   return static_cast<int>(value);
 }
 
-std::optional<int> GgufKeys::optional_size(const std::string& key) const {
+std::optional<int> GgufKeys::optional_size(const std::string& key, int64_t least) const {
   const auto value = file_.whole(full(key));
   if (!value) return {};
-  return in_range(key, *value);
+  return in_range(key, *value, least);
 }
 
 int GgufKeys::size(const std::string& key) const {

@@ -10,8 +10,8 @@
 namespace jet {
 namespace {
 
-constexpr const char* kDownload = "download the file again";
-constexpr const char* kConvert = "convert the model again";
+constexpr const char* kFetchAgain = "download the file again";
+constexpr const char* kConvertAgain = "convert the model again";
 constexpr uint64_t kLongestKey = 65535, kLongestName = 63, kMostDimensions = 4, kMostFiles = 1000;
 
 struct TypeInfo {
@@ -31,7 +31,7 @@ T number_at(const std::byte* p) {
 }
 
 /// A name from the file, fit for a message of one line.
-std::string shown(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   std::string text(name.substr(0, 100));
   for (char& c : text)
     if (static_cast<unsigned char>(c) < 32 || static_cast<unsigned char>(c) > 126) c = '?';
@@ -94,7 +94,7 @@ class Gguf::Reader {
   uint64_t left() const { return bytes_.size() - at_; }
   std::span<const std::byte> take(uint64_t n, const std::string& what) {
     require(n <= left(), "{}: is cut off: {} takes {} bytes at byte {} of {}; {}", path_, what, n, at_, bytes_.size(),
-            kDownload);
+            kFetchAgain);
     at_ += n;
     return bytes_.subspan(at_ - n, n);
   }
@@ -115,37 +115,37 @@ class Gguf::Reader {
 
 Gguf::Reader::Counts Gguf::Reader::header() {
   const auto magic = bytes_.size() < 4 ? std::string_view() : view_of(take(4, "the magic"));
-  require(magic == "GGUF", "{}: is no GGUF file: it does not begin with 'GGUF'; {}", path_, kDownload);
+  require(magic == "GGUF", "{}: is no GGUF file: it does not begin with 'GGUF'; {}", path_, kFetchAgain);
   const uint32_t version = u32("the version");
   require(version != 0x02000000 && version != 0x03000000,
           "{}: is big-endian; convert the model for little-endian machines", path_);
   require(version == 2 || version == 3, "{}: GGUF version {} cannot be read (2 and 3 can); {}", path_, version,
-          kConvert);
+          kConvertAgain);
   const Counts n{u64("the number of tensors"), u64("the number of keys")};
   // The least that a tensor and a key take.
   const uint64_t most_tensors = left() / 32, most_keys = left() / 13;
   require(n.tensors <= most_tensors, "{}: is said to have {} tensors, more than {} bytes can hold; {}", path_,
-          n.tensors, bytes_.size(), kDownload);
+          n.tensors, bytes_.size(), kFetchAgain);
   require(n.keys <= most_keys, "{}: is said to have {} keys, more than {} bytes can hold; {}", path_, n.keys,
-          bytes_.size(), kDownload);
+          bytes_.size(), kFetchAgain);
   return n;
 }
 
 GgufType Gguf::Reader::type(const std::string& what) {
   const uint32_t id = u32(what);
-  require(id < std::size(kTypeInfos), "{}: {} is of the unknown type {}; {}", path_, what, id, kDownload);
+  require(id < std::size(kTypeInfos), "{}: {} is of the unknown type {}; {}", path_, what, id, kFetchAgain);
   return static_cast<GgufType>(id);
 }
 
 void Gguf::Reader::array(GgufValue& v, const std::string& what) {
   v.element = type(what);
   require(v.element != GgufType::array, "{}: {} is an array of arrays, which cannot be read; {}", path_, what,
-          kConvert);
+          kConvertAgain);
   v.count = u64(what);
   const size_t size = info_of(v.element).bytes;
   const uint64_t most = left() / (size ? size : 8);
   require(v.count <= most, "{}: {} is said to have {} elements, more than {} bytes can hold; {}", path_, what, v.count,
-          bytes_.size(), kDownload);
+          bytes_.size(), kFetchAgain);
   const uint64_t begin = at_;
   if (size) {
     take(v.count * size, what);
@@ -171,19 +171,19 @@ GgufValue Gguf::Reader::value(const std::string& what) {
 std::pair<std::string, GgufValue> Gguf::Reader::key() {
   const auto name = string("a key's name");
   require(!name.empty() && name.size() <= kLongestKey, "{}: a key's name has {} bytes, where 1 to {} are allowed; {}",
-          path_, name.size(), kLongestKey, kDownload);
-  return {std::string(name), value("key " + shown(name))};
+          path_, name.size(), kLongestKey, kFetchAgain);
+  return {std::string(name), value("key " + in_quotes(name))};
 }
 
 Gguf::Reader::Entry Gguf::Reader::tensor() {
   const auto name = string("a tensor's name");
   require(!name.empty() && name.size() <= kLongestName,
           "{}: a tensor's name has {} bytes, where 1 to {} are allowed; {}", path_, name.size(), kLongestName,
-          kDownload);
-  const std::string what = "tensor " + shown(name);
+          kFetchAgain);
+  const std::string what = "tensor " + in_quotes(name);
   const uint32_t dimensions = u32(what);
   require(dimensions >= 1 && dimensions <= kMostDimensions, "{}: {} has {} dimensions, where 1 to {} are allowed; {}",
-          path_, what, dimensions, kMostDimensions, kDownload);
+          path_, what, dimensions, kMostDimensions, kFetchAgain);
   Entry e;
   e.tensor.name = name;
   int64_t values = 1;
@@ -191,7 +191,7 @@ Gguf::Reader::Entry Gguf::Reader::tensor() {
     const uint64_t size = u64(what);
     const bool fits =
         size > 0 && size <= INT64_MAX && !__builtin_mul_overflow(values, static_cast<int64_t>(size), &values);
-    require(fits, "{}: {}: dimension {} is {}, which cannot be; {}", path_, what, i + 1, size, kDownload);
+    require(fits, "{}: {}: dimension {} is {}, which cannot be; {}", path_, what, i + 1, size, kFetchAgain);
     e.tensor.shape.insert(e.tensor.shape.begin(), static_cast<int64_t>(size));
   }
   const uint32_t id = u32(what);
@@ -200,10 +200,10 @@ Gguf::Reader::Entry Gguf::Reader::tensor() {
           path_, what, ggml_type_name(id), ggml_types_known());
   const auto& t = *e.tensor.type;
   require(e.tensor.shape.back() % t.columns == 0, "{}: {} has rows of {}, where {} comes in blocks of {}; {}", path_,
-          what, e.tensor.shape.back(), t.name, t.columns, kDownload);
+          what, e.tensor.shape.back(), t.name, t.columns, kFetchAgain);
   e.bytes = static_cast<uint64_t>(values / t.columns);
   require(e.bytes <= UINT64_MAX / t.bytes, "{}: {} has {} numbers, which no file can hold; {}", path_, what, values,
-          kDownload);
+          kFetchAgain);
   e.bytes *= t.bytes;
   e.offset = u64(what);
   return e;
@@ -212,12 +212,12 @@ Gguf::Reader::Entry Gguf::Reader::tensor() {
 void Gguf::Reader::place(std::vector<Entry>& entries, uint64_t alignment) const {
   const uint64_t begin = (at_ + alignment - 1) / alignment * alignment, size = bytes_.size();
   for (auto& e : entries) {
-    const std::string what = shown(e.tensor.name);
+    const std::string what = in_quotes(e.tensor.name);
     require(e.offset % alignment == 0, "{}: tensor {} begins at data byte {}, which is no multiple of {}; {}", path_,
-            what, e.offset, alignment, kDownload);
+            what, e.offset, alignment, kFetchAgain);
     const bool inside = begin <= size && e.offset <= size - begin && e.bytes <= size - begin - e.offset;
     require(inside, "{}: is cut off: tensor {} takes {} bytes at data byte {}, where the file has {} bytes of data; {}",
-            path_, what, e.bytes, e.offset, begin <= size ? size - begin : 0, kDownload);
+            path_, what, e.bytes, e.offset, begin <= size ? size - begin : 0, kFetchAgain);
     e.tensor.bytes = bytes_.subspan(begin + e.offset, e.bytes);
   }
   std::vector<const Entry*> order;
@@ -225,8 +225,8 @@ void Gguf::Reader::place(std::vector<Entry>& entries, uint64_t alignment) const 
   std::sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) { return a->offset < b->offset; });
   for (size_t i = 1; i < order.size(); ++i) {
     const Entry &a = *order[i - 1], &b = *order[i];
-    require(a.offset + a.bytes <= b.offset, "{}: tensors {} and {} overlap; {}", path_, shown(a.tensor.name),
-            shown(b.tensor.name), kDownload);
+    require(a.offset + a.bytes <= b.offset, "{}: tensors {} and {} overlap; {}", path_, in_quotes(a.tensor.name),
+            in_quotes(b.tensor.name), kFetchAgain);
   }
 }
 
@@ -246,7 +246,7 @@ void Gguf::add_file(const std::string& path) {
   std::map<std::string, GgufValue, std::less<>> keys;
   for (uint64_t i = 0; i < counts.keys; ++i) {
     const auto [at, is_new] = keys.insert(in.key());
-    require(is_new, "{}: key {} is there twice; {}", path, shown(at->first), kConvert);
+    require(is_new, "{}: key {} is there twice; {}", path, in_quotes(at->first), kConvertAgain);
   }
   std::vector<Reader::Entry> entries;
   for (uint64_t i = 0; i < counts.tensors; ++i) entries.push_back(in.tensor());
@@ -256,11 +256,11 @@ void Gguf::add_file(const std::string& path) {
   alone.keys_ = std::move(keys);
   const int64_t alignment = alone.whole("general.alignment").value_or(32);
   require(alignment > 0 && alignment <= INT32_MAX && std::has_single_bit(static_cast<uint64_t>(alignment)),
-          "{}: key 'general.alignment' is {}, which is no power of two; {}", path, alignment, kDownload);
+          "{}: key 'general.alignment' is {}, which is no power of two; {}", path, alignment, kFetchAgain);
   in.place(entries, static_cast<uint64_t>(alignment));
   for (auto& e : entries) {
     const auto [at, is_new] = tensors_.emplace(e.tensor.name, std::move(e.tensor));
-    require(is_new, "{}: tensor {} is there twice; {}", path, shown(at->first), kConvert);
+    require(is_new, "{}: tensor {} is there twice; {}", path, in_quotes(at->first), kConvertAgain);
   }
   const int64_t number = alone.whole("split.no").value_or(0), expected = static_cast<int64_t>(files_.size());
   require(number == expected, "{}: is part {} of the model's files, where part {} is wanted; name the first of them",
@@ -284,7 +284,7 @@ void Gguf::add_parts(int64_t count) {
   const auto total = whole("split.tensors.count");
   require(!total || *total == static_cast<int64_t>(tensors_.size()),
           "{}: its {} files hold {} tensors, where split.tensors.count is {}; {}", first, count, tensors_.size(),
-          total.value_or(0), kDownload);
+          total.value_or(0), kFetchAgain);
 }
 
 const GgufValue* Gguf::find(std::string_view key) const {
@@ -296,8 +296,8 @@ namespace {
 
 /// "key 'x' is u32, where a string is wanted".
 [[noreturn]] void wrong_type(const Gguf& g, std::string_view key, const GgufValue& v, const char* wanted) {
-  fail("{}: key {} is {}{}, where {} is wanted; {}", g.path(), shown(key), info_of(v.type).name,
-       v.type == GgufType::array ? fmt::format(" of {}", info_of(v.element).name) : "", wanted, kConvert);
+  fail("{}: key {} is {}{}, where {} is wanted; {}", g.path(), in_quotes(key), info_of(v.type).name,
+       v.type == GgufType::array ? fmt::format(" of {}", info_of(v.element).name) : "", wanted, kConvertAgain);
 }
 
 }  // namespace
@@ -307,7 +307,7 @@ std::optional<int64_t> Gguf::whole(std::string_view key) const {
   if (!v) return {};
   if (!is_whole(v->type)) wrong_type(*this, key, *v, "a whole number");
   const bool beyond = v->type == GgufType::u64 && number_at<uint64_t>(v->bytes.data()) > INT64_MAX;
-  require(!beyond, "{}: key {} is out of range; {}", path(), shown(key), kConvert);
+  require(!beyond, "{}: key {} is out of range; {}", path(), in_quotes(key), kConvertAgain);
   return element_at<int64_t>(v->type, v->bytes.data());
 }
 
@@ -316,7 +316,7 @@ std::optional<double> Gguf::number(std::string_view key) const {
   if (!v) return {};
   if (!is_number(v->type)) wrong_type(*this, key, *v, "a number");
   const auto x = element_at<double>(v->type, v->bytes.data());
-  require(std::isfinite(x), "{}: key {} is {}; {}", path(), shown(key), x, kConvert);
+  require(std::isfinite(x), "{}: key {} is {}; {}", path(), in_quotes(key), x, kConvertAgain);
   return x;
 }
 
@@ -325,7 +325,7 @@ std::optional<bool> Gguf::boolean(std::string_view key) const {
   if (!v) return {};
   if (v->type != GgufType::boolean) wrong_type(*this, key, *v, "a bool");
   const auto x = number_at<uint8_t>(v->bytes.data());
-  require(x <= 1, "{}: key {} is a bool of the value {}; {}", path(), shown(key), x, kDownload);
+  require(x <= 1, "{}: key {} is a bool of the value {}; {}", path(), in_quotes(key), x, kFetchAgain);
   return x == 1;
 }
 
