@@ -88,8 +88,8 @@ void GgufTokenizerReader::check_texts() const {
             kConvertAgain);
     const bool ascii = std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 128; });
     // json_text replaces what is no UTF-8.
-    require(ascii || parse_json(json_text(Json(text)), where()) == text, "{}: token {} is not valid UTF-8; {}", where(),
-            i, kConvertAgain);
+    require(ascii || parse_json(json_text(Json(text)), where()).get<std::string>() == text,
+            "{}: token {} is not valid UTF-8; {}", where(), i, kConvertAgain);
   }
 }
 
