@@ -22,6 +22,8 @@ add_test(NAME memory COMMAND Python3::Interpreter tests/memory_test.py ${CMAKE_B
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME data_commands COMMAND Python3::Interpreter tests/data_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME gguf_files COMMAND Python3::Interpreter tests/gguf_test.py ${CMAKE_BINARY_DIR}
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 if(JET_TORCH)
   add_test(NAME postnas COMMAND Python3::Interpreter tests/postnas_test.py ${CMAKE_BINARY_DIR}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

@@ -11,12 +11,12 @@
 namespace jet {
 namespace {
 
-struct CacheAsked {
+struct CacheCommand {
   std::vector<std::string> names;
   bool clear = false;
 };
 
-void print(const std::vector<CachedModel>& models, const char* what) {
+void print_imports(const std::vector<CachedModel>& models, const char* what) {
   int64_t bytes = 0;
   for (const auto& m : models) {
     fmt::print("{:<32} {:>10.1f} MB  {}\n", m.name, static_cast<double>(m.bytes) * 1e-6,
@@ -30,13 +30,13 @@ void print(const std::vector<CachedModel>& models, const char* what) {
 }  // namespace
 
 void add_cache_command(CLI::App& c, int&) {
-  auto o = std::make_shared<CacheAsked>();
+  auto o = std::make_shared<CacheCommand>();
   c.add_flag("--clear", o->clear, "remove all, or those named");
   c.add_option("names", o->names, "of imports to remove, as they are listed");
   c.callback([o] {
     require(o->clear || o->names.empty(), "names are given but not what to do with them; add --clear");
-    if (o->clear) return print(clear_model_cache(o->names), "removed");
-    print(cached_models(), "kept");
+    if (o->clear) return print_imports(clear_model_cache(o->names), "removed");
+    print_imports(cached_models(), "kept");
   });
 }
 

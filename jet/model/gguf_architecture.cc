@@ -5,63 +5,86 @@
 namespace jet {
 namespace {
 
-constexpr auto kMatrix = ParamRole::matrix, kVocabulary = ParamRole::vocabulary, kNorm = ParamRole::norm,
-               kVector = ParamRole::vector;
+using enum GgufOrder;
+constexpr auto kMinusOne = GgufNumbers::minus_one, kLogNegative = GgufNumbers::log_negative;
 
 bool has_tensor(const GgufKeys& k, const char* name) { return k.file().tensors().contains(name); }
 
 /// What a model is that we cannot run, by the keys that say so.
-void require_plain(const GgufKeys& k) {
+void require_plain(const GgufKeys& k, bool scaled) {
   k.require_number("expert_count", 0, "a mixture of experts");
   for (const char* key :
        {"attn_logit_softcapping", "final_logit_softcapping", "attention.clamp_kqv", "attention.max_alibi_bias"}) {
     k.require_number(key, 0, "a model with it");
   }
   for (const char* key : {"logit_scale", "residual_scale", "embedding_scale"}) {
-    k.require_number(key, 1, "a model with it");
+    if (!scaled) k.require_number(key, 1, "a model with it");
   }
   const auto causal = k.file().boolean(k.full("attention.causal"));
   require(causal.value_or(true), "{}: key '{}' is false: only causal models can be run", k.path(),
           k.full("attention.causal"));
 }
 
-/// The keys that all Llama-like architectures have.
-Json llama_like(const GgufKeys& k, const char* model_type, const char* model_class) {
-  require_plain(k);
-  const int layers = k.size("block_count"), hidden = k.size("embedding_length");
-  require(layers < 10000, "{}: key '{}' is {}, where at most 9999 are allowed; convert the model again", k.path(),
-          k.full("block_count"), layers);
-  const int heads = k.size_of_layers("attention.head_count", layers);
-  const int kv_heads = k.optional_size_of_layers("attention.head_count_kv", layers).value_or(heads);
-  const auto key_length = k.optional_size("attention.key_length");
-  require(key_length || hidden % heads == 0, "{}: key '{}' is {}, which does not divide {}; convert the model again",
-          k.path(), k.full("attention.head_count"), heads, hidden);
-  const int head_dim = key_length.value_or(hidden / heads);
-  for (const char* key : {"attention.value_length", "rope.dimension_count"}) {
-    const int n = k.optional_size(key).value_or(head_dim);
-    require(n == head_dim, "{}: key '{}' is {}, where heads have {} channels; such a model cannot be run", k.path(),
-            k.full(key), n, head_dim);
-  }
+/// Layers without those that guess further tokens, which are not run.
+int layers_of(const GgufKeys& k) {
+  const int all = k.size("block_count"), guessing = k.optional_size("nextn_predict_layers", 0).value_or(0);
+  require(all < 10000 && guessing < all, "{}: key '{}' is {}, where {} to 9999 are allowed; convert the model again",
+          k.path(), k.full("block_count"), all, guessing + 1);
+  return all - guessing;
+}
+
+int vocabulary_of(const GgufKeys& k) {
   const auto& tensors = k.file().tensors();
   const auto table = tensors.find("token_embd.weight");
   require(table != tensors.end() && table->second.shape.size() == 2,
           "{}: tensor 'token_embd.weight' is missing or no matrix; take the file with the model's weights", k.path());
+  return static_cast<int>(std::min<int64_t>(table->second.shape[0], INT32_MAX));
+}
+
+/// What all architectures have, but for rope.
+Json sizes(const GgufKeys& k, const char* model_type, const char* model_class) {
+  const int layers = layers_of(k), hidden = k.size("embedding_length");
+  const int heads = k.size_of_layers("attention.head_count", layers);
+  const auto key_length = k.optional_size("attention.key_length");
+  require(key_length || hidden % heads == 0, "{}: key '{}' is {}, which does not divide {}; convert the model again",
+          k.path(), k.full("attention.head_count"), heads, hidden);
+  const int head_dim = key_length.value_or(hidden / heads);
+  const int values = k.optional_size("attention.value_length").value_or(head_dim);
+  require(values == head_dim, "{}: key '{}' is {}, where keys have {} channels; such a model cannot be run", k.path(),
+          k.full("attention.value_length"), values, head_dim);
+  return {{"architectures", {model_class}},
+          {"model_type", model_type},
+          {"hidden_size", hidden},
+          {"intermediate_size", k.size_of_layers("feed_forward_length", layers)},
+          {"max_position_embeddings", k.size("context_length")},
+          {"num_attention_heads", heads},
+          {"num_hidden_layers", layers},
+          {"head_dim", head_dim},
+          {"rms_norm_eps", k.positive("attention.layer_norm_rms_epsilon")},
+          {"tie_word_embeddings", !has_tensor(k, "output.weight")},
+          {"vocab_size", vocabulary_of(k)}};
+}
+
+/// Channels that rope turns, and how.
+void add_rope(const GgufKeys& k, Json& config, bool may_be_partial) {
+  const int head_dim = config["head_dim"], n = k.optional_size("rope.dimension_count").value_or(head_dim);
+  require(n == head_dim || (may_be_partial && n < head_dim && n % 2 == 0),
+          "{}: key '{}' is {}, where heads have {} channels; such a model cannot be run", k.path(),
+          k.full("rope.dimension_count"), n, head_dim);
   const double theta = k.optional_positive("rope.freq_base").value_or(10000);
-  Json config{{"architectures", {model_class}},
-              {"model_type", model_type},
-              {"hidden_size", hidden},
-              {"intermediate_size", k.size_of_layers("feed_forward_length", layers)},
-              {"max_position_embeddings", k.size("context_length")},
-              {"num_attention_heads", heads},
-              {"num_hidden_layers", layers},
-              {"num_key_value_heads", kv_heads},
-              {"head_dim", head_dim},
-              {"rms_norm_eps", k.positive("attention.layer_norm_rms_epsilon")},
-              {"rope_theta", theta},
-              {"tie_word_embeddings", !has_tensor(k, "output.weight")},
-              {"vocab_size", table->second.shape[0]}};
-  const Json scaling = gguf_rope_scaling(k, head_dim, theta);
+  config["rope_theta"] = theta;
+  if (may_be_partial) config["partial_rotary_factor"] = static_cast<double>(n) / head_dim;
+  const Json scaling = gguf_rope_scaling(k, n, theta);
   if (!scaling.is_null()) config["rope_scaling"] = scaling;
+}
+
+/// What Llama-like architectures have.
+Json llama_like(const GgufKeys& k, const char* model_type, const char* model_class, bool partial_rope = false) {
+  require_plain(k, /*scaled=*/false);
+  Json config = sizes(k, model_type, model_class);
+  const int heads = config["num_attention_heads"], layers = config["num_hidden_layers"];
+  config["num_key_value_heads"] = k.optional_size_of_layers("attention.head_count_kv", layers).value_or(heads);
+  add_rope(k, config, partial_rope);
   return config;
 }
 
@@ -115,55 +138,136 @@ Json config_gemma3(const GgufKeys& k) {
   return config;
 }
 
+// Linear layers have names of Mamba's keys: heads of keys are "groups", heads of values "ranks of time steps".
+Json config_qwen35(const GgufKeys& k) {
+  Json config = llama_like(k, "qwen3_5_text", "Qwen3_5ForCausalLM", /*partial_rope=*/true);
+  const int v_heads = k.size("ssm.time_step_rank"), inner = k.size("ssm.inner_size");
+  require(inner % v_heads == 0, "{}: key '{}' is {}, which does not divide {}; convert the model again", k.path(),
+          k.full("ssm.time_step_rank"), v_heads, inner);
+  config["hidden_act"] = "silu";
+  config["linear_num_key_heads"] = k.size("ssm.group_count");
+  config["linear_num_value_heads"] = v_heads;
+  config["linear_key_head_dim"] = k.size("ssm.state_size");
+  config["linear_value_head_dim"] = inner / v_heads;
+  config["linear_conv_kernel_dim"] = k.size("ssm.conv_kernel");
+  config["full_attention_interval"] = k.optional_size("full_attention_interval").value_or(4);
+  return config;
+}
+
+// A layer without heads of keys is one of Mamba2.
+Json config_granite_hybrid(const GgufKeys& k) {
+  require_plain(k, /*scaled=*/true);
+  Json config = sizes(k, "granitemoehybrid", "GraniteMoeHybridForCausalLM");
+  const int layers = config["num_hidden_layers"], hidden = config["hidden_size"];
+  int kv_heads = 0;
+  std::vector<std::string> types;
+  for (const int n : k.sizes_of_layers("attention.head_count_kv", layers)) {
+    types.push_back(n == 0 ? "mamba" : "attention");
+    require(n == 0 || kv_heads == 0 || n == kv_heads, "{}: key '{}' differs from layer to layer, which cannot be run",
+            k.path(), k.full("attention.head_count_kv"));
+    kv_heads = std::max(kv_heads, n);
+  }
+  const int heads = k.size("ssm.time_step_rank"), inner = k.size("ssm.inner_size");
+  require(inner % heads == 0 && inner % hidden == 0,
+          "{}: key '{}' is {}, no multiple of {} and {}; convert the model again", k.path(), k.full("ssm.inner_size"),
+          inner, heads, hidden);
+  config["num_key_value_heads"] = kv_heads > 0 ? Json(kv_heads) : config["num_attention_heads"];
+  config["layer_types"] = types;
+  config["hidden_act"] = "silu";
+  config["num_local_experts"] = 0;
+  const auto gate = k.file().tensors().find("blk.0.ffn_gate.weight");  // the key may be an expert's size
+  if (gate != k.file().tensors().end()) config["intermediate_size"] = gate->second.shape[0];
+  config["shared_intermediate_size"] = config["intermediate_size"];
+  config["attention_bias"] = has_tensor(k, "blk.0.attn_q.bias");
+  config["mamba_n_heads"] = heads;
+  config["mamba_d_head"] = inner / heads;
+  config["mamba_expand"] = inner / hidden;
+  config["mamba_n_groups"] = k.size("ssm.group_count");
+  config["mamba_d_state"] = k.size("ssm.state_size");
+  config["mamba_d_conv"] = k.size("ssm.conv_kernel");
+  config["attention_multiplier"] = k.positive("attention.scale");
+  config["embedding_multiplier"] = k.optional_positive("embedding_scale").value_or(1);
+  config["residual_multiplier"] = k.optional_positive("residual_scale").value_or(1);
+  config["logits_scaling"] = k.optional_positive("logit_scale").value_or(1);
+  const bool rope = k.file().boolean(k.full("rope.scaling.finetuned")).value_or(true);
+  config["position_embedding_type"] = rope ? "rope" : "nope";
+  if (rope) add_rope(k, config, false);
+  return config;
+}
+
 #define LAYER "model.layers.{}."
+#define MIXER LAYER "self_attn."
 constexpr GgufTensorName kShared[] = {
-    {"token_embd.weight", "model.embed_tokens.weight", kVocabulary},
-    {"output.weight", "lm_head.weight", kVocabulary},
-    {"blk.{}.attn_v.weight", LAYER "self_attn.v_proj.weight", kMatrix},
-    {"blk.{}.attn_v.bias", LAYER "self_attn.v_proj.bias", kVector},
-    {"blk.{}.attn_output.weight", LAYER "self_attn.o_proj.weight", ParamRole::output},
-    {"blk.{}.attn_output.bias", LAYER "self_attn.o_proj.bias", kVector},
-    {"blk.{}.ffn_gate.weight", LAYER "mlp.gate_proj.weight", kMatrix},
-    {"blk.{}.ffn_up.weight", LAYER "mlp.up_proj.weight", kMatrix},
-    {"blk.{}.ffn_down.weight", LAYER "mlp.down_proj.weight", ParamRole::output},
+    {"token_embd.weight", "model.embed_tokens.weight"},       {"output.weight", "lm_head.weight"},
+    {"blk.{}.attn_v.weight", MIXER "v_proj.weight"},          {"blk.{}.attn_v.bias", MIXER "v_proj.bias"},
+    {"blk.{}.attn_output.weight", MIXER "o_proj.weight"},     {"blk.{}.attn_output.bias", MIXER "o_proj.bias"},
+    {"blk.{}.ffn_gate.weight", LAYER "mlp.gate_proj.weight"}, {"blk.{}.ffn_up.weight", LAYER "mlp.up_proj.weight"},
+    {"blk.{}.ffn_down.weight", LAYER "mlp.down_proj.weight"},
 };
 constexpr GgufTensorName kQk[] = {
-    {"blk.{}.attn_q.weight", LAYER "self_attn.q_proj.weight", kMatrix},
-    {"blk.{}.attn_q.bias", LAYER "self_attn.q_proj.bias", kVector},
-    {"blk.{}.attn_k.weight", LAYER "self_attn.k_proj.weight", kMatrix},
-    {"blk.{}.attn_k.bias", LAYER "self_attn.k_proj.bias", kVector},
+    {"blk.{}.attn_q.weight", MIXER "q_proj.weight"},
+    {"blk.{}.attn_q.bias", MIXER "q_proj.bias"},
+    {"blk.{}.attn_k.weight", MIXER "k_proj.weight"},
+    {"blk.{}.attn_k.bias", MIXER "k_proj.bias"},
 };
 constexpr GgufTensorName kQkHalves[] = {
-    {"blk.{}.attn_q.weight", LAYER "self_attn.q_proj.weight", kMatrix, GgufChange::halves},
-    {"blk.{}.attn_q.bias", LAYER "self_attn.q_proj.bias", kVector, GgufChange::halves},
-    {"blk.{}.attn_k.weight", LAYER "self_attn.k_proj.weight", kMatrix, GgufChange::halves},
-    {"blk.{}.attn_k.bias", LAYER "self_attn.k_proj.bias", kVector, GgufChange::halves},
+    {"blk.{}.attn_q.weight", MIXER "q_proj.weight", halves},
+    {"blk.{}.attn_q.bias", MIXER "q_proj.bias", halves},
+    {"blk.{}.attn_k.weight", MIXER "k_proj.weight", halves},
+    {"blk.{}.attn_k.bias", MIXER "k_proj.bias", halves},
 };
 constexpr GgufTensorName kQkNorms[] = {
-    {"blk.{}.attn_q_norm.weight", LAYER "self_attn.q_norm.weight", kNorm},
-    {"blk.{}.attn_k_norm.weight", LAYER "self_attn.k_norm.weight", kNorm},
+    {"blk.{}.attn_q_norm.weight", MIXER "q_norm.weight"},
+    {"blk.{}.attn_k_norm.weight", MIXER "k_norm.weight"},
 };
 constexpr GgufTensorName kNorms[] = {
-    {"output_norm.weight", "model.norm.weight", kNorm},
-    {"blk.{}.attn_norm.weight", LAYER "input_layernorm.weight", kNorm},
-    {"blk.{}.ffn_norm.weight", LAYER "post_attention_layernorm.weight", kNorm},
+    {"output_norm.weight", "model.norm.weight"},
+    {"blk.{}.attn_norm.weight", LAYER "input_layernorm.weight"},
+    {"blk.{}.ffn_norm.weight", LAYER "post_attention_layernorm.weight"},
+};
+// Those that Gemma 3 and Qwen3.5 have.
+constexpr GgufTensorName kNormsLessOne[] = {
+    {"output_norm.weight", "model.norm.weight", same, kMinusOne},
+    {"blk.{}.attn_norm.weight", LAYER "input_layernorm.weight", same, kMinusOne},
+    {"blk.{}.attn_q_norm.weight", MIXER "q_norm.weight", same, kMinusOne},
+    {"blk.{}.attn_k_norm.weight", MIXER "k_norm.weight", same, kMinusOne},
+    {"blk.{}.post_attention_norm.weight", LAYER "post_attention_layernorm.weight", same, kMinusOne},
 };
 constexpr GgufTensorName kGemmaNorms[] = {
-    {"output_norm.weight", "model.norm.weight", kNorm, GgufChange::minus_one},
-    {"blk.{}.attn_norm.weight", LAYER "input_layernorm.weight", kNorm, GgufChange::minus_one},
-    {"blk.{}.attn_q_norm.weight", LAYER "self_attn.q_norm.weight", kNorm, GgufChange::minus_one},
-    {"blk.{}.attn_k_norm.weight", LAYER "self_attn.k_norm.weight", kNorm, GgufChange::minus_one},
-    {"blk.{}.post_attention_norm.weight", LAYER "post_attention_layernorm.weight", kNorm, GgufChange::minus_one},
-    {"blk.{}.ffn_norm.weight", LAYER "pre_feedforward_layernorm.weight", kNorm, GgufChange::minus_one},
-    {"blk.{}.post_ffw_norm.weight", LAYER "post_feedforward_layernorm.weight", kNorm, GgufChange::minus_one},
+    {"blk.{}.ffn_norm.weight", LAYER "pre_feedforward_layernorm.weight", same, kMinusOne},
+    {"blk.{}.post_ffw_norm.weight", LAYER "post_feedforward_layernorm.weight", same, kMinusOne},
 };
+constexpr GgufTensorName kDelta[] = {
+    {"blk.{}.attn_qkv.weight", MIXER "q_proj.weight", q_rows},
+    {"blk.{}.attn_qkv.weight", MIXER "k_proj.weight", k_rows},
+    {"blk.{}.attn_qkv.weight", MIXER "v_proj.weight", v_rows},
+    {"blk.{}.ssm_conv1d.weight", MIXER "q_conv1d.weight", q_rows},
+    {"blk.{}.ssm_conv1d.weight", MIXER "k_conv1d.weight", k_rows},
+    {"blk.{}.ssm_conv1d.weight", MIXER "v_conv1d.weight", v_rows},
+    {"blk.{}.attn_gate.weight", MIXER "g_proj.weight", v_heads},
+    {"blk.{}.ssm_alpha.weight", MIXER "a_proj.weight", v_heads},
+    {"blk.{}.ssm_beta.weight", MIXER "b_proj.weight", v_heads},
+    {"blk.{}.ssm_a", MIXER "A_log", v_heads, kLogNegative},
+    {"blk.{}.ssm_dt.bias", MIXER "dt_bias", v_heads},
+    {"blk.{}.ssm_norm.weight", MIXER "o_norm.weight"},
+    {"blk.{}.ssm_out.weight", MIXER "o_proj.weight", v_columns},
+};
+constexpr GgufTensorName kMamba2[] = {
+    {"blk.{}.ssm_in.weight", MIXER "in_proj.weight"}, {"blk.{}.ssm_conv1d.weight", MIXER "conv1d.weight"},
+    {"blk.{}.ssm_conv1d.bias", MIXER "conv1d.bias"},  {"blk.{}.ssm_a", MIXER "A_log", same, kLogNegative},
+    {"blk.{}.ssm_dt.bias", MIXER "dt_bias"},          {"blk.{}.ssm_d", MIXER "D"},
+    {"blk.{}.ssm_norm.weight", MIXER "norm.weight"},  {"blk.{}.ssm_out.weight", MIXER "out_proj.weight"},
+};
+#undef MIXER
 #undef LAYER
 
 constexpr GgufArchitecture kArchitectures[] = {
     {"llama", config_llama, {kShared, kNorms, kQkHalves}},
     {"qwen2", config_qwen2, {kShared, kNorms, kQk}},
     {"qwen3", config_qwen3, {kShared, kNorms, kQk, kQkNorms}},
-    {"gemma3", config_gemma3, {kShared, kGemmaNorms, kQk}},
+    {"gemma3", config_gemma3, {kShared, kNormsLessOne, kGemmaNorms, kQk}},
+    {"qwen35", config_qwen35, {kShared, kNormsLessOne, kQk, kDelta}},
+    {"granitehybrid", config_granite_hybrid, {kShared, kNorms, kQkHalves, kMamba2}},
 };
 
 }  // namespace

@@ -12,27 +12,32 @@
 #include <string>
 
 #include "jet/base/json.h"
-#include "jet/blocks/block.h"
 #include "jet/model/gguf_keys.h"
 
 namespace jet {
 
-/// What becomes of a tensor's numbers. Rope turns neighbours in GGUF files of Llama, halves of a head here: within each
-/// head, rows 0, 1, 2, 3 ... come from rows 0, 2, 4 ..., 1, 3, 5 ...
-enum class GgufChange { none, halves, minus_one };
+/// What of a tensor is taken, and in which order. Of each head of n rows:
+///   halves     rope turns neighbours in the file, halves of a head here: rows 0, 2, 4, ... 1, 3, 5, ...
+/// Of Gated DeltaNet, where V heads share K heads: in the file V heads belong to K heads 0, 1, ... 0, 1, ..., here to
+/// 0, 0, ... 1, 1, ...
+///   q_rows, k_rows, v_rows     those of [q | k | v]
+///   v_heads, v_columns         rows and columns of all V heads
+enum class GgufOrder { same, halves, q_rows, k_rows, v_rows, v_heads, v_columns };
+/// What becomes of the numbers x: x - 1 (norms that are used as 1 + w), log(-x) (decays).
+enum class GgufNumbers { same, minus_one, log_negative };
 
-/// A tensor's two names, "{}" for the layer's number.
+/// A tensor's two names, "{}" for the layer's number. Where several are one of ours, the file has the one or the other.
 struct GgufTensorName {
   const char *gguf, *ours;
-  ParamRole role;
-  GgufChange change = GgufChange::none;
+  GgufOrder order = GgufOrder::same;
+  GgufNumbers numbers = GgufNumbers::same;
 };
 
 struct GgufArchitecture {
   const char* name;  // general.architecture
   /// config.json, without what the tokenizer says. Throws where the keys ask for what cannot be run.
   Json (*config)(const GgufKeys& keys);
-  std::array<std::span<const GgufTensorName>, 4> tensors;
+  std::array<std::span<const GgufTensorName>, 5> tensors;
 };
 
 /// Throws where there is no such architecture here, naming those that are known.

@@ -1,8 +1,8 @@
 #include "jet/model/gguf_import.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
-#include <tuple>
 
 #include "jet/model/checkpoint.h"
 #include "jet/model/gguf_tensors.h"
@@ -15,76 +15,92 @@ namespace {
 constexpr int64_t kShardBytes = 5'000'000'000;
 constexpr std::string_view kUsedByConfig[] = {"rope_freqs.weight"};
 
-/// Our names of the file's tensors, each with what becomes of it.
+/// The model's parameters, each with the tensor of the file that it comes from.
 class Walk {
  public:
   Walk(const GgufKeys& keys, const GgufArchitecture& architecture, const ModelSpec& spec)
-      : keys_(keys), architecture_(architecture), spec_(spec) {}
-
-  std::vector<GgufJob> jobs() {
-    for (const auto& part : architecture_.tensors) {
+      : keys_(keys), spec_(spec), left_(keys.file().tensors().begin(), keys.file().tensors().end()) {
+    for (const auto& part : architecture.tensors) {
       for (const auto& t : part) {
         const bool layered = with_layer(t.gguf, 0) != t.gguf;
-        for (int i = 0; i < (layered ? spec_.n_layers() : 1); ++i) add(t, i);
+        for (int i = 0; i < (layered ? spec.n_layers() : 1); ++i) names_[with_layer(t.ours, i)].push_back({&t, i});
       }
     }
-    for (const auto& [name, unused] : keys_.file().tensors()) {
-      const bool used = used_.contains(name) ||
-                        std::find(std::begin(kUsedByConfig), std::end(kUsedByConfig), name) != std::end(kUsedByConfig);
-      require(used,
-              "{}: tensor '{}' is no part of a model of architecture '{}' as it is known here: without it the model "
-              "would be another",
-              keys_.path(), name, keys_.architecture());
+  }
+
+  std::vector<GgufJob> jobs() {
+    struct Nothing {};
+    ModelWeights<Nothing> w;
+    model_params(spec_, w, [&](const std::string& name, Nothing&, const ParamSpec& p) { add(name, p); });
+    left_.erase("rope_freqs.weight");  // config.json says it
+    for (const auto& [name, unused] : left_) {
+      if (is_beyond(name)) continue;
+      fail(
+          "{}: tensor '{}' is no part of a model of architecture '{}' as its keys tell and as it is known here: "
+          "without "
+          "it the model would be another",
+          keys_.path(), name, keys_.architecture());
     }
-    check_parameters();
     return std::move(jobs_);
   }
 
  private:
-  void add(const GgufTensorName& names, int layer) {
-    const std::string name = with_layer(names.gguf, layer);
-    theirs_[with_layer(names.ours, layer)] = name;
-    const auto found = keys_.file().tensors().find(name);
-    if (found == keys_.file().tensors().end()) return;
-    used_.insert(name);
-    GgufJob job{.from = &found->second, .path = keys_.path(), .name = with_layer(names.ours, layer)};
-    job.spec = {names.role, job.from->shape};
-    job.change = names.change;
-    if (const auto* a = std::get_if<Attention::Config>(&spec_.layers[layer])) job.head_dim = a->head_dim;
-    jobs_.push_back(std::move(job));
+  struct Entry {
+    const GgufTensorName* names;
+    int layer;
+    std::string theirs() const { return with_layer(names->gguf, layer); }
+  };
+
+  void add(const std::string& name, const ParamSpec& p) {
+    const auto entries = names_.find(name);
+    require(entries != names_.end(), "{}: a model of architecture '{}' with the parameter '{}' is not known here",
+            keys_.path(), keys_.architecture(), name);
+    for (const Entry& e : entries->second) {
+      const auto found = keys_.file().tensors().find(e.theirs());
+      if (found == keys_.file().tensors().end()) continue;
+      left_.erase(e.theirs());
+      GgufJob job{.from = &found->second, .path = keys_.path(), .name = name};
+      job.spec = p;
+      job.numbers = e.names->numbers;
+      choose_order(job, e.names->order, spec_.layers[e.layer]);
+      check_shape(job);
+      jobs_.push_back(std::move(job));
+      return;
+    }
+    fail("{}: tensor '{}' is missing; download the file again, or convert the model again", keys_.path(),
+         entries->second.front().theirs());
   }
 
-  /// What the model has is in the file, in its shape, and the other way round.
-  void check_parameters() const {
-    std::map<std::string, Shape> shapes;
-    for (const auto& job : jobs_) shapes[job.name] = job.from->shape;
-    struct Nothing {};
-    ModelWeights<Nothing> w;
-    model_params(spec_, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
-      const auto theirs = theirs_.find(name);
-      const auto found = shapes.find(name);
-      require(found != shapes.end(), "{}: tensor '{}' is missing; download the file again, or convert the model again",
-              keys_.path(), theirs == theirs_.end() ? name : theirs->second);
-      require(found->second == p.shape, "{}: tensor '{}' is {}, where the keys ask for {}; convert the model again",
-              keys_.path(), theirs->second, to_string(found->second), to_string(p.shape));
-      shapes.erase(found);
-    });
-    if (!shapes.empty()) {
-      fail("{}: tensor '{}' has no place in the model that the keys tell of; convert the model again", keys_.path(),
-           theirs_.at(shapes.begin()->first));
-    }
+  /// As the keys ask for it; sizes of 1 say nothing, nor do groups of a norm.
+  void check_shape(const GgufJob& job) const {
+    const auto plain = [](Shape s) {
+      std::erase(s, 1);
+      return s;
+    };
+    Shape shape = job.from->shape;
+    if (!job.rows.empty()) shape[0] = static_cast<int64_t>(job.rows.size());
+    const bool grouped = job.from->name.ends_with(".ssm_norm.weight") && numel(shape) == numel(job.spec.shape);
+    require(grouped || plain(shape) == plain(job.spec.shape),
+            "{}: tensor '{}' is {}, where the keys ask for {}; convert the model again", keys_.path(), job.from->name,
+            to_string(shape), to_string(job.spec.shape));
+  }
+
+  /// Of layers that guess further tokens, behind those that are run.
+  bool is_beyond(const std::string& name) const {
+    int layer = 0;
+    return std::sscanf(name.c_str(), "blk.%d.", &layer) == 1 && layer >= spec_.n_layers() &&
+           keys_.file().contains(keys_.full("nextn_predict_layers"));
   }
 
   const GgufKeys& keys_;
-  const GgufArchitecture& architecture_;
   const ModelSpec& spec_;
+  std::map<std::string, std::vector<Entry>> names_;  // by ours
+  std::map<std::string, GgufTensor, std::less<>> left_;
   std::vector<GgufJob> jobs_;
-  std::set<std::string, std::less<>> used_;
-  std::map<std::string, std::string> theirs_;  // of ours
 };
 
 /// Packed numbers and their scales first, then wider types first: every tensor is aligned to its element.
-void put_in_order(std::vector<GgufJob>& jobs) {
+void sort_jobs(std::vector<GgufJob>& jobs) {
   const auto rank = [](const GgufJob& j) { return is_quantized(j.to) ? 0 : 16 - static_cast<int>(size_of(j.to)); };
   std::stable_sort(jobs.begin(), jobs.end(), [&](const GgufJob& a, const GgufJob& b) { return rank(a) < rank(b); });
 }
@@ -104,7 +120,7 @@ std::string types_text(const std::vector<GgufJob>& jobs) {
   return out;
 }
 
-const char* torch_name(DType t) { return t == DType::f32 ? "float32" : t == DType::f16 ? "float16" : "bfloat16"; }
+const char* dtype_of_torch(DType t) { return t == DType::f32 ? "float32" : t == DType::f16 ? "float16" : "bfloat16"; }
 
 /// What the weights and the tokenizer add to config.json.
 void complete_config(Json& config, const std::vector<GgufJob>& jobs, const GgufTokenizer& tokenizer) {
@@ -118,7 +134,7 @@ void complete_config(Json& config, const std::vector<GgufJob>& jobs, const GgufT
     return best;
   };
   const auto plain = most([](DType t) { return !is_quantized(t); }), packed = most(is_quantized);
-  config["torch_dtype"] = torch_name(plain.value_or(DType::bf16));
+  config["torch_dtype"] = dtype_of_torch(plain.value_or(DType::bf16));
   if (packed) {
     config["quantization_config"] = {{"quant_method", "jet"}, {"type", name_of(*packed)}, {"group", kGroupColumns}};
   }
@@ -160,7 +176,7 @@ GgufImportReport import_gguf(const std::string& source, const std::string& targe
   const ModelSpec spec = read_spec(config, source);
   std::vector<GgufJob> jobs = Walk(keys, architecture, spec).jobs();
   for (auto& job : jobs) choose_type(job, options.type);
-  put_in_order(jobs);
+  sort_jobs(jobs);
   complete_config(config, jobs, tokenizer);
 
   AtomicFolder folder(target);
@@ -168,17 +184,17 @@ GgufImportReport import_gguf(const std::string& source, const std::string& targe
   GgufImportReport report{architecture.name, file.paths().size(), jobs.size(), 0, types_text(jobs)};
   std::vector<TensorToWrite> tensors;
   for (const auto& job : jobs) {
-    for (auto& t : tensors_of(job)) {
+    for (auto& t : written_tensors(job)) {
       report.bytes += numel(t.shape) * static_cast<int64_t>(size_of(t.dtype));
       tensors.push_back(std::move(t));
     }
   }
   ShardedSafeTensorsWriter weights(folder.path(), tensors, kShardBytes);
   int64_t done = 0, total = 0;
-  for (const auto& job : jobs) total += numel(job.from->shape);
+  for (const auto& job : jobs) total += numel(job.spec.shape);
   for (const auto& job : jobs) {
     write_job(job, pool, weights);
-    done += numel(job.from->shape);
+    done += numel(job.spec.shape);
     if (options.progress) options.progress(done, total);
   }
   weights.commit();

@@ -8,7 +8,7 @@
 namespace jet {
 namespace {
 
-constexpr int64_t kMostSize = 1 << 20, kMostContext = INT32_MAX;
+constexpr int64_t kMostKeySize = 1 << 20, kMostKeyContext = INT32_MAX;
 
 }  // namespace
 
@@ -23,16 +23,16 @@ void GgufKeys::missing(const std::string& key) const {
 }
 
 int GgufKeys::in_range(const std::string& key, int64_t value, int64_t least) const {
-  const int64_t most = key == "context_length" ? kMostContext : kMostSize;
+  const int64_t most = key == "context_length" ? kMostKeyContext : kMostKeySize;
   require(value >= least && value <= most, "{}: key '{}' is {}, where {} to {} are allowed; convert the model again",
           path(), full(key), value, least, most);
   return static_cast<int>(value);
 }
 
-std::optional<int> GgufKeys::optional_size(const std::string& key) const {
+std::optional<int> GgufKeys::optional_size(const std::string& key, int64_t least) const {
   const auto value = file_.whole(full(key));
   if (!value) return {};
-  return in_range(key, *value);
+  return in_range(key, *value, least);
 }
 
 int GgufKeys::size(const std::string& key) const {

@@ -23,7 +23,7 @@ class GgufKeys {
 
   /// 1 to 2^20, as the sizes of config.json are.
   int size(const std::string& key) const;
-  std::optional<int> optional_size(const std::string& key) const;
+  std::optional<int> optional_size(const std::string& key, int64_t least = 1) const;
   /// As size(); or a list with the same number for each layer. Lists of different numbers are an error.
   int size_of_layers(const std::string& key, int layers) const;
   std::optional<int> optional_size_of_layers(const std::string& key, int layers) const;

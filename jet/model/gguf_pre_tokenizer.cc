@@ -26,12 +26,12 @@ constexpr const char* kGpt4o =
 
 constexpr const char *kWords = "", *kDigitsAndWords = "digits";  // in place of a pattern: GPT-2's words
 
-struct Rule {
+struct SplitRule {
   const char* names;  // with blanks around each
   const char* pattern;
   bool ignore_merges = false, add_bos = false;
 };
-constexpr Rule kRules[] = {
+constexpr SplitRule kSplitRules[] = {
     {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 ", kLlama3, true, true},
     {" dbrx smaug-bpe glm4 chatglm-bpe ", kLlama3},
     {" qwen2 ", kQwen2},
@@ -43,11 +43,11 @@ constexpr Rule kRules[] = {
     {" gpt-4o llama4 kanana2 ", kGpt4o},
 };
 
-Json byte_level(bool words) {
+Json byte_level_step(bool words) {
   return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", words}};
 }
 
-Json sequence(Json first, Json second) {
+Json in_sequence(Json first, Json second) {
   return {{"type", "Sequence"}, {"pretokenizers", {std::move(first), std::move(second)}}};
 }
 
@@ -55,22 +55,22 @@ Json sequence(Json first, Json second) {
 
 GgufPreTokenizer gguf_pre_tokenizer(const std::string& name, const std::string& where) {
   const bool plain = name.find(' ') == std::string::npos && !name.empty();
-  for (const auto& rule : kRules) {
+  for (const auto& rule : kSplitRules) {
     if (!plain || std::string(rule.names).find(" " + name + " ") == std::string::npos) continue;
     GgufPreTokenizer t{.ignore_merges = rule.ignore_merges, .add_bos = rule.add_bos};
     if (rule.pattern == kWords) {
-      t.pre_tokenizer = byte_level(true);
+      t.pre_tokenizer = byte_level_step(true);
     } else if (rule.pattern == kDigitsAndWords) {
-      t.pre_tokenizer = sequence({{"type", "Digits"}, {"individual_digits", true}}, byte_level(true));
+      t.pre_tokenizer = in_sequence({{"type", "Digits"}, {"individual_digits", true}}, byte_level_step(true));
     } else {
       const Json split{
           {"type", "Split"}, {"pattern", {{"Regex", rule.pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-      t.pre_tokenizer = sequence(split, byte_level(false));
+      t.pre_tokenizer = in_sequence(split, byte_level_step(false));
     }
     return t;
   }
   std::string known;
-  for (const auto& rule : kRules) known += rule.names + 1;
+  for (const auto& rule : kSplitRules) known += rule.names + 1;
   known.pop_back();
   fail("{}: tokenizer.ggml.pre is '{}', a way to split text that is not known here (known: {})", where,
        name.substr(0, 100), known);

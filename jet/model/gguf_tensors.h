@@ -15,29 +15,32 @@
 
 #include "jet/base/threads.h"
 #include "jet/model/gguf_architecture.h"
+#include "jet/model/spec.h"
 #include "jet/storage/shards.h"
 
 namespace jet {
 
-/// One tensor of the file and what it becomes.
+/// One parameter, and the tensor of the file that it comes from.
 struct GgufJob {
   const GgufTensor* from = nullptr;
   std::string path;  // of the file, for errors
   std::string name;  // in the model folder
   ParamSpec spec{};
-  GgufChange change = GgufChange::none;
-  int head_dim = 0;  // of GgufChange::halves
+  std::vector<int64_t> rows{}, columns{};  // of the tensor, in our order; none: all as they come
+  GgufNumbers numbers = GgufNumbers::same;
   DType to = DType::f32;
   bool exact = true;  // no number changes
 
   bool by_codes() const;  // packed without loss
 };
 
+/// Rows and columns in our order. Throws where the tensor's sizes and the mixer's do not go together.
+void choose_order(GgufJob& job, GgufOrder order, const MixerSpec& mixer);
 /// Chooses `to` and `exact` of a job; `wanted` is f32, bf16, q8 or q4, none: as the file has them.
 void choose_type(GgufJob& job, std::optional<DType> wanted);
 
 /// What the job writes: one tensor, or packed numbers and their scales.
-std::vector<TensorToWrite> tensors_of(const GgufJob& job);
+std::vector<TensorToWrite> written_tensors(const GgufJob& job);
 /// Writes them. Throws where a number is not finite.
 void write_job(const GgufJob& job, ThreadPool& pool, ShardedSafeTensorsWriter& file);
 

@@ -8,20 +8,20 @@
 namespace jet {
 namespace {
 
-constexpr const char* kConvert = "convert the model again";
+constexpr const char* kConvertAgain = "convert the model again";
 constexpr int kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6;  // and 5: unused
 
 /// What ends a turn, by its text: files rarely name it.
 constexpr std::string_view kTurnEnds[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",   "<|endoftext|>",
                                           "<|eom_id|>", "<EOT>",      "_<EOT>",  "<|end_of_text|>", "</s>"};
 
-class Reader {
+class GgufTokenizerReader {
  public:
-  Reader(const Gguf& file, int64_t vocabulary) : file_(file), vocabulary_(vocabulary) {}
+  GgufTokenizerReader(const Gguf& file, int64_t vocabulary) : file_(file), vocabulary_(vocabulary) {}
 
   GgufTokenizer read() {
     const auto model = file_.text("tokenizer.ggml.model");
-    require(model.has_value(), "{}: key 'tokenizer.ggml.model' is missing; {}", where(), kConvert);
+    require(model.has_value(), "{}: key 'tokenizer.ggml.model' is missing; {}", where(), kConvertAgain);
     read_tokens();
     if (*model == "gpt2") {
       read_byte_level();
@@ -58,58 +58,58 @@ class Reader {
   GgufTokenizer out_;
 };
 
-void Reader::read_tokens() {
+void GgufTokenizerReader::read_tokens() {
   auto tokens = file_.texts("tokenizer.ggml.tokens");
-  require(tokens.has_value(), "{}: key 'tokenizer.ggml.tokens' is missing; {}", where(), kConvert);
+  require(tokens.has_value(), "{}: key 'tokenizer.ggml.tokens' is missing; {}", where(), kConvertAgain);
   tokens_ = std::move(*tokens);
   require(static_cast<int64_t>(tokens_.size()) == vocabulary_,
           "{}: key 'tokenizer.ggml.tokens' has {} tokens, the embedding {} rows; {}", where(), tokens_.size(),
-          vocabulary_, kConvert);
+          vocabulary_, kConvertAgain);
   check_texts();
   types_.assign(tokens_.size(), kNormal);
   const auto types = file_.numbers("tokenizer.ggml.token_type");
   if (!types) return;
   require(types->size() >= tokens_.size(), "{}: key 'tokenizer.ggml.token_type' has {} numbers for {} tokens; {}",
-          where(), types->size(), tokens_.size(), kConvert);
+          where(), types->size(), tokens_.size(), kConvertAgain);
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const double t = (*types)[i];
     require(t >= 0 && t <= kByte && t == static_cast<int>(t), "{}: token {} is of the unknown type {}; {}", where(), i,
-            t, kConvert);
+            t, kConvertAgain);
     types_[i] = static_cast<int>(t);
   }
 }
 
-void Reader::check_texts() const {
+void GgufTokenizerReader::check_texts() const {
   std::unordered_set<std::string_view> seen;
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const std::string text(tokens_[i]);
-    require(!text.empty(), "{}: token {} is empty; {}", where(), i, kConvert);
+    require(!text.empty(), "{}: token {} is empty; {}", where(), i, kConvertAgain);
     require(seen.insert(tokens_[i]).second, "{}: token {}, '{}', is there twice; {}", where(), i, text.substr(0, 100),
-            kConvert);
+            kConvertAgain);
     const bool ascii = std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 128; });
     // json_text replaces what is no UTF-8.
-    require(ascii || parse_json(json_text(Json(text)), where()) == text, "{}: token {} is not valid UTF-8; {}", where(),
-            i, kConvert);
+    require(ascii || parse_json(json_text(Json(text)), where()).get<std::string>() == text,
+            "{}: token {} is not valid UTF-8; {}", where(), i, kConvertAgain);
   }
 }
 
 /// By id; the map of a Json would search for each.
-Json::object_t Reader::vocabulary() const {
+Json::object_t GgufTokenizerReader::vocabulary() const {
   Json::object_t vocabulary;
   for (size_t i = 0; i < tokens_.size(); ++i) vocabulary.push_back({std::string(tokens_[i]), Json(i)});
   return vocabulary;
 }
 
-std::optional<int> Reader::id(const char* key) const {
+std::optional<int> GgufTokenizerReader::id(const char* key) const {
   const std::string name = std::string("tokenizer.ggml.") + key;
   const auto value = file_.whole(name);
   if (!value) return {};
   require(*value >= 0 && *value < vocabulary_, "{}: key '{}' is {}, outside the vocabulary of {}; {}", where(), name,
-          *value, vocabulary_, kConvert);
+          *value, vocabulary_, kConvertAgain);
   return static_cast<int>(*value);
 }
 
-void Reader::read_ids(bool sentence_piece, bool add_bos) {
+void GgufTokenizerReader::read_ids(bool sentence_piece, bool add_bos) {
   // SentencePiece's own numbers where the file is silent.
   const auto usual = [&](int n) -> std::optional<int> {
     if (sentence_piece && n < vocabulary_ && (type(n) == kControl || type(n) == kUnknown)) return n;
@@ -133,13 +133,13 @@ void Reader::read_ids(bool sentence_piece, bool add_bos) {
   add_bos = file_.boolean("tokenizer.ggml.add_bos_token").value_or(add_bos);
   const bool add_eos = file_.boolean("tokenizer.ggml.add_eos_token").value_or(false);
   require(!add_bos || out_.bos, "{}: text shall begin with a token that no key names (tokenizer.ggml.bos_token_id); {}",
-          where(), kConvert);
+          where(), kConvertAgain);
   require(!add_eos || eos_, "{}: text shall end with a token that no key names (tokenizer.ggml.eos_token_id); {}",
-          where(), kConvert);
+          where(), kConvertAgain);
   out_.tokenizer["post_processor"] = post_processor(add_bos, add_eos);
 }
 
-Json Reader::post_processor(bool add_bos, bool add_eos) const {
+Json GgufTokenizerReader::post_processor(bool add_bos, bool add_eos) const {
   if (!add_bos && !add_eos) return nullptr;
   Json single = Json::array(), pair = Json::array(), special = Json::object();
   const auto add = [&](int i, int side) {
@@ -159,7 +159,7 @@ Json Reader::post_processor(bool add_bos, bool add_eos) const {
   return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special}};
 }
 
-Json Reader::added_tokens() const {
+Json GgufTokenizerReader::added_tokens() const {
   Json list = Json::array();
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const bool special = type(i) == kControl || type(i) == kUnknown;
@@ -188,13 +188,13 @@ Json model_of(Json::object_t vocabulary, std::vector<std::string> merges, bool b
           {"merges", std::move(merges)}};
 }
 
-void Reader::read_byte_level() {
+void GgufTokenizerReader::read_byte_level() {
   const auto pre = file_.text("tokenizer.ggml.pre");
   require(pre.has_value(), "{}: key 'tokenizer.ggml.pre' is missing: how text is split is not known; {}", where(),
-          kConvert);
+          kConvertAgain);
   const GgufPreTokenizer how = gguf_pre_tokenizer(*pre, where());
   const auto merges = file_.texts("tokenizer.ggml.merges");
-  require(merges.has_value(), "{}: key 'tokenizer.ggml.merges' is missing; {}", where(), kConvert);
+  require(merges.has_value(), "{}: key 'tokenizer.ggml.merges' is missing; {}", where(), kConvertAgain);
   Json& t = out_.tokenizer;
   t = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", nullptr}};
   t["normalizer"] = nullptr;
@@ -205,10 +205,10 @@ void Reader::read_byte_level() {
   t["model"]["ignore_merges"] = how.ignore_merges;
 }
 
-void Reader::read_sentence_piece() {
+void GgufTokenizerReader::read_sentence_piece() {
   const auto scores = file_.numbers("tokenizer.ggml.scores");
   require(scores && scores->size() >= tokens_.size(), "{}: key 'tokenizer.ggml.scores' {} for {} tokens; {}", where(),
-          scores ? fmt::format("has {} numbers", scores->size()) : "is missing", tokens_.size(), kConvert);
+          scores ? fmt::format("has {} numbers", scores->size()) : "is missing", tokens_.size(), kConvertAgain);
   const bool prefix = file_.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
   constexpr const char* kSpace = "\xe2\x96\x81";
   const Json replace{{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpace}};
@@ -233,7 +233,7 @@ void Reader::read_sentence_piece() {
   t["model"] = model_of(vocabulary(), merges_of_scores(tokens_, *scores, mergeable), true, unknown);
 }
 
-Json Reader::templates() const {
+Json GgufTokenizerReader::templates() const {
   const auto plain = file_.text("tokenizer.chat_template");
   const auto names = file_.texts("tokenizer.chat_templates");
   if (!names || names->empty()) return plain ? Json(*plain) : Json();
@@ -246,7 +246,7 @@ Json Reader::templates() const {
   return list;
 }
 
-Json Reader::config() const {
+Json GgufTokenizerReader::config() const {
   Json j = Json::object();
   const auto name = [&](const char* key, std::optional<int> i) {
     if (i) j[key] = std::string(tokens_[*i]);
@@ -262,13 +262,15 @@ Json Reader::config() const {
   return j;
 }
 
-int64_t characters(std::string_view text) {
+int64_t character_count(std::string_view text) {
   return std::count_if(text.begin(), text.end(), [](unsigned char c) { return (c & 0xc0) != 0x80; });
 }
 
 }  // namespace
 
-GgufTokenizer gguf_tokenizer(const Gguf& file, int64_t vocabulary) { return Reader(file, vocabulary).read(); }
+GgufTokenizer gguf_tokenizer(const Gguf& file, int64_t vocabulary) {
+  return GgufTokenizerReader(file, vocabulary).read();
+}
 
 std::vector<std::string> merges_of_scores(const std::vector<std::string_view>& pieces,
                                           const std::vector<double>& scores, const std::vector<bool>& mergeable) {
@@ -286,7 +288,8 @@ std::vector<std::string> merges_of_scores(const std::vector<std::string_view>& p
       if ((static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) continue;
       const auto left = text.substr(0, at), right = text.substr(at);
       if (!known.contains(left) || !known.contains(right)) continue;
-      pairs.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(at), characters(left), characters(right)});
+      pairs.push_back(
+          {static_cast<uint32_t>(i), static_cast<uint32_t>(at), character_count(left), character_count(right)});
     }
   }
   std::stable_sort(pairs.begin(), pairs.end(), [&](const Pair& a, const Pair& b) {

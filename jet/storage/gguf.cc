@@ -11,7 +11,7 @@ namespace jet {
 namespace {
 
 constexpr const char* kFetchAgain = "download the file again";
-constexpr const char* kConvert = "convert the model again";
+constexpr const char* kConvertAgain = "convert the model again";
 constexpr uint64_t kLongestKey = 65535, kLongestName = 63, kMostDimensions = 4, kMostFiles = 1000;
 
 struct TypeInfo {
@@ -31,7 +31,7 @@ T number_at(const std::byte* p) {
 }
 
 /// A name from the file, fit for a message of one line.
-std::string shown(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   std::string text(name.substr(0, 100));
   for (char& c : text)
     if (static_cast<unsigned char>(c) < 32 || static_cast<unsigned char>(c) > 126) c = '?';
@@ -120,7 +120,7 @@ Gguf::Reader::Counts Gguf::Reader::header() {
   require(version != 0x02000000 && version != 0x03000000,
           "{}: is big-endian; convert the model for little-endian machines", path_);
   require(version == 2 || version == 3, "{}: GGUF version {} cannot be read (2 and 3 can); {}", path_, version,
-          kConvert);
+          kConvertAgain);
   const Counts n{u64("the number of tensors"), u64("the number of keys")};
   // The least that a tensor and a key take.
   const uint64_t most_tensors = left() / 32, most_keys = left() / 13;
@@ -140,7 +140,7 @@ GgufType Gguf::Reader::type(const std::string& what) {
 void Gguf::Reader::array(GgufValue& v, const std::string& what) {
   v.element = type(what);
   require(v.element != GgufType::array, "{}: {} is an array of arrays, which cannot be read; {}", path_, what,
-          kConvert);
+          kConvertAgain);
   v.count = u64(what);
   const size_t size = info_of(v.element).bytes;
   const uint64_t most = left() / (size ? size : 8);
@@ -172,7 +172,7 @@ std::pair<std::string, GgufValue> Gguf::Reader::key() {
   const auto name = string("a key's name");
   require(!name.empty() && name.size() <= kLongestKey, "{}: a key's name has {} bytes, where 1 to {} are allowed; {}",
           path_, name.size(), kLongestKey, kFetchAgain);
-  return {std::string(name), value("key " + shown(name))};
+  return {std::string(name), value("key " + in_quotes(name))};
 }
 
 Gguf::Reader::Entry Gguf::Reader::tensor() {
@@ -180,7 +180,7 @@ Gguf::Reader::Entry Gguf::Reader::tensor() {
   require(!name.empty() && name.size() <= kLongestName,
           "{}: a tensor's name has {} bytes, where 1 to {} are allowed; {}", path_, name.size(), kLongestName,
           kFetchAgain);
-  const std::string what = "tensor " + shown(name);
+  const std::string what = "tensor " + in_quotes(name);
   const uint32_t dimensions = u32(what);
   require(dimensions >= 1 && dimensions <= kMostDimensions, "{}: {} has {} dimensions, where 1 to {} are allowed; {}",
           path_, what, dimensions, kMostDimensions, kFetchAgain);
@@ -212,7 +212,7 @@ Gguf::Reader::Entry Gguf::Reader::tensor() {
 void Gguf::Reader::place(std::vector<Entry>& entries, uint64_t alignment) const {
   const uint64_t begin = (at_ + alignment - 1) / alignment * alignment, size = bytes_.size();
   for (auto& e : entries) {
-    const std::string what = shown(e.tensor.name);
+    const std::string what = in_quotes(e.tensor.name);
     require(e.offset % alignment == 0, "{}: tensor {} begins at data byte {}, which is no multiple of {}; {}", path_,
             what, e.offset, alignment, kFetchAgain);
     const bool inside = begin <= size && e.offset <= size - begin && e.bytes <= size - begin - e.offset;
@@ -225,8 +225,8 @@ void Gguf::Reader::place(std::vector<Entry>& entries, uint64_t alignment) const 
   std::sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) { return a->offset < b->offset; });
   for (size_t i = 1; i < order.size(); ++i) {
     const Entry &a = *order[i - 1], &b = *order[i];
-    require(a.offset + a.bytes <= b.offset, "{}: tensors {} and {} overlap; {}", path_, shown(a.tensor.name),
-            shown(b.tensor.name), kFetchAgain);
+    require(a.offset + a.bytes <= b.offset, "{}: tensors {} and {} overlap; {}", path_, in_quotes(a.tensor.name),
+            in_quotes(b.tensor.name), kFetchAgain);
   }
 }
 
@@ -246,7 +246,7 @@ void Gguf::add_file(const std::string& path) {
   std::map<std::string, GgufValue, std::less<>> keys;
   for (uint64_t i = 0; i < counts.keys; ++i) {
     const auto [at, is_new] = keys.insert(in.key());
-    require(is_new, "{}: key {} is there twice; {}", path, shown(at->first), kConvert);
+    require(is_new, "{}: key {} is there twice; {}", path, in_quotes(at->first), kConvertAgain);
   }
   std::vector<Reader::Entry> entries;
   for (uint64_t i = 0; i < counts.tensors; ++i) entries.push_back(in.tensor());
@@ -260,7 +260,7 @@ void Gguf::add_file(const std::string& path) {
   in.place(entries, static_cast<uint64_t>(alignment));
   for (auto& e : entries) {
     const auto [at, is_new] = tensors_.emplace(e.tensor.name, std::move(e.tensor));
-    require(is_new, "{}: tensor {} is there twice; {}", path, shown(at->first), kConvert);
+    require(is_new, "{}: tensor {} is there twice; {}", path, in_quotes(at->first), kConvertAgain);
   }
   const int64_t number = alone.whole("split.no").value_or(0), expected = static_cast<int64_t>(files_.size());
   require(number == expected, "{}: is part {} of the model's files, where part {} is wanted; name the first of them",
@@ -296,8 +296,8 @@ namespace {
 
 /// "key 'x' is u32, where a string is wanted".
 [[noreturn]] void wrong_type(const Gguf& g, std::string_view key, const GgufValue& v, const char* wanted) {
-  fail("{}: key {} is {}{}, where {} is wanted; {}", g.path(), shown(key), info_of(v.type).name,
-       v.type == GgufType::array ? fmt::format(" of {}", info_of(v.element).name) : "", wanted, kConvert);
+  fail("{}: key {} is {}{}, where {} is wanted; {}", g.path(), in_quotes(key), info_of(v.type).name,
+       v.type == GgufType::array ? fmt::format(" of {}", info_of(v.element).name) : "", wanted, kConvertAgain);
 }
 
 }  // namespace
@@ -307,7 +307,7 @@ std::optional<int64_t> Gguf::whole(std::string_view key) const {
   if (!v) return {};
   if (!is_whole(v->type)) wrong_type(*this, key, *v, "a whole number");
   const bool beyond = v->type == GgufType::u64 && number_at<uint64_t>(v->bytes.data()) > INT64_MAX;
-  require(!beyond, "{}: key {} is out of range; {}", path(), shown(key), kConvert);
+  require(!beyond, "{}: key {} is out of range; {}", path(), in_quotes(key), kConvertAgain);
   return element_at<int64_t>(v->type, v->bytes.data());
 }
 
@@ -316,7 +316,7 @@ std::optional<double> Gguf::number(std::string_view key) const {
   if (!v) return {};
   if (!is_number(v->type)) wrong_type(*this, key, *v, "a number");
   const auto x = element_at<double>(v->type, v->bytes.data());
-  require(std::isfinite(x), "{}: key {} is {}; {}", path(), shown(key), x, kConvert);
+  require(std::isfinite(x), "{}: key {} is {}; {}", path(), in_quotes(key), x, kConvertAgain);
   return x;
 }
 
@@ -325,7 +325,7 @@ std::optional<bool> Gguf::boolean(std::string_view key) const {
   if (!v) return {};
   if (v->type != GgufType::boolean) wrong_type(*this, key, *v, "a bool");
   const auto x = number_at<uint8_t>(v->bytes.data());
-  require(x <= 1, "{}: key {} is a bool of the value {}; {}", path(), shown(key), x, kFetchAgain);
+  require(x <= 1, "{}: key {} is a bool of the value {}; {}", path(), in_quotes(key), x, kFetchAgain);
   return x == 1;
 }
 

@@ -12,9 +12,9 @@ namespace jet {
 namespace {
 
 namespace fs = std::filesystem;
-const std::string kGolden = "../shared/golden/gguf/";
+const std::string kGgufGolden = "../shared/golden/gguf/";
 
-std::string error_of(const std::string& path) {
+std::string open_error(const std::string& path) {
   try {
     Gguf::open(path);
   } catch (const Error& e) { return e.what(); }
@@ -23,18 +23,18 @@ std::string error_of(const std::string& path) {
 
 // Every type's blocks, those of random and of extreme bytes too, to the values of ggml's own decoder.
 TEST(Gguf, TypesAreDecodedToTheBit) {
-  if (!fs::is_directory(kGolden)) GTEST_SKIP() << "skipped: " << kGolden << " is absent";
+  if (!fs::is_directory(kGgufGolden)) GTEST_SKIP() << "skipped: " << kGgufGolden << " is absent";
   int types = 0, refused = 0;
-  for (const auto& entry : fs::directory_iterator(kGolden + "types")) {
+  for (const auto& entry : fs::directory_iterator(kGgufGolden + "types")) {
     if (entry.path().extension() != ".gguf") continue;
     const std::string path = entry.path(), type = entry.path().stem();
     if (ggml_types_known().find(type) == std::string::npos) {
-      EXPECT_NE(error_of(path).find("of type " + type + ","), std::string::npos) << error_of(path);
+      EXPECT_NE(open_error(path).find("of type " + type + ","), std::string::npos) << open_error(path);
       ++refused;
       continue;
     }
     const Gguf file = Gguf::open(path);
-    const SafeTensors golden = SafeTensors::open(kGolden + "types/" + type + ".values.safetensors");
+    const SafeTensors golden = SafeTensors::open(kGgufGolden + "types/" + type + ".values.safetensors");
     EXPECT_GE(file.tensors().size(), 1u);
     for (const auto& [name, t] : file.tensors()) {
       EXPECT_EQ(t.type->name, type);
@@ -108,11 +108,11 @@ TEST_F(GgufFile, PartsAreOneModel) {
   float value = 0;
   std::memcpy(&value, g.tensors().at("b").bytes.data(), sizeof(value));
   EXPECT_EQ(value, 2);
-  EXPECT_NE(error_of(second).find("name the first"), std::string::npos) << error_of(second);
+  EXPECT_NE(open_error(second).find("name the first"), std::string::npos) << open_error(second);
   fs::rename(second, folder_ + "other.gguf");
-  EXPECT_NE(error_of(first).find("m-00002-of-00002.gguf, is missing"), std::string::npos) << error_of(first);
+  EXPECT_NE(open_error(first).find("m-00002-of-00002.gguf, is missing"), std::string::npos) << open_error(first);
   fs::rename(first, folder_ + "m.gguf");
-  EXPECT_NE(error_of(folder_ + "m.gguf").find("-00001-of-00002.gguf"), std::string::npos);
+  EXPECT_NE(open_error(folder_ + "m.gguf").find("-00001-of-00002.gguf"), std::string::npos);
 }
 
 TEST_F(GgufFile, ValuesKeepTheirTypes) {
@@ -138,8 +138,8 @@ TEST_F(GgufFile, IsTruncatedAnywhere) {
   const std::string whole = part(1, "b", 2).bytes, path = folder_ + "m.gguf";
   for (size_t n = 0; n < whole.size(); ++n) {
     Made{whole.substr(0, n)}.write(path);
-    EXPECT_NE(error_of(path).find(path), std::string::npos) << n << ": " << error_of(path);
-    EXPECT_EQ(error_of(path).find("name the first"), std::string::npos) << n;
+    EXPECT_NE(open_error(path).find(path), std::string::npos) << n << ": " << open_error(path);
+    EXPECT_EQ(open_error(path).find("name the first"), std::string::npos) << n;
   }
 }
 
