@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "jet/base/error.h"
+#include "jet/text/unicode.h"
 #include "jet/text/utf8.h"
 
 namespace jet {
@@ -123,7 +124,7 @@ size_t OnigRegex::Search::end(int group) const {
 
 bool is_word_of_regex(char32_t c) {
   start_library();
-  return c == 0x200c || c == 0x200d || ONIGENC_IS_CODE_WORD(ONIG_ENCODING_UTF8, c);
+  return c == 0x200c || c == 0x200d || is_word_by_category(c) || ONIGENC_IS_CODE_ALPHA(ONIG_ENCODING_UTF8, c);
 }
 
 }  // namespace jet

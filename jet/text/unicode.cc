@@ -107,6 +107,10 @@ void append_lower(std::string& out, char32_t c) {
   if (c == 0x130) append_utf8(out, 0x307);
 }
 
+bool is_word_by_category(char32_t c) {
+  const auto of = category(c);
+  return (of >= UTF8PROC_CATEGORY_LU && of <= UTF8PROC_CATEGORY_ND) || of == UTF8PROC_CATEGORY_PC;
+}
 bool is_mark(char32_t c) { return class_of_category(category(c)) == CharClass::mark; }
 bool is_numeric(char32_t c) { return class_of_category(category(c)) == CharClass::number; }
 
