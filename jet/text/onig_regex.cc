@@ -2,6 +2,7 @@
 
 #include <oniguruma.h>
 
+#include <array>
 #include <mutex>
 
 #include "jet/base/error.h"
@@ -120,6 +121,32 @@ size_t OnigRegex::Search::begin(int group) const {
 size_t OnigRegex::Search::end(int group) const {
   const int at = state_->region->end[group];
   return at < 0 ? std::string_view::npos : static_cast<size_t>(at);
+}
+
+CharClass char_class(char32_t c) {
+  struct Classes {
+    Classes() {
+      start_library();
+      const auto type = [](std::string_view name) {
+        return static_cast<OnigCtype>(
+            ONIGENC_PROPERTY_NAME_TO_CTYPE(ONIG_ENCODING_UTF8, bytes(name), bytes(name) + name.size()));
+      };
+      letter = type("L"), mark = type("M"), number = type("N");
+      for (char32_t i = 0; i < ascii.size(); ++i) ascii[i] = find(i);
+    }
+    CharClass find(char32_t code) const {
+      const auto is = [&](OnigCtype type) { return ONIGENC_IS_CODE_CTYPE(ONIG_ENCODING_UTF8, code, type) != 0; };
+      return is(letter)                ? CharClass::letter
+             : is(ONIGENC_CTYPE_SPACE) ? CharClass::space
+             : is(number)              ? CharClass::number
+             : is(mark)                ? CharClass::mark
+                                       : CharClass::other;
+    }
+    OnigCtype letter, mark, number;
+    std::array<CharClass, 128> ascii{};
+  };
+  static const Classes classes;
+  return c < classes.ascii.size() ? classes.ascii[c] : classes.find(c);
 }
 
 bool is_word_of_regex(char32_t c) {
