@@ -58,6 +58,10 @@ bool AddedTokens::find(std::string_view text, size_t from, size_t done, Match& m
     if (!first_bytes_[static_cast<unsigned char>(text[at])]) continue;
     const AddedToken* token = longest_at(text, at);
     if (!token) continue;
+    if (at < done) {  // the token before took its beginning
+      at += token->content.size() - 1;
+      continue;
+    }
     m = {at, at + token->content.size(), at + token->content.size(), token->id};
     if (token->single_word && touches_word(text, m.begin, m.end)) {
       at = m.end - 1;

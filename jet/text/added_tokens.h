@@ -31,8 +31,7 @@ class AddedTokens {
   /// A text that is there already stays as it is.
   void add(AddedToken token);
   bool empty() const { return tokens_.empty(); }
-  /// Calls plain(begin, end) and token(id) for the parts of `text`, in order. A token that takes white space beside it
-  /// may take what the one before it took, too.
+  /// Calls plain(begin, end) and token(id) for the parts of `text`, in order.
   template <class Plain, class Token>
   void cut(std::string_view text, Plain&& plain, Token&& token) const {
     size_t done = 0, at = 0;

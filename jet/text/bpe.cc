@@ -125,11 +125,11 @@ Bpe::Bpe(Symbols symbols, const std::vector<Merge>& merges) : s_(std::move(symbo
 
 void Bpe::read_symbols() {
   for (size_t id = 0; id < s_.texts.size(); ++id) {
-    const std::string& text = s_.texts[id];
+    const std::string_view text = s_.texts[id];
     if (text.empty()) continue;
     if (s_.whole_words) {
       // Of byte-level tokens only those in the byte alphabet are words.
-      std::string word = s_.byte_level ? bytes_from_token(text) : text;
+      std::string word = s_.byte_level ? bytes_from_token(text) : std::string(text);
       if (!s_.byte_level || is_byte_level_token(text)) words_.emplace(std::move(word), static_cast<int32_t>(id));
     }
     if (utf8_length(text, 0) != static_cast<int>(text.size())) continue;
@@ -146,10 +146,17 @@ void Bpe::read_joins(const std::vector<Merge>& merges) {
   for (const int32_t id : s_.byte_tokens)
     if (id >= 0) opaque[id] = true;
   if (s_.unknown >= 0) opaque[s_.unknown] = true;
+  // Found once for each token: merges name tokens in any order, far apart in memory.
+  std::vector<int32_t> first(s_.texts.size(), -1), last(s_.texts.size(), -1);
+  for (size_t id = 0; id < s_.texts.size(); ++id) {
+    if (s_.texts[id].empty()) continue;
+    first[id] = symbol_of(first_of(s_.texts[id]));
+    last[id] = symbol_of(last_of(s_.texts[id]));
+  }
   std::vector<bool> joins(size_t{1} << kJoinBits);
   for (const auto& m : merges) {
     if (opaque[m.left] || opaque[m.right]) return;
-    joins[join_of(symbol_of(last_of(s_.texts[m.left])), symbol_of(first_of(s_.texts[m.right])))] = true;
+    joins[join_of(last[m.left], first[m.right])] = true;
   }
   joins_ = std::move(joins);
 }

@@ -46,9 +46,9 @@ class Bpe : public WordModel {
   /// What the symbols of a word are. A character without a token of its own is `byte_tokens` of its bytes (where all
   /// are there), else `unknown`, else nothing.
   struct Symbols {
-    bool byte_level = false;           // words are bytes, tokens in the byte alphabet
-    std::vector<std::string> texts;    // [ids] of the tokens of the model; empty where there is none
-    std::vector<int32_t> byte_tokens;  // 256 ids of <0x00> to <0xFF>, -1 where one is missing; empty: not used
+    bool byte_level = false;              // words are bytes, tokens in the byte alphabet
+    std::vector<std::string_view> texts;  // [ids] of the tokens of the model; empty: none. Not kept
+    std::vector<int32_t> byte_tokens;     // 256 ids of <0x00> to <0xFF>, -1 where one is missing; empty: not used
     int32_t unknown = -1;
     bool unknown_missing = false;  // there is an unknown token's name, but no such token: an error when it is needed
     bool fuse_unknown = false;     // a run of unknown characters is one token

@@ -205,12 +205,12 @@ std::string Decoder::bytes_of(std::string token) const {
   return token;
 }
 
-Decoder sentencepiece_decoder(bool strips) {
+Decoder sentencepiece_decoder(size_t strips) {
   Decoder d;
   d.add(std::make_unique<SpacesStep>());
   d.add(std::make_unique<ByteFallbackStep>());
   d.add(std::make_unique<FuseStep>());
-  if (strips) d.add(std::make_unique<StripStep>(" ", 1, 0));
+  if (strips > 0) d.add(std::make_unique<StripStep>(" ", strips, 0));
   return d;
 }
 

@@ -92,8 +92,10 @@ char32_t JsonScanner::code_unit() {
 std::string_view JsonScanner::scalar() {
   peek();
   const size_t begin = at_;
-  static constexpr std::string_view kEnds = ",:]}[{\"";
-  while (at_ < text_.size() && !is_blank(text_[at_]) && kEnds.find(text_[at_]) == kEnds.npos) ++at_;
+  const auto ends = [](char c) {
+    return c == ',' || c == '}' || c == ']' || c == ':' || c == '[' || c == '{' || c == '"' || is_blank(c);
+  };
+  while (at_ < text_.size() && !ends(text_[at_])) ++at_;
   if (at_ == begin) damaged();
   return text_.substr(begin, at_ - begin);
 }

@@ -191,10 +191,10 @@ std::unique_ptr<WordModel> ModelFile::make_bpe(const TokenTable& tokens, bool by
     require(get_or<std::string>(model, key, "", where).empty(), "{}: {} cannot be read", where, key);
   Bpe::Symbols s;
   s.byte_level = byte_level;
-  s.texts = tokens.texts;
+  s.texts.assign(tokens.texts.begin(), tokens.texts.end());
   s.where = where;
   for (size_t id = 0; id < s.texts.size(); ++id)
-    if (!tokens.in_vocabulary[id]) s.texts[id].clear();
+    if (!tokens.in_vocabulary[id]) s.texts[id] = {};
   if (get_or(model, "byte_fallback", false, where))
     s.byte_tokens = byte_tokens([&](const auto& t) { return id_of(t); });
   const auto unknown = get_or<std::string>(model, "unk_token", "", where);

@@ -2,9 +2,11 @@
 
 #include <oniguruma.h>
 
+#include <array>
 #include <mutex>
 
 #include "jet/base/error.h"
+#include "jet/text/unicode.h"
 #include "jet/text/utf8.h"
 
 namespace jet {
@@ -121,9 +123,35 @@ size_t OnigRegex::Search::end(int group) const {
   return at < 0 ? std::string_view::npos : static_cast<size_t>(at);
 }
 
+CharClass char_class(char32_t c) {
+  struct Classes {
+    Classes() {
+      start_library();
+      const auto type = [](std::string_view name) {
+        return static_cast<OnigCtype>(
+            ONIGENC_PROPERTY_NAME_TO_CTYPE(ONIG_ENCODING_UTF8, bytes(name), bytes(name) + name.size()));
+      };
+      letter = type("L"), mark = type("M"), number = type("N");
+      for (char32_t i = 0; i < ascii.size(); ++i) ascii[i] = find(i);
+    }
+    CharClass find(char32_t code) const {
+      const auto is = [&](OnigCtype type) { return ONIGENC_IS_CODE_CTYPE(ONIG_ENCODING_UTF8, code, type) != 0; };
+      return is(letter)                ? CharClass::letter
+             : is(ONIGENC_CTYPE_SPACE) ? CharClass::space
+             : is(number)              ? CharClass::number
+             : is(mark)                ? CharClass::mark
+                                       : CharClass::other;
+    }
+    OnigCtype letter, mark, number;
+    std::array<CharClass, 128> ascii{};
+  };
+  static const Classes classes;
+  return c < classes.ascii.size() ? classes.ascii[c] : classes.find(c);
+}
+
 bool is_word_of_regex(char32_t c) {
   start_library();
-  return c == 0x200c || c == 0x200d || ONIGENC_IS_CODE_WORD(ONIG_ENCODING_UTF8, c);
+  return c == 0x200c || c == 0x200d || is_word_by_category(c) || ONIGENC_IS_CODE_ALPHA(ONIG_ENCODING_UTF8, c);
 }
 
 }  // namespace jet

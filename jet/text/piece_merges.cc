@@ -8,7 +8,7 @@
 
 namespace jet {
 
-std::vector<Merge> merges_by_score(const std::vector<std::string>& texts, const std::vector<double>& scores,
+std::vector<Merge> merges_by_score(const std::vector<std::string_view>& texts, const std::vector<double>& scores,
                                    const std::string& where) {
   TokenMap ids(texts.size());
   std::vector<double> ranks;  // scores, the highest first

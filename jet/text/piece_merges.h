@@ -8,6 +8,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "jet/text/bpe.h"
@@ -15,7 +16,7 @@
 namespace jet {
 
 /// `texts`: by id, empty where an id is no piece. Throws where a piece has a character that is no piece, naming `where`.
-std::vector<Merge> merges_by_score(const std::vector<std::string>& texts, const std::vector<double>& scores,
+std::vector<Merge> merges_by_score(const std::vector<std::string_view>& texts, const std::vector<double>& scores,
                                    const std::string& where);
 
 }  // namespace jet

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <limits>
 #include <utility>
 
 #include "jet/base/file.h"
@@ -19,6 +19,9 @@ namespace jet {
 namespace {
 
 enum class PieceType { normal = 1, unknown, control, user_defined, unused, byte };
+
+// SentencePiece means to add the highest score of a piece for each byte, which its first value makes nothing of.
+constexpr float kUserDefinedScore = -0.1f;
 
 struct Piece {
   std::string text;
@@ -49,7 +52,9 @@ class Reader {
     make_model();
     const TokenizerConfig config = read_tokenizer_config(config_path);
     add_tokens(config);
-    parts_.decoder = sentencepiece_decoder(normalizer_.add_dummy_prefix || normalizer_.remove_extra_whitespaces);
+    parts_.decoder = sentencepiece_decoder(normalizer_.remove_extra_whitespaces ? SIZE_MAX
+                                           : normalizer_.add_dummy_prefix       ? 1
+                                                                                : 0);
     parts_.normalizers.push_back(std::make_unique<SentencePieceNormalizer>(std::move(normalizer_)));
     set_ends(config, config_path);
     return std::move(parts_);
@@ -170,21 +175,14 @@ void Reader::make_unigram() {
   Unigram::Pieces p;
   const size_t n = pieces_.size();
   p.texts.resize(n), p.scores.resize(n), p.usable.resize(n);
-  float lowest = 0, highest = 0;
-  bool any = false;
-  for (const Piece& piece : pieces_) {
-    if (piece.type != PieceType::normal) continue;
-    lowest = any ? std::min(lowest, piece.score) : piece.score;
-    highest = any ? std::max(highest, piece.score) : piece.score;
-    any = true;
-  }
+  float lowest = std::numeric_limits<float>::max();
   for (size_t id = 0; id < n; ++id) {
     const Piece& piece = pieces_[id];
+    const bool user_defined = piece.type == PieceType::user_defined;
+    if (piece.type == PieceType::normal) lowest = std::min(lowest, piece.score);
     p.texts[id] = piece.text;
-    p.usable[id] = piece.type == PieceType::normal || piece.type == PieceType::user_defined;
-    // User-defined pieces outdo all others.
-    p.scores[id] = piece.type == PieceType::user_defined ? static_cast<float>(piece.text.size()) * highest - 0.1
-                                                         : static_cast<double>(piece.score);
+    p.usable[id] = piece.type == PieceType::normal || user_defined;
+    p.scores[id] = user_defined ? kUserDefinedScore : piece.score;
   }
   p.lowest_score = lowest;
   p.unknown = unknown_;

@@ -1,14 +1,15 @@
 #include "jet/text/token_map.h"
 
+#define XXH_INLINE_ALL  // for texts of a few bytes the call would take longer than the hash
+#include <xxhash.h>
+
 #include <bit>
 #include <cstring>
 #include <utility>
 
-#include "jet/base/hash.h"
-
 namespace jet {
 
-uint64_t TokenMap::hash(std::string_view text) { return content_hash(text); }
+uint64_t TokenMap::hash(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
 
 void TokenMap::reserve(size_t count) {
   const size_t wanted = std::bit_ceil(2 * count + 2);

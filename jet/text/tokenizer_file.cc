@@ -63,7 +63,7 @@ void Reader::check_key(const std::string& key) const {
 }
 
 void Reader::read_added() {
-  const Json list = part("added_tokens");
+  const Json none, &rest = model_.rest(), &list = rest.contains("added_tokens") ? rest["added_tokens"] : none;
   require(list.is_null() || list.is_array(), "{}: 'added_tokens' is no list", path_);
   const std::string where = in("added_tokens");
   for (const Json& j : list) {

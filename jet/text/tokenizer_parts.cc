@@ -30,6 +30,7 @@ void TokenizerParts::look_for(AddedToken token, const std::string& where) {
   for (const auto& n : normalizers) n->apply(token.content, first);
   require(!token.content.empty() || given.empty(),
           "{}: token {} is nothing once it is normalized; set its 'normalized' to false", where, shown(given));
+  tokens.texts[token.id] = token.content;  // so the library decodes it, too
   normalized_tokens.add(std::move(token));
 }
 

@@ -9,9 +9,12 @@
 #include "jet/base/error.h"
 #include "jet/base/file.h"
 #include "jet/base/json.h"
+#include "jet/base/rng.h"
 #include "jet/text/bpe.h"
+#include "jet/text/onig_regex.h"
 #include "jet/text/regex.h"
 #include "jet/text/utf8.h"
+#include "jet/text/word_scanner.h"
 
 namespace jet {
 namespace {
@@ -96,6 +99,18 @@ TEST(Tokenizer, EncodesQwenAsTheReferenceDoes) {
   const std::string folder = "../shared/golden/tokenizer/qwen2.5";
   if (!fs::exists(folder)) GTEST_SKIP() << "skipped: " << folder << " is absent";
   expect_cases(Tokenizer::load(folder), folder + "/cases.jsonl", 500);
+}
+
+/// Tokenizers put together at random of all components, and what the tokenizers library (0.23.3) makes of texts.
+TEST_F(TokenizerFileTest, ComponentsDoAsTheLibraryDoes) {
+  for (const auto& made : read_cases("tests/fixtures/tokenizer/components.jsonl")) {
+    const auto t = load(made["tokenizer"]);
+    for (const auto& c : made["cases"]) {
+      const auto ids = c["ids"].get<Ids>();
+      EXPECT_EQ(t.encode(c["text"].get<std::string>()), ids) << c["text"];
+      EXPECT_EQ(t.decode(ids), c["decoded"].get<std::string>()) << c["text"];
+    }
+  }
 }
 
 TEST(Tokenizer, TokensAreTheirBytes) {
@@ -314,6 +329,47 @@ TEST(Utf8, NormalFormC) {
   EXPECT_EQ(normalize_nfc("a\xcc\x81\xcc\xa3"), "\xe1\xba\xa1\xcc\x81");             // marks are ordered first
   EXPECT_EQ(normalize_nfc("\xe2\x84\xab"), "\xc3\x85");                              // Angstrom sign
   EXPECT_EQ(normalize_nfc("\xcc\x81"), "\xcc\x81");
+}
+
+TEST(WordScanner, IsItsExpression) {
+  for (const char* pattern : {
+           R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+           R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+)"
+           R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+           R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+)"
+           R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+           R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+)"
+           R"(|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+       }) {
+    const WordScanner* scanner = WordScanner::of(pattern);
+    ASSERT_TRUE(scanner) << pattern;
+    const OnigRegex regex(pattern, "here");
+    const auto compare = [&](const std::string& text) {
+      size_t at = 0;
+      for (OnigRegex::Search s(regex, text); s.next(); at = s.end()) {
+        ASSERT_EQ(s.begin(), at);
+        ASSERT_EQ(scanner->end_of_word(text, at), s.end()) << pattern << " at " << at << " of " << shown(text);
+      }
+      ASSERT_EQ(at, text.size());
+    };
+    std::string all;
+    for (char32_t c = 0; c < 0x110000; ++c) {
+      if (c >= 0xd800 && c < 0xe000) continue;
+      append_utf8(all, c);
+      if (all.size() <= 4000) continue;
+      compare(all);
+      all.clear();
+    }
+    static constexpr char32_t kDrawn[] = {U' ', U' ',  U'\n', U'\r', U'\t', U'\'',  U'\'',  U's',
+                                          U'S', 0x17f, U'l',  U'e',  U'r',  U'V',   U'1',   U'2',
+                                          U'.', U'!',  0xe9,  0x301, 0xa0,  0x3000, 0x4e00, 0x661};
+    Rng rng(1, "word scanner");
+    for (int i = 0; i < 20000; ++i) {
+      std::string text;
+      for (uint64_t n = rng.below(12); n > 0; --n) append_utf8(text, kDrawn[rng.below(std::size(kDrawn))]);
+      compare(text);
+    }
+  }
 }
 
 TEST(RegexSearch, FindsGroupsAndGivesUpClearly) {

@@ -62,19 +62,6 @@ void append_changed(std::string& out, std::string_view text, NormalForm form) {
 
 utf8proc_category_t category(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
 
-CharClass class_of_category(utf8proc_category_t c) {
-  if (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO) return CharClass::letter;
-  if (c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME) return CharClass::mark;
-  if (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO) return CharClass::number;
-  return CharClass::other;
-}
-
-std::array<CharClass, 128> make_ascii_classes() {
-  std::array<CharClass, 128> classes{};
-  for (char32_t c = 0; c < 128; ++c) classes[c] = is_white_space(c) ? CharClass::space : class_of_category(category(c));
-  return classes;
-}
-
 }  // namespace
 
 std::string to_normal_form(std::string_view text, NormalForm form) {
@@ -107,19 +94,23 @@ void append_lower(std::string& out, char32_t c) {
   if (c == 0x130) append_utf8(out, 0x307);
 }
 
-bool is_mark(char32_t c) { return class_of_category(category(c)) == CharClass::mark; }
-bool is_numeric(char32_t c) { return class_of_category(category(c)) == CharClass::number; }
+bool is_word_by_category(char32_t c) {
+  const auto of = category(c);
+  return (of >= UTF8PROC_CATEGORY_LU && of <= UTF8PROC_CATEGORY_ND) || of == UTF8PROC_CATEGORY_PC;
+}
+bool is_mark(char32_t c) {
+  const auto of = category(c);
+  return of >= UTF8PROC_CATEGORY_MN && of <= UTF8PROC_CATEGORY_ME;
+}
+bool is_numeric(char32_t c) {
+  const auto of = category(c);
+  return of >= UTF8PROC_CATEGORY_ND && of <= UTF8PROC_CATEGORY_NO;
+}
 
 bool is_punctuation(char32_t c) {
   if (c < 128) return (c > 32 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 127);
   const auto of = category(c);
   return of >= UTF8PROC_CATEGORY_PC && of <= UTF8PROC_CATEGORY_PO;
-}
-
-CharClass char_class(char32_t c) {
-  static const std::array<CharClass, 128> ascii = make_ascii_classes();
-  if (c < 128) return ascii[c];
-  return is_white_space(c) ? CharClass::space : class_of_category(category(c));
 }
 
 }  // namespace jet

@@ -16,7 +16,8 @@ std::string to_normal_form(std::string_view text, NormalForm form);
 /// Appends the lower case of one code point: U+0130 has two.
 void append_lower(std::string& out, char32_t c);
 
-/// General categories: M; Nd, Nl or No; P, or punctuation of ASCII (which has symbols, too).
+/// General categories: L, M, Nd or Pc; M; Nd, Nl or No; P, or punctuation of ASCII (which has symbols, too).
+bool is_word_by_category(char32_t c);
 bool is_mark(char32_t c);
 bool is_numeric(char32_t c);
 bool is_punctuation(char32_t c);

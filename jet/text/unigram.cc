@@ -54,20 +54,20 @@ std::vector<Unigram::Node> Unigram::best_path(std::string_view word) const {
   const double unknown_score = p_.lowest_score - kUnknownPenalty;
   const auto rounded = [&](double sum) { return p_.float_sums ? static_cast<double>(static_cast<float>(sum)) : sum; };
   const auto offer = [&](Node& node, size_t begin, int32_t id, double sum) {
-    if (node.begin < 0 || sum > node.sum) node = {rounded(sum), static_cast<int64_t>(begin), id};
+    sum = rounded(sum);
+    if (node.begin < 0 || sum > node.sum) node = {sum, static_cast<int64_t>(begin), id};
   };
   for (size_t at = 0; at < word.size();) {
     const auto length = static_cast<size_t>(utf8_length(word, at));
     const double here = best[at].sum;
     bool has_single = false;
     for_each_prefix(word.substr(at), [&](int32_t id, size_t size) {
-      const double score = p_.bonus_scores.empty() ? p_.scores[id] : p_.bonus_scores[id];
-      offer(best[at + size], at, id, score + here);
+      offer(best[at + size], at, id, p_.scores[id] + here);
       has_single = has_single || size == length;
     });
     if (!has_single) {
       require(p_.unknown >= 0, "{}: has no token for a character of the text, and no unk_id", p_.where);
-      offer(best[at + length], at, p_.unknown, rounded(unknown_score + here));
+      offer(best[at + length], at, p_.unknown, unknown_score + here);
     }
     at += length;
   }

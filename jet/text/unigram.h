@@ -19,10 +19,9 @@ namespace jet {
 class Unigram : public WordModel {
  public:
   struct Pieces {
-    std::vector<std::string> texts;    // [ids]
-    std::vector<double> scores;        // [ids]
-    std::vector<bool> usable;          // [ids] stands for its text; the others are only named (control, bytes)
-    std::vector<double> bonus_scores;  // [ids] instead of the scores where not empty, but not for lowest_score
+    std::vector<std::string> texts;  // [ids]
+    std::vector<double> scores;      // [ids]
+    std::vector<bool> usable;        // [ids] stands for its text; the others are only named (control, bytes)
     double lowest_score = 0;
     int32_t unknown = -1;
     std::vector<int32_t> byte_tokens;  // 256 ids of <0x00> to <0xFF>, -1 where one is missing; empty: not used
