@@ -135,7 +135,7 @@ void report(const Options& o, const Made& made, size_t n, double to_first, doubl
   }
 }
 
-/// The prompt: given, in a file, or what stands on standard input; of the latter two, a newline at the end is none of it.
+/// The prompt: given, in a file, or what stands on standard input; of these two, a newline at the end is none of it.
 std::string prompt_text(const Options& o) {
   if (o.has_prompt) return o.prompt;
   const bool from_file = !o.prompt_file.empty() && o.prompt_file != "-";

@@ -41,8 +41,10 @@ std::string split_kind(const std::string& kind, Json& options) {
 
 const Attention::Config& attention_of(const ModelSpec& s, int layer) {
   const auto* a = std::get_if<Attention::Config>(&s.layers[layer]);
-  require(a != nullptr, "layer {} of the base is {}: a search replaces attention and wants it in every layer; jet distill trains hybrids", layer,
-          mixer_label(s.layers[layer]));
+  require(
+      a != nullptr,
+      "layer {} of the base is {}: a search replaces attention and wants it in every layer; jet distill trains hybrids",
+      layer, mixer_label(s.layers[layer]));
   return *a;
 }
 

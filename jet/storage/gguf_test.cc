@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 const std::string kGgufGolden = "../shared/golden/gguf/";
 
-std::string open_error(const std::string& path) {
+std::string gguf_error(const std::string& path) {
   try {
     Gguf::open(path);
   } catch (const Error& e) { return e.what(); }
@@ -29,7 +29,7 @@ TEST(Gguf, TypesAreDecodedToTheBit) {
     if (entry.path().extension() != ".gguf") continue;
     const std::string path = entry.path(), type = entry.path().stem();
     if (ggml_types_known().find(type) == std::string::npos) {
-      EXPECT_NE(open_error(path).find("of type " + type + ","), std::string::npos) << open_error(path);
+      EXPECT_NE(gguf_error(path).find("of type " + type + ","), std::string::npos) << gguf_error(path);
       ++refused;
       continue;
     }
@@ -108,11 +108,11 @@ TEST_F(GgufFile, PartsAreOneModel) {
   float value = 0;
   std::memcpy(&value, g.tensors().at("b").bytes.data(), sizeof(value));
   EXPECT_EQ(value, 2);
-  EXPECT_NE(open_error(second).find("name the first"), std::string::npos) << open_error(second);
+  EXPECT_NE(gguf_error(second).find("name the first"), std::string::npos) << gguf_error(second);
   fs::rename(second, folder_ + "other.gguf");
-  EXPECT_NE(open_error(first).find("m-00002-of-00002.gguf, is missing"), std::string::npos) << open_error(first);
+  EXPECT_NE(gguf_error(first).find("m-00002-of-00002.gguf, is missing"), std::string::npos) << gguf_error(first);
   fs::rename(first, folder_ + "m.gguf");
-  EXPECT_NE(open_error(folder_ + "m.gguf").find("-00001-of-00002.gguf"), std::string::npos);
+  EXPECT_NE(gguf_error(folder_ + "m.gguf").find("-00001-of-00002.gguf"), std::string::npos);
 }
 
 TEST_F(GgufFile, ValuesKeepTheirTypes) {
@@ -138,8 +138,8 @@ TEST_F(GgufFile, IsTruncatedAnywhere) {
   const std::string whole = part(1, "b", 2).bytes, path = folder_ + "m.gguf";
   for (size_t n = 0; n < whole.size(); ++n) {
     Made{whole.substr(0, n)}.write(path);
-    EXPECT_NE(open_error(path).find(path), std::string::npos) << n << ": " << open_error(path);
-    EXPECT_EQ(open_error(path).find("name the first"), std::string::npos) << n;
+    EXPECT_NE(gguf_error(path).find(path), std::string::npos) << n << ": " << gguf_error(path);
+    EXPECT_EQ(gguf_error(path).find("name the first"), std::string::npos) << n;
   }
 }
 

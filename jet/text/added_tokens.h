@@ -24,8 +24,8 @@ struct AddedToken {
   bool single_word = false;  // only where no word character touches it
 };
 
-/// Finds added tokens in a text as the `tokenizers` library does: of those that begin at one place the longest wins, and
-/// where its neighbours forbid it no other is tried.
+/// Finds added tokens in a text as the `tokenizers` library does: of those that begin at one place the longest wins,
+/// and where its neighbours forbid it no other is tried.
 class AddedTokens {
  public:
   /// A text that is there already stays as it is.

@@ -42,7 +42,7 @@ class Decoder {
   bool byte_level_ = false;
 };
 
-/// The steps of SentencePiece's models: U+2581 is a space, <0x0A> a byte, and up to `strips` spaces go from the beginning.
+/// The steps of SentencePiece's models: U+2581 is a space, <0x0A> a byte, up to `strips` spaces go from the beginning.
 Decoder sentencepiece_decoder(size_t strips);
 
 }  // namespace jet

@@ -127,9 +127,9 @@ CharClass char_class(char32_t c) {
   struct Classes {
     Classes() {
       start_library();
-      const auto type = [](std::string_view name) {
-        return static_cast<OnigCtype>(
-            ONIGENC_PROPERTY_NAME_TO_CTYPE(ONIG_ENCODING_UTF8, bytes(name), bytes(name) + name.size()));
+      const auto type = [](std::string name) {  // the library's declaration wants bytes that may be changed
+        auto* begin = reinterpret_cast<OnigUChar*>(name.data());
+        return static_cast<OnigCtype>(ONIGENC_PROPERTY_NAME_TO_CTYPE(ONIG_ENCODING_UTF8, begin, begin + name.size()));
       };
       letter = type("L"), mark = type("M"), number = type("N");
       for (char32_t i = 0; i < ascii.size(); ++i) ascii[i] = find(i);

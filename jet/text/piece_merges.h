@@ -15,7 +15,7 @@
 
 namespace jet {
 
-/// `texts`: by id, empty where an id is no piece. Throws where a piece has a character that is no piece, naming `where`.
+/// `texts`: by id, empty where an id is no piece. Throws, naming `where`, on a piece with a character that is no piece.
 std::vector<Merge> merges_by_score(const std::vector<std::string_view>& texts, const std::vector<double>& scores,
                                    const std::string& where);
 

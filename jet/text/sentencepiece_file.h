@@ -1,5 +1,5 @@
 // tokenizer.model of SentencePiece, a protocol buffer: fields one after another, each a key (number * 8 + kind) and a
-// value. Kinds: 0 a varint (7 bits a byte, the lowest first), 1 eight bytes, 2 a length and as many bytes, 5 four bytes.
+// value. Kinds: 0 a varint (7 bits a byte, the lowest first), 1 eight bytes, 2 a length and as many bytes, 5 four.
 //
 //   ModelProto        1 pieces (SentencePiece, once for each id)   2 trainer_spec   3 normalizer_spec
 //   SentencePiece     1 piece (text)   2 score (float)   3 type: 1 normal (default), 2 unknown, 3 control,

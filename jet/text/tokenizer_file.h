@@ -5,8 +5,8 @@
 //          or {"type": "Unigram", "vocab": [[token, score], ...], "unk_id", "byte_fallback"}
 //          or {"type": "WordLevel", "vocab": {token: id}, "unk_token"},
 //    "added_tokens": [{"id", "content", "special", "normalized", "lstrip", "rstrip", "single_word"}],
-//    "normalizer": (normalizer.h), "pre_tokenizer": (pre_tokenizer.h), "decoder": (decoder.h)     each null or a component
-//    "post_processor": TemplateProcessing {"single": [before ..., Sequence, after ...]}, ByteLevel, or a Sequence of them
+//    "normalizer": (normalizer.h), "pre_tokenizer": (pre_tokenizer.h), "decoder": (decoder.h)    null or a component
+//    "post_processor": TemplateProcessing {"single": [before ..., Sequence, after ...]}, ByteLevel, or a Sequence
 //    "truncation", "padding", "version"}             of batches, and set anew by whoever makes them: not read
 //
 // What the library would do that cannot be done here is refused, naming it.

@@ -1,7 +1,8 @@
 // "%5.1f" % x and "{:>5.1f}".format(x).
 //
 //   %       "%" [-+ #0]* width? ("." precision)? one of d i s r f e g x X o c %
-//   braces  "{" (index | name)? ("!" [rs])? (":" spec)? "}"       spec   (fill? [<>^=])? [+- ]? "0"? width? ","? ("." precision)? type?
+//   braces  "{" (index | name)? ("!" [rs])? (":" spec)? "}"
+//   spec    (fill? [<>^=])? [+- ]? "0"? width? ","? ("." precision)? type?
 #include <algorithm>
 #include <cmath>
 

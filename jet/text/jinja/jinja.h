@@ -4,10 +4,10 @@
 //
 //   source --> tokens --> nodes --(variables, steps)--> text, and which of it came from outside
 //
-// Written for this project: what C++ has of Jinja (minja, inja, Jinja2Cpp) either differs from transformers' texts, keeps
-// no record of where characters come from, or has no bound on what a template may do. Differences from jinja2: loops and
-// filters work at once, where jinja2 works when asked; an int has 128 bits; results of `safe` and `escape` are plain
-// strings; a filter or test of no known name fails where it is used. There are no other templates to include.
+// Written for this project: what C++ has of Jinja (minja, inja, Jinja2Cpp) either differs from transformers' texts,
+// keeps no record of where characters come from, or has no bound on what a template may do. Differences from jinja2:
+// loops and filters work at once, where jinja2 works when asked; an int has 128 bits; results of `safe`, `escape` are
+// plain strings; a filter or test of no known name fails where it is used. There are no other templates to include.
 #pragma once
 
 #include <ctime>
