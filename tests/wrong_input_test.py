@@ -99,7 +99,7 @@ def models(tmp, broken):
     config = lambda f: generate(broken(lambda p: edit_json(p, f), file="config.json"))
     expect("config not JSON", generate(broken(lambda p: p.write_text("{"), file="config.json")), "config.json")
     expect("unknown architecture", config(lambda j: j.update(model_type="mystery")), "mystery", "known")
-    expect("unknown rope type", config(lambda j: j.update(rope_parameters={"rope_type": "yarn"})), "yarn", "known")
+    expect("unknown rope type", config(lambda j: j.update(rope_parameters={"rope_type": "spiral"})), "spiral", "known")
     expect("negative size", config(lambda j: j.update(hidden_size=-1)), "hidden_size")
     expect("size of wrong type", config(lambda j: j.update(hidden_size="many")), "hidden_size")
     makers = lambda text: generate(broken(lambda p: p.write_text(text), file="generation_config.json"))
@@ -272,7 +272,7 @@ def training(tmp):
     shutil.copy(BASE / "tokenizer.json", hybrid)
     shutil.copy(BASE / "tokenizer_config.json", hybrid)
     expect("base that is no full-attention model",
-           ["postnas", hybrid, "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"], "attention in every layer")
+           ["postnas", hybrid, "--recipe", "recipes/smoke.toml", "--out", tmp / "run3"], "replaces attention", "every layer")
 
 
 def runs_of_small_models(tmp):

@@ -330,7 +330,7 @@ SafeTensorsWriter::SafeTensorsWriter(const std::string& path, const std::vector<
     sizes_.push_back(bytes);
   }
   std::string text = json_text(header);
-  require(Header::parse(text) == header, "{}: a tensor's name or the metadata is not valid UTF-8", path);
+  require(Header::parse(text) == Header(header), "{}: a tensor's name or the metadata is not valid UTF-8", path);
   while ((kLengthBytes + text.size()) % kAlignment != 0) text += ' ';
   std::string length(kLengthBytes, '\0');
   for (size_t i = 0; i < kLengthBytes; ++i) length[i] = static_cast<char>(text.size() >> (8 * i) & 255);

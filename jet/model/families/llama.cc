@@ -22,6 +22,7 @@ ModelSpec read_sizes(const Json& config, const std::string& where) {
   s.vocab_size = get<int>(config, "vocab_size", where);
   s.hidden_size = get<int>(config, "hidden_size", where);
   s.intermediate_size = get<int>(config, "intermediate_size", where);
+  require(s.hidden_size > 0, "{}: hidden_size is {}", where, s.hidden_size);
   s.max_position_embeddings = get_or(config, "max_position_embeddings", 2048, where);
   s.rms_norm_eps = get_or(config, "rms_norm_eps", 1e-6f, where);
   s.tie_word_embeddings = get_or(config, "tie_word_embeddings", false, where);
@@ -34,6 +35,7 @@ ModelSpec read_sizes(const Json& config, const std::string& where) {
   require(a.heads > 0, "{}: num_attention_heads is {}", where, a.heads);
   a.kv_heads = get_or(config, "num_key_value_heads", a.heads, where);
   a.head_dim = get_or(config, "head_dim", s.hidden_size / a.heads, where);
+  require(a.head_dim > 0, "{}: head_dim is {}", where, a.head_dim);
   a.norm_eps = s.rms_norm_eps;
   const int n = get<int>(config, "num_hidden_layers", where);
   require(n > 0 && n < 10000, "{}: num_hidden_layers is {}", where, n);
