@@ -10,7 +10,7 @@ CMAKE_INPUTS := CMakeLists.txt CMakePresets.json FLOORS $(wildcard cmake/*.cmake
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test test-sanitizers test-asan test-tsan fuzz check format clean
+.PHONY: help setup build demo models test test-sanitizers test-asan test-tsan fuzz check format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -32,6 +32,11 @@ demo: build/build.ninja ## build, then search for a faster hybrid of the small b
 	@echo "  build/jet eval runs/demo/model                           its skills, task by task"
 	@echo "  build/jet bench runs/demo/model --depths 0,1024,3840     tokens/s by context; then models/base"
 	@echo "  build/jet postnas models/base --recipe recipes/standard.toml --out runs/standard   the search at length"
+
+models: build/build.ninja ## fetch two small real models (SmolLM2, Gemma 3 270M) into models/, for their tests
+	cmake --build --preset release --target jet -j $(JOBS)
+	[[ -d models/smollm2-135m ]] || tools/fetch_model.sh smollm2-135m
+	[[ -d models/gemma3-270m ]] || tools/fetch_model.sh gemma3-270m
 
 test: check build/build.ninja ## checks and tests, training and search included
 	cmake --build --preset release -j $(JOBS)

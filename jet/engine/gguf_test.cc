@@ -169,6 +169,9 @@ TEST_F(GgufImport, BrokenFilesEndInOneLine) {
 class RealModel : public testing::TestWithParam<std::pair<const char*, const char*>> {
  protected:
   void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "skipped: hours under sanitizers, and the same code as small models run";
+#endif
     if (!fs::exists(model())) GTEST_SKIP() << "skipped: " << model() << " is absent; tools/fetch_model.sh";
     if (!fs::exists(golden(".logits.safetensors"))) GTEST_SKIP() << "skipped: " << golden("") << " is absent";
     engine_ = Engine::load(model(), {.threads = 2, .kv = DType::f32, .exact = true});
