@@ -127,11 +127,11 @@ CharClass char_class(char32_t c) {
   struct Classes {
     Classes() {
       start_library();
-      const auto type = [](std::string name) {  // the library's declaration wants bytes that may be changed
-        auto* begin = reinterpret_cast<OnigUChar*>(name.data());
-        return static_cast<OnigCtype>(ONIGENC_PROPERTY_NAME_TO_CTYPE(ONIG_ENCODING_UTF8, begin, begin + name.size()));
+      const auto type = [](char name) {
+        OnigUChar text[] = {static_cast<OnigUChar>(name)};
+        return static_cast<OnigCtype>(ONIGENC_PROPERTY_NAME_TO_CTYPE(ONIG_ENCODING_UTF8, text, text + 1));
       };
-      letter = type("L"), mark = type("M"), number = type("N");
+      letter = type('L'), mark = type('M'), number = type('N');
       for (char32_t i = 0; i < ascii.size(); ++i) ascii[i] = find(i);
     }
     CharClass find(char32_t code) const {
