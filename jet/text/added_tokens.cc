@@ -1,5 +1,6 @@
 #include "jet/text/added_tokens.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "jet/text/onig_regex.h"
@@ -58,10 +59,6 @@ bool AddedTokens::find(std::string_view text, size_t from, size_t done, Match& m
     if (!first_bytes_[static_cast<unsigned char>(text[at])]) continue;
     const AddedToken* token = longest_at(text, at);
     if (!token) continue;
-    if (at < done) {  // the token before took its beginning
-      at += token->content.size() - 1;
-      continue;
-    }
     m = {at, at + token->content.size(), at + token->content.size(), token->id};
     if (token->single_word && touches_word(text, m.begin, m.end)) {
       at = m.end - 1;
@@ -69,9 +66,11 @@ bool AddedTokens::find(std::string_view text, size_t from, size_t done, Match& m
     }
     while (token->left_strip && m.begin > done && is_white_space(code_point(text, previous(text, m.begin))))
       m.begin = previous(text, m.begin);
+    if (token->left_strip) m.begin = std::max(m.begin, done);
     while (token->right_strip && m.end < text.size() && is_white_space(code_point(text, m.end)))
       m.end += utf8_length(text, m.end);
-    return true;
+    if (m.begin < m.end) return true;
+    at = m.next - 1;  // the token before took all of it
   }
   return false;
 }
