@@ -3,7 +3,7 @@
 // before its codes are chosen, and what had the least sum (x - s q)^2 is kept.
 //
 // int4 has the codes -8..7: a scale of either sign may be the better one, as it decides which extreme gets the -8.
-#include "jet/tensor/quant.h"
+#include "jet/tensor/quant_codes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -83,8 +83,9 @@ float scale_of(DType t, const float* x) {
   return search.best_scale;
 }
 
-/// Codes 0..255 of one row of one group, put into the group's bytes.
-void pack(DType t, const float* q, int row, uint8_t* group) {
+}  // namespace
+
+void pack_row(DType t, const float* q, int row, uint8_t* group) {
   const float zero = t == DType::q8 ? 128 : 8;
   uint8_t codes[kGroup];
   for (int i = 0; i < kGroup; ++i) codes[i] = static_cast<uint8_t>(q[i] + zero);
@@ -98,8 +99,6 @@ void pack(DType t, const float* q, int row, uint8_t* group) {
   }
 }
 
-}  // namespace
-
 void quantize_panel(DType t, const float* values, int64_t rows, int64_t cols, uint8_t* packed, f16* scales) {
   const Range range = t == DType::q8 ? Range{-127, 127} : Range{-8, 7};
   const int64_t groups = cols / kGroup, group_bytes = packed_bytes(t, kPanelRows, kGroupColumns);
@@ -111,7 +110,7 @@ void quantize_panel(DType t, const float* values, int64_t rows, int64_t cols, ui
       const f16 scale = to_f16(scale_of(t, x));
       scales[g * kPanel + row] = scale;
       encode(x, to_float(scale), range, q);
-      pack(t, q, row, packed + g * group_bytes);
+      pack_row(t, q, row, packed + g * group_bytes);
     }
   }
 }
