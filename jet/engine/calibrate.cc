@@ -14,7 +14,7 @@ namespace jet {
 
 namespace {
 
-constexpr int64_t kProbeTokens = 256;  // the divergence of a token is smooth in the weights: few are enough
+constexpr int64_t kProbeTokens = 128;  // the divergence of a token is smooth in the weights: few are enough
 
 /// Rounds a model's matrices in the order in which quantize_model() asks for them.
 class Calibration {
