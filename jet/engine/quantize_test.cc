@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "jet/engine/calibrate.h"
 #include "jet/engine/engine.h"
 #include "jet/engine/test_models.h"
 #include "jet/kernels/kernels.h"
@@ -44,8 +45,9 @@ class Quantize : public testing::Test {
     return target;
   }
   /// A copy of `folder` whose tensors have passed through `edit`, in the order of their names.
-  std::string edited(const std::string& folder, const std::function<void(std::vector<TensorToWrite>&)>& edit) const {
-    const std::string target = folder + "-edited";
+  std::string edited(const std::string& folder, const std::function<void(std::vector<TensorToWrite>&)>& edit,
+                     std::string target = {}) const {
+    if (target.empty()) target = folder + "-edited";
     fs::copy(folder, target);
     const auto st = SafeTensors::open(folder);
     std::vector<TensorToWrite> tensors;
@@ -249,6 +251,112 @@ TEST_F(Quantize, RandomWeights) {
   });
   EXPECT_GT(kept, 0);
   EXPECT_EQ(bytes(DType::q4) + 2 * kept, Engine::load(quantized("tests/fixtures/jet", DType::q4))->weight_bytes());
+}
+
+CalibrateOptions rows_of_ids(const ModelSpec& spec, int tokens = 1024) {
+  std::vector<int32_t> ids = test_ids(tokens, 7);
+  for (int32_t& id : ids) id %= spec.vocab_size;
+  return calibration_rows(ids, 64, tokens, spec.max_position_embeddings);
+}
+
+QuantizeReport calibrate(const std::string& source, const std::string& target, DType type, double bits = 0,
+                         int threads = 2) {
+  CalibrateOptions o = rows_of_ids(read_spec(source));
+  o.bits = bits;
+  return quantize_calibrated(source, target, {.type = type, .threads = threads}, o);
+}
+
+TEST_F(Quantize, CalibratedIsNearer) {
+  for (const std::string name : {"qwen2", "jet"}) {
+    const std::string source = "tests/fixtures/" + name, target = path(name);
+    calibrate(source, target, DType::q4);
+    const auto exact = folder_logits(source);
+    EXPECT_LT(relative_error(folder_logits(target), exact),
+              0.9 * relative_error(folder_logits(quantized(source, DType::q4)), exact))
+        << name;
+  }
+}
+
+TEST_F(Quantize, CalibratedFamiliesLoad) {
+  const auto families = reference_families();
+  if (families.empty()) GTEST_SKIP() << "skipped: ../shared/golden/families is not here";
+  int n = 0;
+  for (const std::string& source : families) {
+    const std::string target = path(fmt::format("family-{}", n++));
+    calibrate(source, target, DType::q4);
+    EXPECT_LT(relative_error(folder_logits(target), folder_logits(source)), 0.5) << source;
+  }
+}
+
+/// Every block: all matrices are reached, and threads change nothing.
+TEST_F(Quantize, CalibratesEveryBlock) {
+  for (auto [name, spec] : test_models()) {
+    SCOPED_TRACE(name);
+    spec.hidden_size = spec.vocab_size = spec.intermediate_size = 64;
+    write_test_model(path(name), spec);
+    const auto report = calibrate(path(name), path(name + "-q4"), DType::q4);
+    EXPECT_EQ(report.remarks, std::vector<std::string>{});
+    EXPECT_GE(report.converted, 2);
+    calibrate(path(name), path(name + "-one"), DType::q4, 0, 1);
+    EXPECT_EQ(read_file(path(name + "-q4/model.safetensors")), read_file(path(name + "-one/model.safetensors")));
+    EXPECT_EQ(Checkpoint::open(path(name + "-q4")).spec.n_layers(), spec.n_layers());
+  }
+}
+
+TEST_F(Quantize, BudgetIsKept) {
+  const std::string source = "tests/fixtures/qwen2";
+  const double most = calibrate(source, path("most"), DType::q4, 16).bits;  // every matrix in int8
+  const Checkpoint c = Checkpoint::open(source);
+  const auto parameters = static_cast<double>(parameter_count(c.spec));
+  const double largest = 4.0 * c.spec.vocab_size * c.spec.hidden_size / parameters;  // what the embedding takes more
+  for (const double part : {0.75, 0.85, 0.95}) {
+    const std::string target = path(fmt::format("bits-{}", part));
+    const auto report = calibrate(source, target, DType::q4, part * most);
+    int64_t bytes = 0;
+    for (const auto& [name, t] : Checkpoint::open(target).tensors.all()) bytes += static_cast<int64_t>(t.bytes.size());
+    EXPECT_EQ(bytes, report.bytes);
+    EXPECT_NEAR(report.bits, 8.0 * static_cast<double>(bytes) / parameters, 1e-9);
+    EXPECT_LE(report.bits, part * most);
+    EXPECT_GT(report.bits, part * most - largest) << "an int8 matrix more would have fitted";
+  }
+  EXPECT_NE(message_of([&] { calibrate(source, path("few"), DType::q4, 1); }).find("--bits 1"), std::string::npos);
+}
+
+TEST_F(Quantize, WhatScalesDoNotHoldIsKept) {
+  const auto with = [&](float factor, float one) {
+    const std::string target = edited(
+        "tests/fixtures/qwen2",
+        [&](auto& tensors) {
+          static std::vector<float> values;
+          for (auto& t : tensors) {
+            if (t.name != kMatrix) continue;
+            const auto* from = static_cast<const float*>(t.data);
+            values.assign(from, from + numel(t.shape));
+            for (float& v : values) v *= factor;
+            if (one != 0) values[3 * 64 + 5] = one;
+            t.data = values.data();
+          }
+        },
+        path(fmt::format("{}-{}", factor, one)));
+    return target;
+  };
+  const auto type_of = [&](const std::string& source, DType type) {
+    const std::string target = source + "-" + name_of(type);
+    const QuantizeReport r = quantize_model(source, target, {.type = type, .threads = 2});
+    const DType stored = Checkpoint::open(target).matrix(kMatrix, {128, 64}).dtype;
+    EXPECT_EQ(r.remarks.size(), stored == type ? 0u : 1u);
+    if (stored != type) { EXPECT_NE(r.remarks.at(0).find("'" + kMatrix + "'"), std::string::npos); }
+    return stored;
+  };
+  EXPECT_EQ(type_of(with(1, 1e6f), DType::q8), DType::q8);
+  EXPECT_EQ(type_of(with(1, 1e6f + 1), DType::q4), DType::f32);
+  EXPECT_EQ(type_of(with(1, 5e5f), DType::q4), DType::q4);
+  EXPECT_EQ(type_of(with(1, -1e7f), DType::q8), DType::f32);
+  const std::string huge = with(1, 1e20f), tiny = with(1e-9f, 0);
+  for (const DType type : {DType::q8, DType::q4}) {
+    EXPECT_EQ(type_of(huge, type), DType::f32);
+    EXPECT_EQ(type_of(tiny, type), DType::f32);
+  }
 }
 
 }  // namespace

@@ -17,6 +17,18 @@ DType stored_type(const ParamSpec& matrix, DType wanted, DType now) {
   return matrix.role == ParamRole::vocabulary ? DType::q8 : wanted;
 }
 
+std::vector<float> matrix_rows(const StoredTensor& t, int64_t begin, int64_t end, const std::string& path) {
+  const int64_t cols = t.shape[1];
+  const size_t row_bytes = static_cast<size_t>(cols) * size_of(t.dtype);
+  const auto part = t.bytes.subspan(begin * row_bytes, (end - begin) * row_bytes);
+  auto values = to_floats({t.name, t.dtype, {end - begin, cols}, part});
+  for (size_t i = 0; i < values.size(); ++i) {
+    require(std::isfinite(values[i]), "{}: tensor '{}' holds {} in row {}; the weights are damaged", path, t.name,
+            values[i], begin + static_cast<int64_t>(i) / cols);
+  }
+  return values;
+}
+
 namespace {
 
 /// One parameter on its way: `from` as stored, `to` another type or the same (then it is copied).
@@ -26,23 +38,24 @@ struct Job {
   bool copied() const { return from->dtype == to; }
 };
 
-/// All parameters, quantized ones first and then wider types first: what is written is aligned without gaps, as packed
-/// numbers and scales take multiples of 32 bytes.
-std::vector<Job> jobs_of(const Checkpoint& c, DType wanted, QuantizeReport& report) {
-  struct Nothing {};
-  ModelWeights<Nothing> w;
-  std::vector<Job> jobs;
-  model_params(c.spec, w, [&](const std::string& name, Nothing&, const ParamSpec& p) {
+/// All parameters. Quantized ones come first, layer by layer and then the vocabulary, then wider types first: what is
+/// written is aligned without gaps, as packed numbers and scales take multiples of 32 bytes.
+std::vector<Job> jobs_of(const Checkpoint& c, const QuantizePlan& plan, QuantizeReport& report) {
+  std::vector<std::pair<int, Job>> jobs;
+  each_parameter(c.spec, [&](const std::string& name, const ParamSpec& p) {
     const StoredTensor& t = c.tensors.at(name);
-    require(t.dtype != DType::u8, "{}: is quantized already; quantize the model that it was made from", c.folder);
-    jobs.push_back({&t, p.is_matrix() ? stored_type(p, wanted, t.dtype) : t.dtype});
+    const Job job{&t, plan.types.at(name)};
+    const int rank =
+        is_quantized(job.to) ? (p.role == ParamRole::vocabulary ? 1 : 0) : 16 - static_cast<int>(size_of(job.to));
+    jobs.emplace_back(rank, job);
     report.source_bytes += static_cast<int64_t>(t.bytes.size());
     report.matrices += p.is_matrix() ? 1 : 0;
-    report.converted += jobs.back().copied() ? 0 : 1;
+    report.converted += job.copied() ? 0 : 1;
   });
-  const auto rank = [](const Job& j) { return is_quantized(j.to) ? 0 : -static_cast<int>(size_of(j.to)) + 16; };
-  std::stable_sort(jobs.begin(), jobs.end(), [&](const Job& a, const Job& b) { return rank(a) < rank(b); });
-  return jobs;
+  std::stable_sort(jobs.begin(), jobs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Job> sorted;
+  for (const auto& [rank, job] : jobs) sorted.push_back(job);
+  return sorted;
 }
 
 std::vector<TensorToWrite> tensors_of(const std::vector<Job>& jobs, QuantizeReport& report) {
@@ -61,31 +74,20 @@ std::vector<TensorToWrite> tensors_of(const std::vector<Job>& jobs, QuantizeRepo
   return tensors;
 }
 
-/// Rows [begin, end) of a stored matrix as floats, all finite.
-std::vector<float> rows_of(const StoredTensor& t, int64_t begin, int64_t end, const std::string& path) {
-  const int64_t cols = t.shape[1];
-  const size_t row_bytes = static_cast<size_t>(cols) * size_of(t.dtype);
-  const auto part = t.bytes.subspan(begin * row_bytes, (end - begin) * row_bytes);
-  auto values = to_floats({t.name, t.dtype, {end - begin, cols}, part});
-  for (size_t i = 0; i < values.size(); ++i) {
-    require(std::isfinite(values[i]), "{}: tensor '{}' holds {} in row {}; the weights are damaged", path, t.name,
-            values[i], begin + static_cast<int64_t>(i) / cols);
-  }
-  return values;
-}
-
 /// Converts one matrix and hands its bytes to `file`.
-void convert(const Job& job, const std::string& path, ThreadPool& pool, SafeTensorsWriter& file) {
+void convert(const Job& job, const std::string& path, const RoundMatrix& round, ThreadPool& pool,
+             SafeTensorsWriter& file) {
   const StoredTensor& t = *job.from;
   const int64_t rows = t.shape[0], cols = t.shape[1];
   const bool quantized = is_quantized(job.to);
   std::vector<uint8_t> packed(quantized ? packed_bytes(job.to, rows, cols) : 0);
   std::vector<f16> scales(quantized ? scale_count(rows, cols) : 0);
   std::vector<bf16> plain(quantized ? 0 : rows * cols);
-  pool.parallel_for(panels_of(rows), 1, [&](int64_t begin, int64_t end) {
+  const bool is_rounded = quantized && round && round(t.name, job.to, packed.data(), scales.data());
+  pool.parallel_for(is_rounded ? 0 : panels_of(rows), 1, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       const int64_t first = p * kPanelRows, last = std::min(rows, first + kPanelRows);
-      const std::vector<float> values = rows_of(t, first, last, path);
+      const std::vector<float> values = matrix_rows(t, first, last, path);
       if (quantized) {
         quantize_panel(job.to, values.data(), last - first, cols, &packed[p * packed_bytes(job.to, kPanelRows, cols)],
                        &scales[p * scale_count(kPanelRows, cols)]);
@@ -117,11 +119,13 @@ QuantizeReport quantize_model(const std::string& source, const std::string& targ
           name_of(options.type));
   require_other_folder(source, target);
   const Checkpoint c = Checkpoint::open(source);
+  ThreadPool pool(threads_asked(options.threads));
+  const QuantizePlan plan = options.plan ? *options.plan : plan_types(c, options.type, pool);
   QuantizeReport report;
-  const std::vector<Job> jobs = jobs_of(c, options.type, report);
+  report.remarks = plan.remarks, report.bits = bits_a_weight(c, plan.types);
+  const std::vector<Job> jobs = jobs_of(c, plan, report);
 
   AtomicFolder folder(target);
-  ThreadPool pool(threads_asked(options.threads));
   SafeTensorsWriter file(folder.file("model.safetensors"), tensors_of(jobs, report), {{"format", "pt"}});
   const int64_t total = parameter_count(c.spec);
   int64_t done = 0;
@@ -130,7 +134,7 @@ QuantizeReport quantize_model(const std::string& source, const std::string& targ
       require_finite(job.to, job.from->bytes, job.from->name, c.tensors.path());
       file.write(job.from->bytes.data());
     } else {
-      convert(job, c.tensors.path(), pool, file);
+      convert(job, c.tensors.path(), options.round, pool, file);
     }
     done += numel(job.from->shape);
     if (options.progress) options.progress(done, total);

@@ -59,6 +59,22 @@ TensorOf<Ops> residual(Ops& ops, const ModelSpec& s, Norms norms, const NormWeig
   return ops.map([r = s.residual_scale](auto a, auto b) { return a + b * r; }, x, y);
 }
 
+/// One layer's mixer and MLP: x [.., hidden] -> [.., hidden]. mixer(h) is the layer's mixer.
+template <OpSet Ops, class Mixer>
+TensorOf<Ops> layer_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typename Ops::Weight>& w, int i,
+                            const Mixer& mixer, TensorOf<Ops> x) {
+  const auto& l = w.layers[i];
+  const LayerForm form = s.form(i);
+  if (has_mixer(s.layers[i])) {
+    x = residual(ops, s, form.norms, l.mixer_norms, x, [&](TensorOf<Ops> h) { return mixer(std::move(h)); });
+  }
+  if (!form.mlp) return x;
+  return residual(ops, s, form.norms, l.mlp_norms, x, [&](const TensorOf<Ops>& h) {
+    auto gate = ops.linear(h, l.gate), up = ops.linear(h, l.up);
+    return ops.linear(gated_product(ops, s.hidden_act, gate, up), l.down);
+  });
+}
+
 /// ids -> what the head reads: logits_scale times the final norm's output [.., hidden]. mixer(layer, h) is the layer's
 /// mixer: the model's own, or, in a supernet, whichever branch the path takes. A copy of a layer may run again while
 /// ops, s, w and what the mixer refers to live.
@@ -69,16 +85,8 @@ TensorOf<Ops> hidden_forward(Ops& ops, const ModelSpec& s, const ModelWeights<ty
   hooks.see("hidden.embed", -1, x);
   for (int i = 0; i < s.n_layers(); ++i) {
     const auto layer = [&ops, &s, &w, mixer, i](TensorOf<Ops> in) {
-      const auto& l = w.layers[i];
-      const LayerForm form = s.form(i);
-      if (has_mixer(s.layers[i])) {
-        in = residual(ops, s, form.norms, l.mixer_norms, in, [&](TensorOf<Ops> h) { return mixer(i, std::move(h)); });
-      }
-      if (!form.mlp) return in;
-      return residual(ops, s, form.norms, l.mlp_norms, in, [&](const TensorOf<Ops>& h) {
-        auto gate = ops.linear(h, l.gate), up = ops.linear(h, l.up);
-        return ops.linear(gated_product(ops, s.hidden_act, gate, up), l.down);
-      });
+      return layer_forward(
+          ops, s, w, i, [&](TensorOf<Ops> h) { return mixer(i, std::move(h)); }, std::move(in));
     };
     x = hooks.around(layer, std::move(x));
     hooks.see("hidden.layer", i, x);

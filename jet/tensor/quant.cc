@@ -3,7 +3,7 @@
 // before its codes are chosen, and what had the least sum (x - s q)^2 is kept.
 //
 // int4 has the codes -8..7: a scale of either sign may be the better one, as it decides which extreme gets the -8.
-#include "jet/tensor/quant.h"
+#include "jet/tensor/quant_codes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -99,20 +99,24 @@ void pack_group(DType t, const int8_t* codes, int64_t row, uint8_t* group) {
   }
 }
 
+void pack_row(DType t, const float* codes, int row, uint8_t* group) {
+  int8_t narrow[kGroup];
+  std::transform(codes, codes + kGroup, narrow, [](float code) { return static_cast<int8_t>(code); });
+  pack_group(t, narrow, row, group);
+}
+
 void quantize_panel(DType t, const float* values, int64_t rows, int64_t cols, uint8_t* packed, f16* scales) {
   const Range range = t == DType::q8 ? Range{-127, 127} : Range{-8, 7};
   const int64_t groups = cols / kGroup, group_bytes = packed_bytes(t, kPanelRows, kGroupColumns);
   const float padding[kGroup] = {};
   float q[kGroup];
-  int8_t codes[kGroup];
   for (int64_t g = 0; g < groups; ++g) {
     for (int row = 0; row < kPanel; ++row) {
       const float* x = row < rows ? values + row * cols + g * kGroup : padding;
       const f16 scale = to_f16(scale_of(t, x));
       scales[g * kPanel + row] = scale;
       encode(x, to_float(scale), range, q);
-      std::transform(q, q + kGroup, codes, [](float code) { return static_cast<int8_t>(code); });
-      pack_group(t, codes, row, packed + g * group_bytes);
+      pack_row(t, q, row, packed + g * group_bytes);
     }
   }
 }
