@@ -1,5 +1,5 @@
-# jet_fuzz(WHAT LIBRARY): the fuzz target tests/fuzz/fuzz_WHAT.cc. Without JET_FUZZ it is a test that replays the corpus
-# and seeded mutations of it (any compiler); with JET_FUZZ, clang's libFuzzer drives it, see tools/fuzz.sh.
+# jet_fuzz(WHAT LIBRARY): the fuzz target tests/fuzz/fuzz_WHAT.cc. With JET_FUZZ, clang's libFuzzer drives it, see
+# tools/fuzz.sh; in builds with sanitizers it is a test that replays the corpus and seeded mutations of it.
 option(JET_FUZZ "build the fuzz targets against libFuzzer (clang)" OFF)
 add_custom_target(fuzz)
 
@@ -13,6 +13,9 @@ function(jet_fuzz WHAT LIBRARY)
     return()
   endif()
   target_sources(${target} PRIVATE tests/fuzz/replay_main.cc)
+  if(NOT JET_SANITIZE)
+    return()
+  endif()
   set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL OFF)
   add_test(NAME ${target} COMMAND ${target} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${WHAT})
   set_tests_properties(${target} PROPERTIES TIMEOUT 300)  # an input that hangs the reader
