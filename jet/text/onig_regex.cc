@@ -32,6 +32,34 @@ void start_library() {
   });
 }
 
+/// In the Oniguruma of the `tokenizers` library [[:punct:]] has symbols too, in Debian's it has not: said in full.
+std::string with_symbols(const std::string& pattern, const std::string& where) {
+  constexpr std::string_view kPunct = "[:punct:]";
+  std::string out;
+  int depth = 0;  // of brackets
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const std::string_view rest = std::string_view(pattern).substr(i);
+    require(depth == 0 || !rest.starts_with("[:^punct:]"), "{}: [:^punct:] cannot be read; write ^\\p{{P}}\\p{{S}}",
+            where);
+    if (depth > 0 && rest.starts_with(kPunct)) {
+      out += "\\p{P}\\p{S}";
+      i += kPunct.size() - 1;
+      continue;
+    }
+    out += pattern[i];
+    if (pattern[i] == '\\' && i + 1 < pattern.size()) {
+      out += pattern[++i];
+    } else if (pattern[i] == '[') {
+      ++depth;
+      if (rest.starts_with("[^]")) out += pattern[++i];
+      if (rest.starts_with("[^]") || rest.starts_with("[]")) out += pattern[++i];  // a bracket that closes nothing
+    } else if (pattern[i] == ']' && depth > 0) {
+      --depth;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 struct OnigRegex::Code {
@@ -43,8 +71,9 @@ struct OnigRegex::Code {
   std::string where;
 };
 
-OnigRegex::OnigRegex(const std::string& pattern, const std::string& where) {
+OnigRegex::OnigRegex(const std::string& given, const std::string& where) {
   start_library();
+  const std::string pattern = with_symbols(given, where);
   require(is_valid_utf8(pattern), "{}: the regular expression is no valid UTF-8", where);
   require(pattern.size() <= kLongestPattern, "{}: the regular expression has {} bytes; {} are read", where,
           pattern.size(), kLongestPattern);

@@ -372,6 +372,21 @@ TEST(WordScanner, IsItsExpression) {
   }
 }
 
+TEST(OnigRegexSearch, ReadsTheDialectOfTokenizers) {
+  const auto all = [](const char* pattern, std::string_view text) {
+    std::string found;
+    const OnigRegex regex(pattern, "here");
+    for (OnigRegex::Search s(regex, text); s.next();) found.append(text.substr(s.begin(), s.end() - s.begin())) += '|';
+    return found;
+  };
+  EXPECT_EQ(all("[a-c&&[^b]]+", "abca"), "a|ca|");
+  EXPECT_EQ(all("[[:punct:]]", "a_<+"), "_|<|+|");
+  EXPECT_EQ(all("[]:punct[:alpha:]]+", "a:1"), "a:|");
+  EXPECT_EQ(all("a*", "aab"), "aa||");
+  EXPECT_EQ(all("\\w+", "e\xcc\x81 x"), "e\xcc\x81|x|");
+  EXPECT_THROW(OnigRegex("[[:^punct:]]", "here"), Error);
+}
+
 TEST(RegexSearch, FindsGroupsAndGivesUpClearly) {
   const Regex r("^(\\w+): (\\d+)$", "here", true);
   EXPECT_EQ(r.groups(), 2);
