@@ -6,53 +6,53 @@
 namespace jet {
 namespace {
 
-using Block = const uint8_t*;
+using BlockBytes = const uint8_t*;
 
 constexpr int8_t kNonLinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-f16 half_at(Block b) { return {static_cast<uint16_t>(b[0] | b[1] << 8)}; }
-float float_at(Block b) { return to_float(half_at(b)); }
-uint32_t word_at(Block b) { return b[0] | b[1] << 8 | b[2] << 16 | static_cast<uint32_t>(b[3]) << 24; }
-int8_t signed_at(Block b) { return static_cast<int8_t>(*b); }
+f16 half_at(BlockBytes b) { return {static_cast<uint16_t>(b[0] | b[1] << 8)}; }
+float float_at(BlockBytes b) { return to_float(half_at(b)); }
+uint32_t word_at(BlockBytes b) { return b[0] | b[1] << 8 | b[2] << 16 | static_cast<uint32_t>(b[3]) << 24; }
+int8_t signed_at(BlockBytes b) { return static_cast<int8_t>(*b); }
 
 /// Code of column j < 32, four bits of it in `c` and, where there is one, the fifth in `high`.
-int split_code(Block c, int j, uint32_t high = 0) {
+int split_code(BlockBytes c, int j, uint32_t high = 0) {
   const int low = j < 16 ? c[j] & 15 : c[j - 16] >> 4;
   return low | static_cast<int>(high >> j & 1) << 4;
 }
 
 template <class F>
-GgmlCodes codes_of(Block b, F code) {
+GgmlCodes codes_of(BlockBytes b, F code) {
   GgmlCodes g{half_at(b)};
   for (int j = 0; j < kGgmlGroup; ++j) g.codes[j] = static_cast<int8_t>(code(j));
   return g;
 }
-GgmlCodes codes_q4_0(Block b) {
+GgmlCodes codes_q4_0(BlockBytes b) {
   return codes_of(b, [c = b + 2](int j) { return split_code(c, j) - 8; });
 }
-GgmlCodes codes_q5_0(Block b) {
+GgmlCodes codes_q5_0(BlockBytes b) {
   return codes_of(b, [c = b + 6, high = word_at(b + 2)](int j) { return split_code(c, j, high) - 16; });
 }
-GgmlCodes codes_q8_0(Block b) {
+GgmlCodes codes_q8_0(BlockBytes b) {
   return codes_of(b, [c = b + 2](int j) { return signed_at(c + j); });
 }
-GgmlCodes codes_iq4_nl(Block b) {
+GgmlCodes codes_iq4_nl(BlockBytes b) {
   return codes_of(b, [c = b + 2](int j) { return kNonLinear[split_code(c, j)]; });
 }
 
-template <GgmlCodes (*Codes)(Block)>
-void decode_codes(Block b, float* out) {
+template <GgmlCodes (*Codes)(BlockBytes)>
+void decode_codes(BlockBytes b, float* out) {
   const GgmlCodes g = Codes(b);
   const float d = to_float(g.scale);
   for (int j = 0; j < kGgmlGroup; ++j) out[j] = d * static_cast<float>(g.codes[j]);
 }
 
-void decode_q4_1(Block b, float* out) {
+void decode_q4_1(BlockBytes b, float* out) {
   const float d = float_at(b), m = float_at(b + 2);
   for (int j = 0; j < kGgmlGroup; ++j) out[j] = static_cast<float>(split_code(b + 4, j)) * d + m;
 }
 
-void decode_q5_1(Block b, float* out) {
+void decode_q5_1(BlockBytes b, float* out) {
   const float d = float_at(b), m = float_at(b + 2);
   const uint32_t high = word_at(b + 4);
   for (int j = 0; j < kGgmlGroup; ++j) out[j] = static_cast<float>(split_code(b + 8, j, high)) * d + m;
@@ -61,8 +61,8 @@ void decode_q5_1(Block b, float* out) {
 // The K types cut 256 columns into halves of 128, whose codes of two bits lie in 32 bytes: column 32 k + i of a half in
 // bits 2 k of byte i.
 
-void decode_q2_k(Block b, float* out) {
-  const Block scales = b, codes = b + 16;
+void decode_q2_k(BlockBytes b, float* out) {
+  const BlockBytes scales = b, codes = b + 16;
   const float d = float_at(b + 80), m = float_at(b + 82);
   for (int j = 0; j < 256; ++j) {
     const int half = j / 128, k = j % 128 / 32, scale = scales[j / 16];
@@ -71,8 +71,8 @@ void decode_q2_k(Block b, float* out) {
   }
 }
 
-void decode_q3_k(Block b, float* out) {
-  const Block high = b, codes = b + 32, scales = b + 96;
+void decode_q3_k(BlockBytes b, float* out) {
+  const BlockBytes high = b, codes = b + 32, scales = b + 96;
   const float d = float_at(b + 108);
   for (int j = 0; j < 256; ++j) {
     const int group = j / 16, half = j / 128, k = j % 128 / 32;
@@ -87,13 +87,13 @@ void decode_q3_k(Block b, float* out) {
 struct KScale {
   int scale, minimum;
 };
-KScale k_scale(Block s, int i) {
+KScale k_scale(BlockBytes s, int i) {
   if (i < 4) return {s[i] & 63, s[i + 4] & 63};
   return {(s[i + 4] & 15) | s[i - 4] >> 6 << 4, s[i + 4] >> 4 | s[i] >> 6 << 4};
 }
 
 /// Groups of 32 columns lie by twos in 32 bytes, the first in the low halves; `high` holds a fifth bit of each.
-void decode_k(Block b, Block high, Block codes, float* out) {
+void decode_k(BlockBytes b, BlockBytes high, BlockBytes codes, float* out) {
   const float d = float_at(b), m = float_at(b + 2);
   for (int group = 0; group < 8; ++group) {
     const KScale s = k_scale(b + 4, group);
@@ -106,11 +106,11 @@ void decode_k(Block b, Block high, Block codes, float* out) {
     }
   }
 }
-void decode_q4_k(Block b, float* out) { decode_k(b, nullptr, b + 16, out); }
-void decode_q5_k(Block b, float* out) { decode_k(b, b + 16, b + 48, out); }
+void decode_q4_k(BlockBytes b, float* out) { decode_k(b, nullptr, b + 16, out); }
+void decode_q5_k(BlockBytes b, float* out) { decode_k(b, b + 16, b + 48, out); }
 
-void decode_q6_k(Block b, float* out) {
-  const Block low = b, high = b + 128, scales = b + 192;
+void decode_q6_k(BlockBytes b, float* out) {
+  const BlockBytes low = b, high = b + 128, scales = b + 192;
   const float d = float_at(b + 208);
   for (int j = 0; j < 256; ++j) {
     const int half = j / 128, k = j % 128 / 32, i = j % 32, byte = low[64 * half + 32 * (k % 2) + i];
@@ -119,7 +119,7 @@ void decode_q6_k(Block b, float* out) {
   }
 }
 
-void decode_iq4_xs(Block b, float* out) {
+void decode_iq4_xs(BlockBytes b, float* out) {
   const float d = float_at(b);
   const int high = b[2] | b[3] << 8;
   for (int group = 0; group < 8; ++group) {
@@ -129,9 +129,9 @@ void decode_iq4_xs(Block b, float* out) {
   }
 }
 
-void decode_f32(Block b, float* out) { std::memcpy(out, b, sizeof(float)); }
-void decode_f16(Block b, float* out) { *out = float_at(b); }
-void decode_bf16(Block b, float* out) { *out = to_float(bf16{half_at(b).bits}); }
+void decode_f32(BlockBytes b, float* out) { std::memcpy(out, b, sizeof(float)); }
+void decode_f16(BlockBytes b, float* out) { *out = float_at(b); }
+void decode_bf16(BlockBytes b, float* out) { *out = to_float(bf16{half_at(b).bits}); }
 
 constexpr GgmlType kTypes[] = {
     {0, "F32", 1, 4, DType::f32, decode_f32},
