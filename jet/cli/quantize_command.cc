@@ -25,6 +25,10 @@ struct QuantizeAsked {
   double bits = 0;
 };
 
+bool has_tokenizer(const std::string& folder) {
+  return file_exists(folder + "/tokenizer.json") || file_exists(folder + "/tokenizer.model");
+}
+
 CalibrateOptions calibration(const QuantizeAsked& o) {
   const auto tokenizer = Tokenizer::load(o.source);
   const std::string text = o.calibrate == "default" ? kCalibrationText : read_file(o.calibrate);
@@ -41,8 +45,11 @@ void run(const QuantizeAsked& o) {
     if (!progress) progress = std::make_unique<Progress>("quantize " + o.source, total, "weights");
     progress->update(done);
   };
-  const bool calibrated = o.calibrate != "none" && options.type != DType::bf16;
-  require(o.bits == 0 || calibrated, "--bits needs a calibration text, and --type int4 or int8");
+  const bool asked = o.calibrate != "none" && options.type != DType::bf16;
+  require(o.bits == 0 || asked, "--bits needs a calibration text, and --type int4 or int8");
+  const bool calibrated = asked && (o.calibrate != "default" || o.bits > 0 || has_tokenizer(o.source));
+  if (asked && !calibrated)
+    fmt::print("{} has no tokenizer to read a calibration text with: rounded plainly\n", o.source);
   const QuantizeReport r = calibrated ? quantize_calibrated(o.source, o.target, options, calibration(o))
                                       : quantize_model(o.source, o.target, options);
   if (progress) progress->finish();

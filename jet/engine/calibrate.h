@@ -1,4 +1,4 @@
-// Quantizing by what a model is given: error-feedback rounding (jet/tensor/error_feedback.h) with the statistics of a
+// Quantizing by what a model is given: error-feedback rounding (jet/engine/error_feedback.h) with the statistics of a
 // calibration text, layer after layer, each layer seeing what the quantized ones before it make of the text.
 #pragma once
 

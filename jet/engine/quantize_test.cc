@@ -267,13 +267,13 @@ QuantizeReport calibrate(const std::string& source, const std::string& target, D
 }
 
 TEST_F(Quantize, CalibratedIsNearer) {
-  // JetBlocks of random weights carry any error on: there the two are near each other.
-  for (const auto& [name, share] : {std::pair<std::string, double>{"qwen2", 0.9}, {"jet", 1.0}}) {
+  // Random weights: the errors of jet's layers grow past what one layer's rounding can mend.
+  for (const auto& [name, part] : {std::pair<std::string, double>{"qwen2", 0.9}, {"jet", 1.0}}) {
     const std::string source = "tests/fixtures/" + name, target = path(name);
     calibrate(source, target, DType::q4);
     const auto exact = folder_logits(source);
     EXPECT_LT(relative_error(folder_logits(target), exact),
-              share * relative_error(folder_logits(quantized(source, DType::q4)), exact))
+              part * relative_error(folder_logits(quantized(source, DType::q4)), exact))
         << name;
   }
 }
@@ -306,16 +306,15 @@ TEST_F(Quantize, CalibratesEveryBlock) {
 
 TEST_F(Quantize, BudgetIsKept) {
   const std::string source = "tests/fixtures/qwen2";
-  const double most = calibrate(source, path("most"), DType::q4, 16).bits;  // every matrix in int8
+  const double most = calibrate(source, path("most"), DType::q4, 16, 1).bits;  // every matrix in int8
   const Checkpoint c = Checkpoint::open(source);
   const auto parameters = static_cast<double>(parameter_count(c.spec));
   const double largest = 4.0 * c.spec.vocab_size * c.spec.hidden_size / parameters;  // what the embedding takes more
   for (const double part : {0.75, 0.85, 0.95}) {
     const std::string target = path(fmt::format("bits-{}", part));
-    const auto report = calibrate(source, target, DType::q4, part * most);
+    const auto report = calibrate(source, target, DType::q4, part * most, 1);
     int64_t bytes = 0;
-    const Checkpoint made = Checkpoint::open(target);
-    for (const auto& [name, t] : made.tensors.all()) bytes += static_cast<int64_t>(t.bytes.size());
+    for (const auto& [name, t] : Checkpoint::open(target).tensors.all()) bytes += static_cast<int64_t>(t.bytes.size());
     EXPECT_EQ(bytes, report.bytes);
     EXPECT_NEAR(report.bits, 8.0 * static_cast<double>(bytes) / parameters, 1e-9);
     EXPECT_LE(report.bits, part * most);

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "jet/engine/error_feedback.h"
 #include "jet/engine/layer_runner.h"
-#include "jet/tensor/error_feedback.h"
 
 namespace jet {
 

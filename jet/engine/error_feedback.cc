@@ -1,11 +1,12 @@
 // A panel's 16 rows lie in lanes: w, e, q and the gradient e H are arrays [cols][16]. Rows do not meet.
-#include "jet/tensor/error_feedback.h"
+#include "jet/engine/error_feedback.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <span>
 
+#include "jet/kernels/kernels.h"
 #include "jet/tensor/quant_codes.h"
 
 namespace jet {
@@ -93,21 +94,25 @@ RoundingMetric rounding_metric(std::vector<float> h, int64_t cols, ThreadPool& p
 
 namespace {
 
-/// A part of a matrix whose rows lie `stride` apart.
+/// A part m[k][j] of a matrix, at data + k step + j row.
 struct Part {
   const float* data;
-  int64_t stride, rows, columns;
+  int64_t row, step, k, columns;
 };
 
-/// to[j] += sign * sum_k x[k] m[k][j].
-void add_products(const Lanes* x, const Part& m, float sign, Lanes* to) {
-  for (int64_t k = 0; k < m.rows; ++k) {
-    const float* row = m.data + k * m.stride;
-    float scaled[kLanes];
-    for (int l = 0; l < kLanes; ++l) scaled[l] = sign * x[k][l];
-    for (int64_t j = 0; j < m.columns; ++j) {
-      for (int l = 0; l < kLanes; ++l) to[j][l] += scaled[l] * row[j];
-    }
+/// to[j] += sum_k x[k] m[k][j].
+void add_products(const Lanes* x, const Part& m, Lanes* to) {
+  SmallProduct product{.a = m.data, .row = m.row, .step = m.step, .b = x[0], .b_stride = kLanes};
+  product.c = to[0], product.c_stride = kLanes, product.k = m.k, product.n = kLanes, product.start = 1;
+  kernels().multiply(product, 0, m.columns);
+}
+
+/// to[j] += sign x m[j] of one row.
+void add_row(const Lanes& x, const float* m, int n, float sign, Lanes* to) {
+  float scaled[kLanes];
+  for (int l = 0; l < kLanes; ++l) scaled[l] = sign * x[l];
+  for (int j = 0; j < n; ++j) {
+    for (int l = 0; l < kLanes; ++l) to[j][l] += scaled[l] * m[j];
   }
 }
 
@@ -153,7 +158,7 @@ void Panel::encode(int64_t g, const Block& target, const Lanes& s, Block& codes,
       errors[j][l] = own[j][l] - codes[j][l] * s[l];
     }
     const float* a = m.a.data() + (first + j) * m.cols + first + j + 1;
-    add_products(&errors[j], {a, m.cols, 1, kCols - 1 - j}, 1, wanted + j + 1);
+    add_row(errors[j], a, kCols - 1 - j, 1, wanted + j + 1);
   }
 }
 
@@ -162,7 +167,7 @@ void Panel::round_group(int64_t g) {
   const int64_t first = g * kCols;
   Block target;
   std::memcpy(target, at(w, first), sizeof(target));
-  add_products(at(e, 0), {m.a.data() + first, m.cols, first, kCols}, 1, target);
+  add_products(at(e, 0), {m.a.data() + first, 1, m.cols, first, kCols}, target);
   Lanes extreme = {}, best_cost, s, cost;
   for (int j = 0; j < kCols; ++j) {
     for (int l = 0; l < kLanes; ++l) {
@@ -199,7 +204,7 @@ void Panel::refine_scale(int64_t g) {
   Lanes *codes = at(q, first), *slope = at(gradient, first), *errors = at(e, first);
   const float* h = m.h.data() + first * m.cols + first;
   Block turned = {};  // codes H
-  add_products(codes, {h, m.cols, kCols, kCols}, 1, turned);
+  add_products(codes, {h, m.cols, 1, kCols, kCols}, turned);
   Lanes along = {}, curve = {}, step;
   for (int j = 0; j < kCols; ++j) {
     for (int l = 0; l < kLanes; ++l) along[l] += slope[j][l] * codes[j][l], curve[l] += turned[j][l] * codes[j][l];
@@ -229,15 +234,15 @@ void Panel::refine_codes(int64_t g) {
   for (int j = 0; j < kCols; ++j) {
     const float* h = m.h.data() + (first + j) * m.cols + first;
     const float narrow = 1 / h[j];
-    Lanes change[1];
+    Lanes change;
     for (int l = 0; l < kLanes; ++l) {
       const float y = codes[j][l] + slope[j][l] * narrow * inverse[l], low = y < range.low ? range.low : y;
       const float to = ((low > range.high ? range.high : low) + kRounding) - kRounding;
-      change[0][l] = (to - codes[j][l]) * s[l];
+      change[l] = (to - codes[j][l]) * s[l];
       codes[j][l] = to;
-      errors[j][l] -= change[0][l];
+      errors[j][l] -= change[l];
     }
-    add_products(change, {h, m.cols, 1, kCols}, -1, slope);
+    add_row(change, h, kCols, -1, slope);
   }
 }
 
@@ -260,7 +265,7 @@ void Panel::sweep() {
     }
     if (!changed) continue;
     std::memcpy(at(gradient, first), slope, sizeof(slope));
-    add_products(before, {m.h.data() + first * m.cols, m.cols, kCols, m.cols}, 1, at(gradient, 0));
+    add_products(before, {m.h.data() + first, m.cols, 1, kCols, m.cols}, at(gradient, 0));
   }
 }
 
@@ -277,7 +282,7 @@ double quantize_panel(DType t, const float* values, int64_t rows, const Rounding
   Panel p(t, values, rows, metric);
   const int64_t cols = metric.cols, groups = cols / kCols;
   for (int64_t g = 0; g < groups; ++g) p.round_group(g);
-  add_products(p.at(p.e, 0), {metric.h.data(), cols, cols, cols}, 1, p.at(p.gradient, 0));
+  add_products(p.at(p.e, 0), {metric.h.data(), cols, 1, cols, cols}, p.at(p.gradient, 0));
   for (int i = 0; i < kSweeps; ++i) p.sweep();
   for (int64_t g = 0; g < groups; ++g) {
     for (int row = 0; row < kLanes; ++row) {

@@ -1,5 +1,5 @@
 // Rounding by inputs against plain rounding, on random problems.
-#include "jet/tensor/error_feedback.h"
+#include "jet/engine/error_feedback.h"
 
 #include <gtest/gtest.h>
 
