@@ -17,7 +17,7 @@ constexpr int kCols = static_cast<int>(kGroupColumns), kLanes = static_cast<int>
 constexpr float kRounding = 12582912;  // 1.5 * 2^23: adding it drops the fraction, to the nearest even
 constexpr int kSweeps = 4;
 using Lanes = float[kLanes];
-using Block = Lanes[kCols];
+using GroupLanes = Lanes[kCols];
 
 struct Codes {
   float low, high;
@@ -134,7 +134,7 @@ struct Panel {
   }
 
   void round_group(int64_t g);
-  void encode(int64_t g, const Block& target, const Lanes& s, Block& codes, Block& errors, Lanes& cost);
+  void encode(int64_t g, const GroupLanes& target, const Lanes& s, GroupLanes& codes, GroupLanes& errors, Lanes& cost);
   void refine_scale(int64_t g);
   void refine_codes(int64_t g);
   void sweep();
@@ -142,10 +142,11 @@ struct Panel {
 };
 
 /// Columns of group g under the scales s: codes, errors, and what they cost.
-void Panel::encode(int64_t g, const Block& target, const Lanes& s, Block& codes, Block& errors, Lanes& cost) {
+void Panel::encode(int64_t g, const GroupLanes& target, const Lanes& s, GroupLanes& codes, GroupLanes& errors,
+                   Lanes& cost) {
   const int64_t first = g * kCols;
   const Lanes* own = at(w, first);
-  Block wanted;
+  GroupLanes wanted;
   std::memcpy(wanted, target, sizeof(wanted));
   float inverse[kLanes];
   for (int l = 0; l < kLanes; ++l) inverse[l] = s[l] == 0 ? 0 : 1 / s[l], cost[l] = 0;
@@ -165,7 +166,7 @@ void Panel::encode(int64_t g, const Block& target, const Lanes& s, Block& codes,
 /// Rounds group g, the groups before it being rounded.
 void Panel::round_group(int64_t g) {
   const int64_t first = g * kCols;
-  Block target;
+  GroupLanes target;
   std::memcpy(target, at(w, first), sizeof(target));
   add_products(at(e, 0), {m.a.data() + first, 1, m.cols, first, kCols}, target);
   Lanes extreme = {}, best_cost, s, cost;
@@ -175,7 +176,7 @@ void Panel::round_group(int64_t g) {
     }
   }
   std::fill_n(best_cost, kLanes, INFINITY);
-  Block codes, errors;
+  GroupLanes codes, errors;
   float* best = scale.data() + g * kLanes;
   const auto attempt = [&] {
     encode(g, target, s, codes, errors, cost);
@@ -195,7 +196,8 @@ void Panel::round_group(int64_t g) {
     attempt();
   }
   std::memcpy(s, best, sizeof(s));
-  encode(g, target, s, *reinterpret_cast<Block*>(at(q, first)), *reinterpret_cast<Block*>(at(e, first)), cost);
+  encode(g, target, s, *reinterpret_cast<GroupLanes*>(at(q, first)), *reinterpret_cast<GroupLanes*>(at(e, first)),
+         cost);
 }
 
 /// The scale of least cost for the codes of group g, all else as it is.
@@ -203,7 +205,7 @@ void Panel::refine_scale(int64_t g) {
   const int64_t first = g * kCols;
   Lanes *codes = at(q, first), *slope = at(gradient, first), *errors = at(e, first);
   const float* h = m.h.data() + first * m.cols + first;
-  Block turned = {};  // codes H
+  GroupLanes turned = {};  // codes H
   add_products(codes, {h, m.cols, 1, kCols, kCols}, turned);
   Lanes along = {}, curve = {}, step;
   for (int j = 0; j < kCols; ++j) {
@@ -250,7 +252,7 @@ void Panel::refine_codes(int64_t g) {
 void Panel::sweep() {
   for (int64_t g = 0; g < m.cols / kCols; ++g) {
     const int64_t first = g * kCols;
-    Block before, slope;
+    GroupLanes before, slope;
     std::memcpy(before, at(e, first), sizeof(before));
     std::memcpy(slope, at(gradient, first), sizeof(slope));
     refine_scale(g);

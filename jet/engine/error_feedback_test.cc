@@ -11,7 +11,7 @@
 namespace jet {
 namespace {
 
-constexpr int64_t kRows = 40, kColumns = 160, kTokens = 500;
+constexpr int64_t kRows = 40, kColumns = 160, kInputs = 500;
 
 std::vector<float> normal(int64_t n, const char* name) {
   Rng rng(1, name);
@@ -22,15 +22,15 @@ std::vector<float> normal(int64_t n, const char* name) {
 
 /// X^T X of inputs whose columns depend on each other and differ in size.
 std::vector<float> products() {
-  const auto z = normal(kTokens * kColumns, "z"), mix = normal(kColumns * kColumns, "mix");
-  std::vector<double> x(kTokens * kColumns), h(kColumns * kColumns);
-  for (int64_t t = 0; t < kTokens; ++t) {
+  const auto z = normal(kInputs * kColumns, "z"), mix = normal(kColumns * kColumns, "mix");
+  std::vector<double> x(kInputs * kColumns), h(kColumns * kColumns);
+  for (int64_t t = 0; t < kInputs; ++t) {
     for (int64_t c = 0; c < kColumns; ++c) {
       for (int64_t k = 0; k < 6; ++k) x[t * kColumns + c] += z[t * kColumns + k] * mix[k * kColumns + c];
       x[t * kColumns + c] += 0.5 * z[t * kColumns + c];
     }
   }
-  for (int64_t t = 0; t < kTokens; ++t) {
+  for (int64_t t = 0; t < kInputs; ++t) {
     for (int64_t i = 0; i < kColumns; ++i) {
       for (int64_t j = 0; j < kColumns; ++j) h[i * kColumns + j] += x[t * kColumns + i] * x[t * kColumns + j];
     }

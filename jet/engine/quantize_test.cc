@@ -314,7 +314,8 @@ TEST_F(Quantize, BudgetIsKept) {
     const std::string target = path(fmt::format("bits-{}", part));
     const auto report = calibrate(source, target, DType::q4, part * most, 1);
     int64_t bytes = 0;
-    for (const auto& [name, t] : Checkpoint::open(target).tensors.all()) bytes += static_cast<int64_t>(t.bytes.size());
+    const Checkpoint made = Checkpoint::open(target);
+    for (const auto& [name, t] : made.tensors.all()) bytes += static_cast<int64_t>(t.bytes.size());
     EXPECT_EQ(bytes, report.bytes);
     EXPECT_NEAR(report.bits, 8.0 * static_cast<double>(bytes) / parameters, 1e-9);
     EXPECT_LE(report.bits, part * most);
