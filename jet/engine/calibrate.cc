@@ -8,6 +8,7 @@
 #include "jet/engine/input_statistics.h"
 #include "jet/engine/rounded.h"
 #include "jet/engine/sensitivity.h"
+#include "jet/model/finite.h"
 #include "jet/tensor/quant.h"
 
 namespace jet {
@@ -132,6 +133,7 @@ QuantizeReport quantize_calibrated(const std::string& source, const std::string&
   require(is_quantized(options.type), "type {} is not calibrated (int8 and int4 are)", name_of(options.type));
   require_other_folder(source, target);
   const Checkpoint c = Checkpoint::open(source);
+  for (const auto& [name, t] : c.tensors.all()) require_finite(t.dtype, t.bytes, name, c.tensors.path());
   ThreadPool pool(threads_asked(options.threads));
   QuantizePlan plan = plan_types(c, options.type, pool);
   if (calibrate.bits > 0) {
