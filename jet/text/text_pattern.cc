@@ -20,6 +20,7 @@ std::string TextPattern::replaced(std::string_view text, std::string_view by) co
   std::string out;
   size_t done = 0;
   for_each_match(text, [&](size_t begin, size_t end) {
+    require(begin < end, "the tokenizer's Replace has an expression that matches the empty text; it cannot be read");
     out.append(text, done, begin - done).append(by);
     done = end;
   });

@@ -29,7 +29,7 @@ class TextPattern {
         match(at, at + literal_.size());
     }
   }
-  /// `text` with every match replaced.
+  /// `text` with every match replaced; throws on an empty match, of which the library makes what nobody means.
   std::string replaced(std::string_view text, std::string_view by) const;
 
  private:
