@@ -266,6 +266,12 @@ QuantizeReport calibrate(const std::string& source, const std::string& target, D
   return quantize_calibrated(source, target, {.type = type, .threads = threads}, o);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 TEST_F(Quantize, CalibratedIsNearer) {
   // Random weights: the errors of jet's layers grow past what one layer's rounding can mend.
   for (const auto& [name, part] : {std::pair<std::string, double>{"qwen2", 0.9}, {"jet", 1.0}}) {
@@ -279,6 +285,7 @@ TEST_F(Quantize, CalibratedIsNearer) {
 }
 
 TEST_F(Quantize, CalibratedFamiliesLoad) {
+  if (kSanitized) GTEST_SKIP() << "skipped: minutes under sanitizers; CalibratedIsNearer runs the same code there";
   const auto families = reference_families();
   if (families.empty()) GTEST_SKIP() << "skipped: ../shared/golden/families is not here";
   int n = 0;
@@ -291,6 +298,7 @@ TEST_F(Quantize, CalibratedFamiliesLoad) {
 
 /// Every block: all matrices are reached, and threads change nothing.
 TEST_F(Quantize, CalibratesEveryBlock) {
+  if (kSanitized) GTEST_SKIP() << "skipped: minutes under sanitizers; CalibratedIsNearer runs the same code there";
   for (auto [name, spec] : test_models()) {
     SCOPED_TRACE(name);
     spec.hidden_size = spec.vocab_size = spec.intermediate_size = 64;
