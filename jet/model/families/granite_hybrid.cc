@@ -92,11 +92,8 @@ ModelSpec read_granite_hybrid(const Json& config, const std::string& where) {
   }
   const auto types = granite_layer_types(config, s, where);
   for (int i = 0; i < s.n_layers(); ++i) {
-    if (types[i] == "mamba" || types[i] == "linear_attention") {
-      s.layers[i] = read_mamba(config, s, where);
-    } else {
-      s.layers[i] = full;
-    }
+    const bool linear = types[i] == "mamba" || types[i] == "linear_attention";
+    s.layers[i] = linear ? MixerSpec(read_mamba(config, s, where)) : MixerSpec(full);
   }
   return s;
 }

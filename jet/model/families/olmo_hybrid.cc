@@ -63,11 +63,7 @@ ModelSpec read_olmo_hybrid(const Json& config, const std::string& where) {
   const auto types = olmo_layer_types(config, s, where);
   for (int i = 0; i < s.n_layers(); ++i) {
     const bool linear = types[i] == "linear_attention";
-    if (linear) {
-      s.layers[i] = delta;
-    } else {
-      s.layers[i] = full;
-    }
+    s.layers[i] = linear ? MixerSpec(delta) : MixerSpec(full);
     s.forms.push_back({linear ? Norms::before : Norms::after});
   }
   return s;

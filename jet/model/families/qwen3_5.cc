@@ -43,11 +43,7 @@ ModelSpec read_qwen3_5(const Json& config, const std::string& where) {
   const auto types = read_layer_types(config, s.n_layers(), {"linear_attention", "full_attention"}, where);
   for (int i = 0; i < s.n_layers(); ++i) {
     const bool linear = types.empty() ? (i + 1) % interval != 0 : types[i] == "linear_attention";
-    if (linear) {
-      s.layers[i] = delta;
-    } else {
-      s.layers[i] = full;
-    }
+    s.layers[i] = linear ? MixerSpec(delta) : MixerSpec(full);
   }
   return s;
 }
