@@ -45,7 +45,8 @@ TaskScore run_task(const EvalOptions& o, const std::string& file, const Tokenize
   return score;
 }
 
-/// Rows of the text's last documents, which training holds out; of a text that is one document, its first tokens.
+/// Rows of the text's last documents, which training holds out; of a text that is one document, its first tokens. The
+/// latter begin as the tokenizer begins texts.
 TokenBatch text_rows(const EvalOptions& o, const std::string& path, const Tokenizer& tokenizer) {
   const int rows = std::max(1, o.text_tokens / o.length);
   SourceConfig source;
@@ -56,10 +57,9 @@ TokenBatch text_rows(const EvalOptions& o, const std::string& path, const Tokeni
     return Corpus::load(tokenizer, {source}, held_out, threads_asked(o.engine.threads))
         .held_out(source.name, rows, o.length);
   }
-  auto ids = tokenizer.encode(text);
-  const int whole = static_cast<int>(std::min<size_t>(rows, ids.size() / o.length));
+  auto ids = encode_rows(tokenizer, text, o.length, rows);
+  const auto whole = static_cast<int>(ids.size() / o.length);
   require(whole > 0, "{}: {} tokens do not fill one row of {}; lower --length", path, ids.size(), o.length);
-  ids.resize(static_cast<size_t>(whole) * o.length);
   return {whole, o.length, std::move(ids), {}};
 }
 

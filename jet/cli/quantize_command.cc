@@ -32,8 +32,8 @@ bool has_tokenizer(const std::string& folder) {
 CalibrateOptions calibration(const QuantizeAsked& o) {
   const auto tokenizer = Tokenizer::load(o.source);
   const std::string text = o.calibrate == "default" ? kCalibrationText : read_file(o.calibrate);
-  CalibrateOptions c =
-      calibration_rows(tokenizer.encode(text), kRowLength, o.tokens, read_spec(o.source).max_position_embeddings);
+  const int length = std::min(kRowLength, read_spec(o.source).max_position_embeddings);
+  CalibrateOptions c = calibration_rows(encode_rows(tokenizer, text, length, o.tokens / length), length, o.tokens);
   c.bits = o.bits;
   return c;
 }

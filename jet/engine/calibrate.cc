@@ -120,9 +120,9 @@ void Calibration::round_head() {
 
 }  // namespace
 
-CalibrateOptions calibration_rows(std::vector<int32_t> ids, int length, int64_t tokens, int max_length) {
+CalibrateOptions calibration_rows(std::vector<int32_t> ids, int length, int64_t tokens) {
   require(!ids.empty(), "the calibration text has no tokens");
-  length = static_cast<int>(std::min<int64_t>({length, max_length, static_cast<int64_t>(ids.size())}));
+  length = static_cast<int>(std::min<int64_t>(length, std::ssize(ids)));
   const int64_t rows = std::max<int64_t>(1, std::min<int64_t>(tokens, ids.size()) / length);
   ids.resize(rows * length);
   return {std::move(ids), length};
@@ -138,7 +138,7 @@ QuantizeReport quantize_calibrated(const std::string& source, const std::string&
   QuantizePlan plan = plan_types(c, options.type, pool);
   if (calibrate.bits > 0) {
     const QuantizePlan of_int8 = plan_types(c, DType::q8, pool), of_int4 = plan_types(c, DType::q4, pool);
-    const auto probe = calibration_rows(calibrate.ids, std::min(calibrate.length, 128), kProbeTokens, calibrate.length);
+    const auto probe = calibration_rows(calibrate.ids, std::min(calibrate.length, 128), kProbeTokens);
     plan =
         plan_bits(c, of_int8, measure_sensitivity(c, of_int8, of_int4, probe.ids, probe.length, pool), calibrate.bits);
   }

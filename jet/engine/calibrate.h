@@ -23,7 +23,7 @@ struct CalibrateOptions {
 QuantizeReport quantize_calibrated(const std::string& source, const std::string& target, QuantizeOptions options,
                                    const CalibrateOptions& calibrate);
 
-/// A text as rows for it: at most `tokens` of it, in rows of `length` or, where it is shorter, one row.
-CalibrateOptions calibration_rows(std::vector<int32_t> ids, int length, int64_t tokens, int max_length);
+/// Rows of tokens for it: at most `tokens` of them, in rows of `length` or, where there are fewer, one row.
+CalibrateOptions calibration_rows(std::vector<int32_t> ids, int length, int64_t tokens);
 
 }  // namespace jet

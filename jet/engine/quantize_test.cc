@@ -256,7 +256,7 @@ TEST_F(Quantize, RandomWeights) {
 CalibrateOptions rows_of_ids(const ModelSpec& spec, int tokens = 1024) {
   std::vector<int32_t> ids = test_ids(tokens, 7);
   for (int32_t& id : ids) id %= spec.vocab_size;
-  return calibration_rows(ids, 64, tokens, spec.max_position_embeddings);
+  return calibration_rows(ids, std::min(64, spec.max_position_embeddings), tokens);
 }
 
 QuantizeReport calibrate(const std::string& source, const std::string& target, DType type, double bits = 0,

@@ -244,9 +244,13 @@ std::string preamble(const Source& s) {
   return text;
 }
 
-/// The first token of a text that follows nothing is predicted from the token that begins texts.
+/// Begins as the tokenizer begins texts. The first token of a text that follows nothing is predicted from the token
+/// that begins texts, or that ends the one before.
 std::vector<int32_t> encode_prompt(const std::string& prompt, const Tokenizer& tokenizer, const std::string& where) {
-  if (!prompt.empty()) return tokenizer.encode(prompt);
+  std::vector<int32_t> ids = tokenizer.beginning();
+  const auto text = tokenizer.encode(prompt);
+  ids.insert(ids.end(), text.begin(), text.end());
+  if (!ids.empty()) return ids;
   const int32_t first = tokenizer.bos_id() >= 0 ? tokenizer.bos_id() : tokenizer.eos_id();
   require(first >= 0, "{}: a text without a prompt needs a token to begin with; the tokenizer names no bos and no eos",
           where);

@@ -45,6 +45,22 @@ TEST(LoadTask, TokenisesPromptAndAnswerApart) {
   EXPECT_EQ(mcq.items[0].choices[0], tokenizer().encode(" A"));
 }
 
+TEST(LoadTask, PromptsBeginAsTheTokenizerBeginsTexts) {
+  const std::string folder = testing::TempDir() + "jet_task_tokenizer";
+  fs::create_directories(folder);
+  Json j = read_json("models/base/tokenizer.json");
+  j["post_processor"] = parse_json(R"({"type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "special_tokens": {"<s>": {"id": "<s>", "ids": [7], "tokens": ["<s>"]}}})",
+                                   "test");
+  write_file(folder + "/tokenizer.json", json_text(j));
+  const Task task = load_task("data/eval/recall.jsonl", Tokenizer::load(folder), 1);
+  const Task plain = load_task("data/eval/recall.jsonl", tokenizer(), 1);
+  EXPECT_EQ(task.items[0].prompt.front(), 7);
+  EXPECT_EQ(std::vector<int32_t>(task.items[0].prompt.begin() + 1, task.items[0].prompt.end()), plain.items[0].prompt);
+  EXPECT_EQ(task.items[0].answer, plain.items[0].answer);
+}
+
 TEST(LoadTask, NamesAreValidTextAndFilesKeepTheirs) {
   const std::string path = testing::TempDir() + "t\xe9.jsonl";
   write_file(path, R"({"prompt": "1 + 1 =", "answer": " 2"})");

@@ -1,5 +1,6 @@
 #include "jet/text/tokenizer.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -116,6 +117,8 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
   return ids;
 }
 
+const std::vector<int32_t>& Tokenizer::beginning() const { return impl_->parts.before; }
+
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const {
   const auto& decoder = impl_->parts.decoder;
   std::vector<std::string> texts;
@@ -154,5 +157,20 @@ bool Tokenizer::is_special(int32_t id) const { return id >= 0 && id < vocab_size
 uint64_t Tokenizer::hash() const { return impl_->parts.hash; }
 int32_t Tokenizer::bos_id() const { return impl_->parts.bos; }
 int32_t Tokenizer::eos_id() const { return impl_->parts.eos; }
+
+std::vector<int32_t> encode_rows(const Tokenizer& tokenizer, std::string_view text, int length, int64_t most_rows) {
+  const auto ids = tokenizer.encode(text);
+  const auto& beginning = tokenizer.beginning();
+  const int64_t of_text = length - std::ssize(beginning);
+  require(of_text > 0, "rows of {} tokens have no room behind the {} that begin a text", length, beginning.size());
+  const int64_t whole = std::min(most_rows, std::ssize(ids) / of_text);
+  std::vector<int32_t> rows;
+  for (int64_t row = 0; row < std::max<int64_t>(1, whole); ++row) {
+    rows.insert(rows.end(), beginning.begin(), beginning.end());
+    const auto begin = ids.begin() + row * of_text;
+    rows.insert(rows.end(), begin, begin + std::min(of_text, ids.end() - begin));
+  }
+  return rows;
+}
 
 }  // namespace jet

@@ -22,6 +22,8 @@ class Tokenizer {
 
   /// Ids of `text` (UTF-8; invalid bytes become U+FFFD). Special tokens written in the text are recognised.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = false) const;
+  /// What add_special_tokens puts before a text.
+  const std::vector<int32_t>& beginning() const;
   /// Valid UTF-8: what the tokens' bytes leave invalid becomes U+FFFD.
   std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens = false) const;
   /// The bytes of one token: a stream may end inside a UTF-8 character. Empty where the id names no token (models pad
@@ -43,5 +45,9 @@ class Tokenizer {
   explicit Tokenizer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+/// A text as rows of `length` tokens, one after another: as many as are whole, at most `most_rows`, or one shorter row.
+/// Each begins as the tokenizer begins texts.
+std::vector<int32_t> encode_rows(const Tokenizer& tokenizer, std::string_view text, int length, int64_t most_rows);
 
 }  // namespace jet

@@ -232,6 +232,11 @@ TEST_F(TokenizerFileTest, PrefixSpaceAndTemplate) {
   EXPECT_EQ(t.encode("hello", true), (Ids{260, ' ', 259}));
   EXPECT_EQ(t.encode(" hello"), (Ids{' ', 259}));
   EXPECT_EQ(t.encode("", true), Ids{260});
+  EXPECT_EQ(t.beginning(), Ids{260});
+  EXPECT_EQ(encode_rows(t, " hello hello hello", 4, 8), (Ids{260, ' ', 259, ' ', 260, 259, ' ', 259}));
+  EXPECT_EQ(encode_rows(t, " hello hello hello", 4, 1), (Ids{260, ' ', 259, ' '}));
+  EXPECT_EQ(encode_rows(t, " hello", 4, 8), (Ids{260, ' ', 259}));
+  EXPECT_THROW(encode_rows(t, " hello", 1, 8), Error);
 }
 
 TEST_F(TokenizerFileTest, NamesTheDamage) {
