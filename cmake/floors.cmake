@@ -1,7 +1,7 @@
 # jet_floor(NAME [HEADERS set] [QUICK] [LINK targets...]): library jet_NAME from jet/NAME/**.cc, linked to the floors that
 # FLOORS allows it, and the test program test_NAME from jet/NAME/**_test.cc where there is one.
 #   HEADERS: the set of precompiled headers of its sources, see jet_headers.
-#   QUICK: nothing in it runs for long, so it is compiled for a short build (-O1), as tests are.
+#   QUICK: nothing in it runs for long, so it is compiled for a short build (-O1).
 # jet_headers(TARGET set): precompiled headers, made once a set.
 # jet_embed(FILE NAME): writes FILE as a C++ raw string to embedded/NAME in the build folder.
 # jet_program(NAME SOURCES files... LINK targets...): an executable in the build folder, part of the target `programs`.
@@ -25,6 +25,8 @@ target_include_directories(jet_options SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt-
 target_compile_options(jet_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror
                        $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow -Wno-subobject-linkage>
                        $<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed> -fopenmp-simd)
+# gcc walks all that it holds again and again to free some of it, a tenth of its time, where 2 GB would do as well.
+target_compile_options(jet_options INTERFACE "$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-heapsize=1048576>")
 
 # What costs most to read, by set. A source has one precompiled header, and a set more costs more than gtest in all.
 set(JET_HEADERS_plain <fmt/ranges.h> <nlohmann/json.hpp> <algorithm> <functional> <map> <memory> <string> <vector>
@@ -82,7 +84,8 @@ function(jet_floor NAME)
   if(tests)
     add_executable(test_${NAME} ${tests})
     target_link_libraries(test_${NAME} PRIVATE jet_${NAME} GTest::gtest_main)
-    jet_quick(test_${NAME})
+    # -Og is compiled fastest of what the precompiled headers fit; it warns of what it has not looked into.
+    target_compile_options(test_${NAME} PRIVATE $<$<CONFIG:Release>:-Og -Wno-maybe-uninitialized>)
     if(ARG_HEADERS)
       jet_headers(test_${NAME} ${ARG_HEADERS})
     endif()

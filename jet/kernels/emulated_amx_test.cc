@@ -4,6 +4,7 @@
 
 #define JET_ISA_NAMESPACE isa_emulated_amx
 #define JET_ISA_NAME "emulated-amx-bf16"
+#define JET_PRODUCTS_OVER kernels_emulated
 #define JET_LANES 16
 #define JET_TILE_TOKENS 4
 #define JET_TILE_ROWS 4
@@ -13,4 +14,4 @@
 #define JET_EMULATE
 #include "jet/kernels/bricks.h"
 
-const jet::Kernels& jet::kernels_emulated_amx() { return isa_emulated_amx::kTable; }
+const jet::Kernels& jet::kernels_emulated_amx() { return isa_emulated_amx::table(); }

@@ -12,4 +12,4 @@
 #define JET_EMULATE
 #include "jet/kernels/bricks.h"
 
-const jet::Kernels& jet::kernels_emulated() { return isa_emulated::kTable; }
+const jet::Kernels& jet::kernels_emulated() { return isa_emulated::table(); }

@@ -6,6 +6,7 @@
 #pragma GCC target("arch=x86-64-v4,avx512vnni,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")
 #define JET_ISA_NAMESPACE isa_amx
 #define JET_ISA_NAME "amx"
+#define JET_PRODUCTS_OVER kernels_v4
 #define JET_LANES 16
 #define JET_TILE_TOKENS 4
 #define JET_TILE_ROWS 4
@@ -14,6 +15,6 @@
 #define JET_AMX 1
 #include "jet/kernels/bricks.h"
 
-const jet::Kernels& jet::kernels_amx() { return isa_amx::kTable; }
+const jet::Kernels& jet::kernels_amx() { return isa_amx::table(); }
 #pragma GCC pop_options
 #endif

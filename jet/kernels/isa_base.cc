@@ -10,4 +10,4 @@
 #define JET_BF16_DOT 0
 #include "jet/kernels/bricks.h"
 
-const jet::Kernels& jet::kernels_base() { return isa_base::kTable; }
+const jet::Kernels& jet::kernels_base() { return isa_base::table(); }

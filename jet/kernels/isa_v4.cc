@@ -13,6 +13,6 @@
 #define JET_BF16_DOT 0
 #include "jet/kernels/bricks.h"
 
-const jet::Kernels& jet::kernels_v4() { return isa_v4::kTable; }
+const jet::Kernels& jet::kernels_v4() { return isa_v4::table(); }
 #pragma GCC pop_options
 #endif

@@ -6,6 +6,7 @@
 #pragma GCC target("arch=x86-64-v4,avx512vnni,prefer-vector-width=512")
 #define JET_ISA_NAMESPACE isa_v4_vnni
 #define JET_ISA_NAME "avx512-vnni"
+#define JET_PRODUCTS_OVER kernels_v4
 #define JET_LANES 16
 #define JET_TILE_TOKENS 4
 #define JET_TILE_ROWS 4
@@ -13,6 +14,6 @@
 #define JET_BF16_DOT 0
 #include "jet/kernels/bricks.h"
 
-const jet::Kernels& jet::kernels_v4_vnni() { return isa_v4_vnni::kTable; }
+const jet::Kernels& jet::kernels_v4_vnni() { return isa_v4_vnni::table(); }
 #pragma GCC pop_options
 #endif
