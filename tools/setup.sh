@@ -25,6 +25,9 @@ libutf8proc-dev       Unicode of tokenizers
 libxxhash-dev         hashes of contents
 libzstd-dev           compressed training text (.zst)
 zlib1g-dev            compressed training text (.gz)
+libcpp-httplib-dev    the server's HTTP
+libssl-dev            which its header wants
+libbrotli-dev         which its header wants
 libopenmpi-dev        training in many processes
 openmpi-bin           mpirun, which starts them
 '

@@ -15,6 +15,7 @@ namespace {
 constexpr jet::Command kCommands[] = {
     {"info", "layers, parameters, cache and FLOPs by context (keys and values in bf16)", jet::add_info_command},
     {"chat", "talk with a model", jet::add_chat_command},
+    {"serve", "answer over HTTP, as OpenAI's API does", jet::add_serve_command},
     {"generate", "continue a prompt, or many at once", jet::add_generate_command},
     {"tokenize", "the tokens of a text, or the text of ids", jet::add_tokenize_command},
     {"template", "a conversation as the text that a model's chat template makes of it", jet::add_template_command},

@@ -97,6 +97,7 @@ void Scheduler::collect() {
       if (reads_prompt) {
         n = std::min(budget, (cache_ ? cache_->next_stop(at, size, job->request.marks) : size) - at);
         budget -= n;
+        prompt_tokens_run_ += n;
         if (n == 0) return;
       }
       const Want want = at + n == job->decoding.size() ? Want::last : Want::nothing;

@@ -56,7 +56,8 @@ class Scheduler {
 
   int64_t waiting() const;
   int64_t running() const;
-  int64_t bytes() const;  // set aside for running sequences
+  int64_t bytes() const;                                            // set aside for running sequences
+  int64_t prompt_tokens_run() const { return prompt_tokens_run_; }  // of all requests since the start
 
  private:
   struct Job;
@@ -72,6 +73,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Job>> running_;
   std::vector<Step> steps_;      // of the present pass
   std::vector<Job*> step_jobs_;  // whose they are
+  int64_t prompt_tokens_run_ = 0;
 };
 
 }  // namespace jet

@@ -1,0 +1,91 @@
+// jet serve MODEL: OpenAI's API over HTTP.
+#include <signal.h>
+
+#include <fmt/core.h>
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+
+#include "jet/cli/commands.h"
+#include "jet/cli/options.h"
+#include "jet/serve/server.h"
+
+namespace jet {
+namespace {
+
+struct ServeArguments {
+  std::string model, name, api_key;
+  ServeOptions serve;
+  EngineArguments engine;
+  int most_new_tokens = 4096;
+  double timeout = 600;
+};
+
+ModelServer* server = nullptr;  // the signals' handler has no other way to it
+
+/// SIGINT and SIGTERM let what runs end; a second one ends the program.
+void stop_by_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { server->stop(); };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+int64_t now_in_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+void run(ServeArguments& o) {
+  const auto tokenizer = Tokenizer::load(o.model);
+  auto chat = ChatTemplate::find(o.model);
+  const auto engine = o.engine.load(o.model);
+  std::filesystem::path folder = std::filesystem::absolute(o.model).lexically_normal();
+  if (folder.filename().empty()) folder = folder.parent_path();
+  if (o.name.empty()) o.name = folder.filename().string();
+  if (o.api_key.empty()) {
+    if (const char* key = std::getenv("JET_API_KEY")) o.api_key = key;
+  }
+  o.serve.api_key = o.api_key;
+  const ServedModel model{.name = o.name,
+                          .engine = *engine,
+                          .tokenizer = tokenizer,
+                          .chat = std::move(chat),
+                          .created = now_in_seconds(),
+                          .most_new_tokens = o.most_new_tokens,
+                          .most_seconds = o.timeout};
+  ModelServer made(*engine, model, o.serve);
+  server = &made;
+  stop_by_signals();
+  const auto& host = o.serve.http.host;
+  fmt::print("{}: http://{}:{}{}\n", o.name, host.find(':') == host.npos ? host : "[" + host + "]", made.port(),
+             model.chat ? "" : "  (no chat template: /v1/completions only)");
+  std::fflush(stdout);
+  made.serve();
+}
+
+}  // namespace
+
+void add_serve_command(CLI::App& c, int&) {
+  auto o = std::make_shared<ServeArguments>();
+  c.add_option("model", o->model, "model folder")->required();
+  c.add_option("--host", o->serve.http.host, "address to listen on (0.0.0.0: all)")->capture_default_str();
+  add_number(c, "--port", o->serve.http.port, "port to listen on (0: any)", 0, 65535);
+  c.add_option("--api-key", o->api_key, "what clients have to send (also JET_API_KEY, which ps does not show)");
+  c.add_option("--name", o->name, "of the model, as clients see it (default: its folder's)");
+  add_size(c, "--memory", o->serve.engine.scheduler.cache_bytes, "for keys, values and states of what runs");
+  add_size(c, "--cache", o->serve.engine.cache_bytes, "for what was read before: beginnings that come again");
+  add_number(c, "--cache-stride", o->serve.engine.cache_stride, "tokens between its checkpoints", 1);
+  add_number(c, "--most-running", o->serve.engine.scheduler.most_running, "texts at once", 1, 4096);
+  add_number(c, "--most-waiting", o->serve.engine.most_waiting, "texts that wait; more get 429", 0);
+  add_number(c, "--prefill-tokens", o->serve.engine.scheduler.prefill_tokens, "of prompts, in one pass", 1);
+  add_number(c, "-n,--max-new-tokens", o->most_new_tokens, "where a request does not say", 0);
+  add_number(c, "--timeout", o->timeout, "seconds of a request, in all", 0.001);
+  add_engine_options(c, o->engine);
+  c.callback([o] { run(*o); });
+}
+
+}  // namespace jet

@@ -1,0 +1,181 @@
+#include "jet/serve/engine_thread.h"
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <utility>
+
+namespace jet {
+namespace {
+
+using Clock = Channel::Clock;
+constexpr std::chrono::seconds kRateWindow{5};
+
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+/// A text that is being made for somebody.
+struct EngineThread::Text {
+  std::shared_ptr<Channel> channel;
+  int choice = 0;
+  std::shared_ptr<const Generation> generation;
+  int64_t prompt_tokens = 0;
+  size_t told = 0;  // bytes of its text
+  Clock::time_point asked = Clock::now(), begun{}, first{};
+  bool counted = false;
+};
+
+EngineThread::EngineThread(Engine& engine, const EngineThreadOptions& options)
+    : engine_(engine), options_(options), cache_(engine, options.cache_bytes, options.cache_stride),
+      scheduler_(engine, options.scheduler, &cache_), thread_([this] { loop(); }) {}
+
+EngineThread::~EngineThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    stops_ = true;
+  }
+  came_.notify_one();
+  thread_.join();
+}
+
+void EngineThread::post(std::function<void()> mail) {
+  {
+    const std::lock_guard lock(mutex_);
+    require(!stops_, "the server is shutting down");
+    mail_.push_back(std::move(mail));
+  }
+  came_.notify_one();
+}
+
+/// Runs what others have handed over; false where the thread is to end.
+bool EngineThread::take_mail(bool wait) {
+  std::deque<std::function<void()>> mail;
+  {
+    std::unique_lock lock(mutex_);
+    if (wait) came_.wait(lock, [&] { return stops_ || !mail_.empty(); });
+    if (stops_) return false;
+    mail.swap(mail_);
+  }
+  for (const auto& work : mail) work();
+  return true;
+}
+
+void EngineThread::loop() {
+  bool more = false;
+  while (take_mail(!more)) {
+    end_what_is_over();  // those whose client has gone
+    more = scheduler_.step();
+    end_what_is_over();
+    count();
+  }
+  for (auto& text : texts_) {
+    scheduler_.cancel(text->generation);
+    text->channel->end(text->choice, {.error = "the server is shutting down"});
+  }
+  // Whoever waits for mail that is not run finds its promise broken.
+  const std::lock_guard lock(mutex_);
+  mail_.clear();
+}
+
+void EngineThread::run(const std::function<void(Engine&)>& work) {
+  auto done = std::make_shared<std::promise<void>>();
+  auto future = done->get_future();
+  post([this, work, done] {
+    try {
+      work(engine_);
+      done->set_value();
+    } catch (...) { done->set_exception(std::current_exception()); }
+  });
+  try {
+    future.get();
+  } catch (const std::future_error&) { fail("the server is shutting down"); }
+}
+
+void EngineThread::submit(std::vector<Request> choices, const std::shared_ptr<Channel>& channel) {
+  run([this, choices = std::move(choices), channel](Engine&) { add(choices, channel); });
+}
+
+void EngineThread::add(std::vector<Request> choices, const std::shared_ptr<Channel>& channel) {
+  const auto count = static_cast<int64_t>(choices.size());
+  const int64_t places = std::max<int64_t>(0, options_.scheduler.most_running - scheduler_.running());
+  if (scheduler_.waiting() + count > options_.most_waiting + places)
+    throw Busy(fmt::format("{} texts wait already; ask again later", scheduler_.waiting()));
+  std::vector<std::unique_ptr<Text>> added;
+  try {
+    for (int i = 0; i < count; ++i) added.push_back(text_of(std::move(choices[i]), i, channel));
+  } catch (...) {
+    for (const auto& text : added) scheduler_.cancel(text->generation);
+    throw;
+  }
+  ++now_.requests;
+  for (auto& text : added) texts_.push_back(std::move(text));
+}
+
+std::unique_ptr<EngineThread::Text> EngineThread::text_of(Request request, int choice,
+                                                          const std::shared_ptr<Channel>& channel) {
+  auto text = std::make_unique<Text>(Text{.channel = channel, .choice = choice, .generation = nullptr});
+  text->prompt_tokens = static_cast<int64_t>(request.prompt.size());
+  request.on_token = [this, t = text.get()](const NewToken& token) {
+    if (t->first == Clock::time_point()) t->first = Clock::now();
+    t->told += token.text.size();
+    ++now_.generated_tokens;
+    return t->channel->push(t->choice, token);
+  };
+  text->generation = scheduler_.submit(std::move(request));
+  return text;
+}
+
+void EngineThread::end_what_is_over() {
+  for (auto& text : texts_) {
+    const Generation& g = *text->generation;
+    const std::string reason = g.over() ? "" : text->channel->end_reason();
+    if (!reason.empty()) scheduler_.cancel(text->generation);
+    const bool ran = g.prompt_tokens_run > 0;  // a token of a prompt is always left to run
+    if (ran && !std::exchange(text->counted, true)) {
+      text->begun = Clock::now();
+      now_.prompt_tokens += text->prompt_tokens;
+      now_.cached_tokens += text->prompt_tokens - g.prompt_tokens_run;
+    }
+    if (!g.over()) continue;
+    const auto end = Clock::now(), first = text->first == Clock::time_point() ? end : text->first;
+    if (!ran) text->begun = end;
+    Outcome o{.finish = g.finish, .error = reason.empty() ? g.error : reason};
+    // A channel that refused a token ends its text as if somebody had stopped it.
+    if (o.error.empty() && g.finish == Finish::stopped) o.error = text->channel->end_reason();
+    o.tail = g.text.substr(std::min(text->told, g.text.size()));
+    o.prompt_tokens = text->prompt_tokens, o.cached_tokens = ran ? text->prompt_tokens - g.prompt_tokens_run : 0;
+    o.made_tokens = static_cast<int64_t>(g.ids.size()) + (g.finish == Finish::eos);
+    o.queue_seconds = seconds_between(text->asked, text->begun);
+    o.read_seconds = seconds_between(text->begun, first), o.decode_seconds = seconds_between(first, end);
+    text->channel->end(text->choice, std::move(o));
+    text.reset();
+  }
+  std::erase(texts_, nullptr);
+}
+
+void EngineThread::count() {
+  const auto now = Clock::now();
+  while (!rates_.empty() && now - rates_.front().at > kRateWindow) rates_.pop_front();
+  rates_.push_back({now, now_.generated_tokens, scheduler_.prompt_tokens_run()});
+  const double seconds = seconds_between(rates_.front().at, now);
+  const auto rate = [&](int64_t n) { return seconds > 0 ? static_cast<double>(n) / seconds : 0; };
+  now_.decode_tps = rate(rates_.back().made - rates_.front().made);
+  now_.prefill_tps = rate(rates_.back().read - rates_.front().read);
+  now_.running = scheduler_.running(), now_.waiting = scheduler_.waiting();
+  now_.sequence_bytes = scheduler_.bytes();
+  now_.cache_bytes = cache_.bytes(), now_.checkpoints = cache_.checkpoints();
+  const std::lock_guard lock(mutex_);
+  shown_ = now_, shown_at_ = now;
+}
+
+EngineStats EngineThread::stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats s = shown_;
+  if (Clock::now() - shown_at_ > kRateWindow) s.decode_tps = s.prefill_tps = 0;  // it sleeps
+  return s;
+}
+
+}  // namespace jet

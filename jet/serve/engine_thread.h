@@ -1,0 +1,92 @@
+// The one thread that runs the model. It owns scheduler and prefix cache; others hand it work through a mailbox, which it
+// empties between two passes:
+//
+//   client threads --submit, run--> mailbox --> | mail | pass | mail | pass | ... |  --> channels --> client threads
+//
+// Where nothing is to be done it sleeps.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "jet/engine/prefix_cache.h"
+#include "jet/engine/scheduler.h"
+#include "jet/serve/channel.h"
+
+namespace jet {
+
+struct EngineThreadOptions {
+  SchedulerOptions scheduler{};
+  int64_t cache_bytes = int64_t{1} << 30;  // of the prefix cache
+  int cache_stride = 64;                   // tokens between its checkpoints
+  int64_t most_waiting = 256;              // texts that wait for memory
+};
+
+/// Counters since the start, and how things stand.
+struct EngineStats {
+  int64_t requests = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // prompt: cached ones included
+  int64_t running = 0, waiting = 0, sequence_bytes = 0, cache_bytes = 0, checkpoints = 0;
+  double decode_tps = 0, prefill_tps = 0;  // of the last seconds
+};
+
+/// Thrown by submit() where as many texts wait as may.
+class Busy : public Error {
+ public:
+  using Error::Error;
+};
+
+class EngineThread {
+ public:
+  /// The engine must outlive it, and nobody else may run it meanwhile.
+  EngineThread(Engine& engine, const EngineThreadOptions& options);
+  /// Ends what runs.
+  ~EngineThread();
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
+
+  /// Takes all texts of a client's request, whose tokens and outcomes go to `channel` by their place in the list.
+  /// Throws Busy, and Error on what the scheduler refuses; then none is taken.
+  void submit(std::vector<Request> choices, const std::shared_ptr<Channel>& channel);
+  /// Runs `work` between two passes and waits for it; rethrows what it throws.
+  void run(const std::function<void(Engine&)>& work);
+  EngineStats stats() const;
+  const EngineThreadOptions& options() const { return options_; }
+
+ private:
+  struct Text;
+  struct Rate {
+    Channel::Clock::time_point at;
+    int64_t made = 0, read = 0;
+  };
+  void loop();
+  bool take_mail(bool wait);
+  void post(std::function<void()> mail);
+  void add(std::vector<Request> choices, const std::shared_ptr<Channel>& channel);
+  std::unique_ptr<Text> text_of(Request request, int choice, const std::shared_ptr<Channel>& channel);
+  void end_what_is_over();
+  void count();
+
+  Engine& engine_;
+  EngineThreadOptions options_;
+  PrefixCache cache_;
+  Scheduler scheduler_;
+  std::vector<std::unique_ptr<Text>> texts_;  // those that are not over
+  std::deque<Rate> rates_;
+  EngineStats now_;  // the engine thread's own
+
+  mutable std::mutex mutex_;  // of what follows
+  std::condition_variable came_;
+  std::deque<std::function<void()>> mail_;
+  bool stops_ = false;
+  EngineStats shown_;
+  Channel::Clock::time_point shown_at_{};
+
+  std::thread thread_;
+};
+
+}  // namespace jet

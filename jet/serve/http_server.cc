@@ -1,0 +1,178 @@
+#include "jet/serve/http_server.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "jet/base/error.h"
+
+namespace jet {
+namespace {
+
+/// Whether `events` have come within so many milliseconds.
+bool wait_for(int socket, short events, int milliseconds) {
+  pollfd p{socket, events, 0};
+  int n = 0;
+  do n = ::poll(&p, 1, milliseconds);
+  while (n < 0 && errno == EINTR);
+  return n > 0;
+}
+
+int bound_socket(const HttpOptions& o) {
+  addrinfo hints{}, *list = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  const int error = ::getaddrinfo(o.host.c_str(), std::to_string(o.port).c_str(), &hints, &list);
+  require(error == 0, "--host {}: {}", o.host, ::gai_strerror(error));
+  int made = -1, why = 0;
+  for (const addrinfo* a = list; a && made < 0; a = a->ai_next) {
+    made = ::socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (made < 0) continue;
+    const int on = 1;
+    ::setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (::bind(made, a->ai_addr, a->ai_addrlen) == 0 && ::listen(made, 128) == 0) break;
+    why = errno;
+    ::close(made);
+    made = -1;
+  }
+  ::freeaddrinfo(list);
+  require(made >= 0, "cannot listen on {} port {}: {}; choose another with --port", o.host, o.port, std::strerror(why));
+  return made;
+}
+
+void address_of(int (*name)(int, sockaddr*, socklen_t*), int socket, std::string& ip, int& port) {
+  sockaddr_storage a{};
+  socklen_t size = sizeof a;
+  char host[NI_MAXHOST] = "", service[NI_MAXSERV] = "0";
+  if (name(socket, reinterpret_cast<sockaddr*>(&a), &size) == 0)
+    ::getnameinfo(reinterpret_cast<sockaddr*>(&a), size, host, sizeof host, service, sizeof service,
+                  NI_NUMERICHOST | NI_NUMERICSERV);
+  ip = host, port = std::atoi(service);
+}
+
+}  // namespace
+
+class HttpServer::Connection : public httplib::Stream {
+ public:
+  Connection(int socket, const HttpOptions& options) : socket_(socket), options_(options) {}
+
+  bool is_readable() const override { return at_ < end_ || wait_for(socket_, POLLIN, 1000 * options_.read_seconds); }
+  bool is_writable() const override { return wait_for(socket_, POLLOUT, 1000 * options_.write_seconds) && !has_gone(); }
+  ssize_t read(char* to, size_t size) override {
+    if (at_ == end_) {
+      if (!is_readable()) return -1;
+      const ssize_t n = ::recv(socket_, buffer_, sizeof buffer_, 0);
+      if (n <= 0) return n;
+      at_ = 0, end_ = static_cast<size_t>(n);
+    }
+    const size_t n = std::min(size, end_ - at_);
+    std::memcpy(to, buffer_ + at_, n);
+    at_ += n;
+    return static_cast<ssize_t>(n);
+  }
+  ssize_t write(const char* from, size_t size) override {
+    if (!wait_for(socket_, POLLOUT, 1000 * options_.write_seconds)) return -1;
+    return ::send(socket_, from, size, MSG_NOSIGNAL);
+  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    address_of(::getpeername, socket_, ip, port);
+  }
+  void get_local_ip_and_port(std::string& ip, int& port) const override {
+    address_of(::getsockname, socket_, ip, port);
+  }
+  socket_t socket() const override { return socket_; }
+
+  /// The other end is closed, and all that it sent was read.
+  bool has_gone() const {
+    if (at_ < end_ || !wait_for(socket_, POLLIN, 0)) return false;
+    char c = 0;
+    const ssize_t n = ::recv(socket_, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  }
+  /// Whether a next request begins before the idle time or the server ends.
+  bool has_next(const std::atomic<bool>& stops) const {
+    for (int tenths = 0; tenths < 10 * options_.idle_seconds && !stops; ++tenths)
+      if (at_ < end_ || wait_for(socket_, POLLIN, 100)) return true;
+    return false;
+  }
+
+  static thread_local const Connection* current;
+
+ private:
+  int socket_;
+  const HttpOptions& options_;
+  char buffer_[16384];
+  size_t at_ = 0, end_ = 0;
+};
+
+thread_local const HttpServer::Connection* HttpServer::Connection::current = nullptr;
+
+bool HttpServer::client_has_gone() { return Connection::current && Connection::current->has_gone(); }
+
+HttpServer::HttpServer(const HttpOptions& options) : options_(options), socket_(bound_socket(options)) {
+  std::string ip;
+  address_of(::getsockname, socket_, ip, port_);
+  set_payload_max_length(options.most_body_bytes);
+  svr_sock_ = socket_;  // httplib takes a server without one for one that shuts down, and breaks streams off
+}
+
+HttpServer::~HttpServer() {
+  svr_sock_ = INVALID_SOCKET;
+  ::close(socket_);
+  std::unique_lock lock(mutex_);
+  for (const int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
+  ended_.wait(lock, [&] { return sockets_.empty(); });
+}
+
+bool HttpServer::serve(int grace_seconds) {
+  while (!stops_)
+    if (wait_for(socket_, POLLIN, 100)) accept_one();
+  std::unique_lock lock(mutex_);
+  return ended_.wait_for(lock, std::chrono::seconds(grace_seconds), [&] { return sockets_.empty(); });
+}
+
+void HttpServer::accept_one() {
+  const int socket = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
+  if (socket < 0) return;  // it has gone, or there are no file descriptors left: the next try tells
+  const int on = 1;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  {
+    const std::lock_guard lock(mutex_);
+    if (sockets_.size() >= options_.most_connections) {
+      static constexpr char kFull[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+      ::send(socket, kFull, sizeof kFull - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+      ::close(socket);
+      return;
+    }
+    sockets_.insert(socket);
+  }
+  std::thread([this, socket] { serve_connection(socket); }).detach();
+}
+
+void HttpServer::serve_connection(int socket) {
+  {
+    Connection connection(socket, options_);
+    Connection::current = &connection;
+    bool closed = false;
+    while (!closed && connection.has_next(stops_))
+      if (!process_request(connection, stops_, closed, nullptr)) break;
+    Connection::current = nullptr;
+  }
+  const std::lock_guard lock(mutex_);
+  sockets_.erase(socket);  // before another may have its number
+  ::shutdown(socket, SHUT_RDWR);
+  ::close(socket);
+  ended_.notify_all();
+}
+
+}  // namespace jet

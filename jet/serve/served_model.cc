@@ -1,0 +1,46 @@
+#include "jet/serve/served_model.h"
+
+#include "jet/model/model_cost.h"
+
+namespace jet {
+namespace {
+
+/// The same layers, each with attention of the first attention layer's size and no window.
+ModelSpec all_attention(ModelSpec spec) {
+  const auto is_attention = [](const MixerSpec& m) { return std::holds_alternative<Attention::Config>(m); };
+  const auto first = std::find_if(spec.layers.begin(), spec.layers.end(), is_attention);
+  if (first == spec.layers.end()) return spec;
+  auto config = std::get<Attention::Config>(*first);
+  config.window = 0;
+  std::fill(spec.layers.begin(), spec.layers.end(), MixerSpec(config));
+  return spec;
+}
+
+}  // namespace
+
+Json props_json(const ServedModel& model) {
+  const ModelSpec& spec = model.engine.spec();
+  Json layers = Json::array();
+  for (const auto& layer : spec.layers) {
+    const Json mixer = mixer_to_json(layer);
+    layers.push_back({{"mixer", mixer["kind"]}, {"window", mixer.value("window", 0)}, {"label", mixer_label(layer)}});
+  }
+  const int64_t long_context = std::max(1, spec.max_position_embeddings - 1);
+  const auto bytes = [&](const ModelSpec& s, int64_t n) { return cache_bytes(s, n); };
+  const ModelSpec full = all_attention(spec);
+  const int64_t a_token = bytes(spec, long_context + 1) - bytes(spec, long_context);
+  return {{"model",
+           {{"name", model.name},
+            {"parameters", parameter_count(spec)},
+            {"context", spec.max_position_embeddings},
+            {"vocabulary", spec.vocab_size},
+            {"weight_bytes", model.engine.weight_bytes()}}},
+          {"has_chat_template", model.chat.has_value()},
+          {"layers", layers},
+          {"cache",
+           {{"bytes_per_token", a_token},
+            {"fixed_bytes", bytes(spec, long_context) - a_token * long_context},
+            {"full_bytes_per_token", bytes(full, long_context + 1) - bytes(full, long_context)}}}};
+}
+
+}  // namespace jet

@@ -1,0 +1,30 @@
+// The model that is served, as requests see it: names, tokens, templates and limits. All of it is read only, so any
+// number of clients' threads may use it at once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "jet/engine/engine.h"
+#include "jet/text/chat_template.h"
+#include "jet/text/tokenizer.h"
+
+namespace jet {
+
+struct ServedModel {
+  std::string name;
+  const Engine& engine;
+  const Tokenizer& tokenizer;
+  std::optional<ChatTemplate> chat{};
+  int64_t created = 0;         // seconds of the epoch
+  int most_new_tokens = 4096;  // where a request does not say
+  int most_choices = 16;       // n
+  int most_stop_strings = 16;
+  double most_seconds = 600;  // of a request
+};
+
+/// GET /props: what the model is and what its conversations take.
+Json props_json(const ServedModel& model);
+
+}  // namespace jet

@@ -1,0 +1,48 @@
+// The server of one model: OpenAI's API, what others ask for (llama.cpp's /tokenize, /props, Prometheus), and the page.
+//
+//   GET  / /health /v1/models /props /stats /metrics
+//   POST /v1/chat/completions /v1/completions /v1/embeddings /tokenize /detokenize /apply-template
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "jet/serve/engine_thread.h"
+#include "jet/serve/http_server.h"
+#include "jet/serve/served_model.h"
+#include "jet/serve/text_request.h"
+
+namespace jet {
+
+struct ServeOptions {
+  HttpOptions http{};
+  EngineThreadOptions engine{};
+  std::string api_key{};   // empty: none is asked for
+  int grace_seconds = 60;  // for what runs when the server is told to end
+};
+
+class ModelServer {
+ public:
+  /// Binds the port and starts the engine's thread; engine and model must outlive it.
+  ModelServer(Engine& engine, const ServedModel& model, const ServeOptions& options);
+  int port() const { return http_.port(); }
+  /// Serves until stop().
+  void serve() { http_.serve(options_.grace_seconds); }
+  /// May be called by a signal's handler.
+  void stop() { http_.stop_serving(); }
+
+ private:
+  using Handler = std::function<void(const httplib::Request&, httplib::Response&)>;
+  void add_routes();
+  void guard(const httplib::Request& request, httplib::Response& response, const Handler& handler);
+  void answer_text(const httplib::Request& request, httplib::Response& response, bool chat);
+  void stream(httplib::Response& response, std::shared_ptr<TextRequest> request, std::shared_ptr<Channel> channel);
+  Json embeddings(const Json& body);
+
+  const ServedModel& model_;
+  ServeOptions options_;
+  EngineThread engine_;
+  HttpServer http_;
+};
+
+}  // namespace jet

@@ -1,0 +1,42 @@
+// What a client asks for, read from the JSON of OpenAI's API. What changes the text and cannot be done is refused (400);
+// fields that are not known are passed over, as clients send many that mean nothing here.
+//
+//   POST /v1/chat/completions   {"messages": [...], "tools"}     through the model's chat template
+//   POST /v1/completions        {"prompt": text, ids, or a list of either}
+//
+//   both: max_tokens | max_completion_tokens, n, stream, stream_options.include_usage, stop, seed, temperature, top_p,
+//         top_k, min_p, typical_p, repetition_penalty | repeat_penalty, presence_penalty, frequency_penalty, logit_bias,
+//         ignore_eos, logprobs, top_logprobs, chat_template_kwargs
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "jet/engine/scheduler.h"
+#include "jet/serve/served_model.h"
+
+namespace jet {
+
+struct TextRequest {
+  bool chat = false, stream = false, include_usage = false, echo = false;
+  bool thinking = false;               // the prompt has opened the reply's thinking
+  int logprobs = -1;                   // with each token its own and so many others' (-1: none)
+  std::vector<Request> choices{};      // prompt by prompt, n of each
+  std::vector<std::string> prompts{};  // to echo
+};
+
+/// Throws ApiError.
+TextRequest read_chat_request(const ServedModel& model, const Json& body);
+TextRequest read_completion_request(const ServedModel& model, const Json& body);
+
+/// The text of a chat request as the template writes it, and its tokens; marks: where messages of users and the reply
+/// begin, which the prefix cache keeps.
+struct ServedPrompt {
+  std::string text;
+  std::vector<int32_t> ids;
+  std::vector<int64_t> marks;
+  bool thinking = false;
+};
+ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body);
+
+}  // namespace jet
