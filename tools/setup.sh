@@ -25,7 +25,7 @@ libutf8proc-dev       Unicode of tokenizers
 libxxhash-dev         hashes of contents
 libzstd-dev           compressed training text (.zst)
 zlib1g-dev            compressed training text (.gz)
-libcpp-httplib-dev    the server's HTTP
+libcpp-httplib-dev    HTTP of the server
 libssl-dev            which its header wants
 libbrotli-dev         which its header wants
 libopenmpi-dev        training in many processes
