@@ -24,7 +24,7 @@ add_test(NAME data_commands COMMAND Python3::Interpreter tests/data_test.py ${CM
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME gguf_files COMMAND Python3::Interpreter tests/gguf_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-add_test(NAME serve COMMAND Python3::Interpreter tests/serve_test.py ${CMAKE_BINARY_DIR}
+add_test(NAME serving COMMAND Python3::Interpreter tests/serve_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 if(JET_TORCH)
   add_test(NAME postnas COMMAND Python3::Interpreter tests/postnas_test.py ${CMAKE_BINARY_DIR}

@@ -2,7 +2,8 @@
 
 usage: serve_test.py BUILD_DIR        (from the project's root)
 
-models/base has no chat template: the tests give it one. The official openai client is tried where it is installed.
+models/base has no chat template: the tests give it one. The official openai and anthropic clients are tried where they
+are installed.
 """
 import http.client
 import json
@@ -79,7 +80,8 @@ def chat_model(folder):
 
 
 def generated(folder, prompt, tokens):
-    out = subprocess.run([JET, "generate", str(folder), "-p", prompt, "-n", str(tokens), "--json"], check=True,
+    out = subprocess.run([JET, "generate", str(folder), "-p", prompt, "-n", str(tokens), "--json", "--exact"],
+                         check=True,
                          capture_output=True, text=True, timeout=60)
     return json.loads(out.stdout)
 
@@ -89,7 +91,7 @@ class ServeTest(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.model = chat_model(cls.folder.name)
-        cls.server = Server(cls.model, "--most-running", "8", "--most-waiting", "64")
+        cls.server = Server(cls.model, "--exact", "--most-running", "8", "--most-waiting", "64")
 
     @classmethod
     def tearDownClass(cls):
@@ -216,6 +218,7 @@ class ServeTest(unittest.TestCase):
             (chat, {}, "'messages'"),
             (chat, {"messages": [1]}, "a message is"),
             (chat, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "image_url"),
+            (chat, {"messages": hello, "tools": [{}], "tool_choice": "required"}, "tool_choice"),
             (chat, {"messages": hello, "response_format": {"type": "json_object"}}, "response_format"),
             ("/tokenize", {"content": 1}, "'content'"),
             ("/detokenize", {"tokens": ["x"]}, "'tokens'"),
@@ -248,6 +251,47 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(len(props["layers"]), 8)
         self.assertEqual(props["cache"]["bytes_per_token"], props["cache"]["full_bytes_per_token"])
         self.assertIn("jet_requests_total", self.server.ask("GET", "/metrics")[1])
+
+    def test_messages_of_anthropic(self):
+        body = {"max_tokens": 12, "temperature": 0, "messages": [{"role": "user", "content": "One day"}],
+                "system": [{"type": "text", "text": "x-anthropic-billing-header: 1234"}, {"type": "text", "text": "Be."}]}
+        whole = self.server.post("/v1/messages", **body)
+        chat = self.server.post("/v1/chat/completions", max_tokens=12, temperature=0, messages=[
+            {"role": "system", "content": "Be."}, {"role": "user", "content": "One day"}])
+        self.assertEqual(whole["content"], [{"type": "text", "text": chat["choices"][0]["message"]["content"]}])
+        self.assertEqual(whole["stop_reason"], "max_tokens")
+        usage = whole["usage"]
+        count = self.server.post("/v1/messages/count_tokens", **body)["input_tokens"]
+        self.assertEqual(count, usage["input_tokens"] + usage["cache_read_input_tokens"])
+        status, text, _ = self.server.ask("POST", "/v1/messages", dict(body, stream=True))
+        events = [e.split("\n", 1) for e in text.strip().split("\n\n")]
+        names = [name.removeprefix("event: ") for name, _ in events]
+        self.assertEqual(names[:2] + names[-3:], ["message_start", "content_block_start", "content_block_stop",
+                                                  "message_delta", "message_stop"])
+        made = "".join(json.loads(data.removeprefix("data: "))["delta"]["text"] for name, data in events
+                       if name.endswith("content_block_delta"))
+        self.assertEqual(made, whole["content"][0]["text"])
+        result = [{"role": "user", "content": "x"},
+                  {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}]},
+                  {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "seven"}]}]
+        self.server.post("/v1/messages", max_tokens=1, messages=result)
+        for wrong in ({}, {"messages": [{"role": "user", "content": [{"type": "image"}]}]}):
+            self.assertEqual(self.server.ask("POST", "/v1/messages", wrong)[0], 400)
+
+    def test_the_anthropic_client(self):
+        try:
+            import anthropic
+        except ImportError:
+            self.skipTest("skipped: the anthropic package is not installed")
+        client = anthropic.Anthropic(base_url=f"http://127.0.0.1:{self.server.port}", api_key="none")
+        ask = dict(model="base", max_tokens=12, messages=[{"role": "user", "content": "One day"}])
+        whole = client.messages.create(**ask)
+        with client.messages.stream(**ask) as stream:
+            text = "".join(stream.text_stream)
+            self.assertEqual(stream.get_final_message().usage.output_tokens, 12)
+        self.assertEqual(text, whole.content[0].text)
+        self.assertEqual(client.messages.count_tokens(model="base", messages=ask["messages"]).input_tokens,
+                         whole.usage.input_tokens + whole.usage.cache_read_input_tokens)
 
     def test_the_openai_client(self):
         try:

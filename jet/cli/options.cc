@@ -50,7 +50,10 @@ CLI::Option* add_threads(CLI::App& app, int& threads) {
 }
 
 EngineOptions EngineArguments::options() const {
-  return {.threads = threads, .kv = dtype_from_name(kv, "--kv"), .state = dtype_from_name(state, "--state")};
+  return {.threads = threads,
+          .kv = dtype_from_name(kv, "--kv"),
+          .state = dtype_from_name(state, "--state"),
+          .exact = exact};
 }
 
 std::shared_ptr<Engine> EngineArguments::load(const std::string& model) const {
@@ -62,6 +65,9 @@ std::shared_ptr<Engine> EngineArguments::load(const std::string& model) const {
 void add_engine_options(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--kv", arguments.kv, "type of keys and values: bf16, f32 or i8")->capture_default_str();
   app.add_option("--state", arguments.state, "type of recurrent states: f32 or bf16")->capture_default_str();
+  app.add_flag("--exact", arguments.exact,
+               "no rounding of activations to bf16 where that is faster: batches and prompts then give what single "
+               "tokens give");
   add_threads(app, arguments.threads);
 }
 

@@ -72,6 +72,7 @@ CLI::Option* add_threads(CLI::App& app, int& threads);
 struct EngineArguments {
   std::string kv = "bf16", state = "f32";
   int threads = 0;
+  bool exact = false;
   EngineOptions options() const;
   /// The model of a folder; what the user should know of its files goes to standard error.
   std::shared_ptr<Engine> load(const std::string& model) const;

@@ -219,15 +219,12 @@ void copy_companions(const std::string& source, const std::string& target) {
 }
 
 void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,
-                     const std::string& tokenizer_folder, const std::string& model_type) {
+                     const std::string& source, const std::string& model_type) {
   const Family& family = family_named(model_type, folder);
   require(family.write != nullptr, "{}: models are not written in the layout of {}", folder, model_type);
   const Json config = family.write(spec, folder);
   write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}});
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
-    const std::string from = tokenizer_folder + "/" + name;
-    if (file_exists(from)) write_file(folder + "/" + name, read_file(from));
-  }
+  if (!source.empty()) copy_companions(source, folder);
   write_file(folder + "/config.json", json_text(config, 2) + "\n");
 }
 

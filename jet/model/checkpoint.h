@@ -73,12 +73,13 @@ const Family& family_named(const std::string& type, const std::string& where);
 
 /// Throws where both are one folder.
 void require_other_folder(const std::string& source, const std::string& target);
-/// Copies what a model folder holds beside config.json and weights: tokenizer, generation settings, licence.
+/// Copies what a model folder holds beside config.json and weights: tokenizer, chat template, generation settings,
+/// licence.
 void copy_companions(const std::string& source, const std::string& target);
 
 /// Writes config.json in the layout of `model_type` and model.safetensors (each as a whole or not at all), and copies
-/// tokenizer.json, tokenizer_config.json and generation_config.json from `tokenizer_folder`.
+/// the companions of `source` where it is named.
 void save_checkpoint(const std::string& folder, const ModelSpec& spec, const std::vector<TensorToWrite>& tensors,
-                     const std::string& tokenizer_folder, const std::string& model_type = "jet_cpp");
+                     const std::string& source, const std::string& model_type = "jet_cpp");
 
 }  // namespace jet

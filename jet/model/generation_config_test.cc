@@ -88,11 +88,13 @@ TEST(GenerationConfig, ComesWithACheckpointAndGoesWithItsCompanions) {
   const Checkpoint c = Checkpoint::open(folder);
   EXPECT_EQ(c.generation.eos_token_id, (std::vector<int>{3, 11}));
   EXPECT_EQ(c.generation.sampling.do_sample, true);
+  write_file(folder + "/chat_template.jinja", "{{ messages }}");
   const std::string saved = folder + "/saved";
   std::filesystem::create_directories(saved);
   const std::vector<TensorToWrite> none;
   EXPECT_NO_THROW(save_checkpoint(saved, c.spec, none, folder));
-  EXPECT_EQ(read_file(saved + "/generation_config.json"), read_file(folder + "/generation_config.json"));
+  for (const char* name : {"/generation_config.json", "/chat_template.jinja"})
+    EXPECT_EQ(read_file(saved + name), read_file(folder + name));
   write_file(folder + "/generation_config.json", "{");
   EXPECT_THROW(Checkpoint::open(folder), Error);
   std::filesystem::remove_all(folder);

@@ -1,20 +1,13 @@
-// A request's answer in the form of OpenAI's API, whole or as server-sent events.
-//
-//   data: {"id", "object": "chat.completion.chunk", "created", "model",
-//          "choices": [{"index", "delta": {"content"} or {"reasoning_content"}, "logprobs", "finish_reason": null}]}
-//   ...
-//   data: {... "delta": {}, "finish_reason": "stop"}
-//   data: {"choices": [], "usage": {...}, "timings": {...}}          where include_usage asks for it
-//   data: [DONE]
-//
-// "timings" is llama.cpp's: tokens read and made, with their milliseconds.
+// A request's answer, whole or as server-sent events, in the form of the API that was asked. Answer keeps what all have
+// in common: the texts as they grow, and how they ended.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "jet/engine/chat.h"
 #include "jet/serve/channel.h"
+#include "jet/serve/reply_stream.h"
 #include "jet/serve/text_request.h"
 
 namespace jet {
@@ -23,45 +16,55 @@ class Answer {
  public:
   /// `request` must outlive it.
   Answer(const ServedModel& model, const TextRequest& request);
+  virtual ~Answer() = default;
 
   /// Takes an event, and gives what a stream is to send for it; empty where nothing.
   std::string event(const ChannelEvent& e);
   /// Whether all texts have ended.
   bool over() const { return open_ == 0; }
-  /// What ends a stream.
-  std::string last_events() const;
+  /// What begins and what ends a stream.
+  virtual std::string first_events() { return ""; }
+  virtual std::string last_events() = 0;
   /// The whole, of a request that does not stream. Throws ApiError where a text failed.
   Json whole() const;
 
- private:
+ protected:
   struct Choice {
-    ThinkingStream stream;
-    std::string reasoning{}, content{};
-    Json logprobs = Json::array();
-    int64_t offset = 0;  // bytes of the text so far, of /v1/completions' logprobs
+    ReplyStream stream;
+    std::string echo{}, thinking{}, text{};  // echo: a prompt that is to come first
+    std::vector<ToolCall> calls{};
+    std::vector<NewToken> tokens{};  // where log-probabilities are asked for
     Outcome outcome{};
-    bool begun = false;
+    bool begun = false;  // something was sent
   };
-  Json head(const char* object) const;
-  Json chunk(int index, Json delta, const Json& logprobs, const Json& finish) const;
-  std::string add_text(int index, const ThinkingStream::Part& part, const Json& logprobs);
-  ThinkingStream::Part part_of(Choice& c, const std::string& text) const;
-  Json logprob_of(Choice& c, const NewToken& token) const;
-  Json completion_logprobs(const Json& tokens) const;
-  Json usage() const;
-  Json timings() const;
-  Json choice_json(int index) const;
-  std::string end_choice(int index, const Outcome& outcome);
+  /// What a stream sends for a part, which the choice has already; `token`: the one that brought it, or null.
+  virtual std::string send_part(int index, const ReplyPart& part, const NewToken* token) = 0;
+  virtual std::string send_end(int index) = 0;
+  virtual Json whole_json() const = 0;
+
+  struct Usage {
+    int64_t prompt = 0, made = 0, cached = 0;
+  };
+  Usage usage() const;
 
   const ServedModel& model_;
   const TextRequest& request_;
-  std::string id_;
   int64_t created_;
   std::vector<Choice> choices_;
+
+ private:
+  std::string take(int index, ReplyPart part, const NewToken* token);
   size_t open_;
 };
 
-/// "data: ...\n\n"
-std::string sent_event(const Json& json);
+/// In the form that the request was in.
+std::unique_ptr<Answer> make_answer(const ServedModel& model, const TextRequest& request);
+std::unique_ptr<Answer> make_openai_answer(const ServedModel& model, const TextRequest& request);
+std::unique_ptr<Answer> make_messages_answer(const ServedModel& model, const TextRequest& request);
+
+/// "event: NAME\ndata: ...\n\n"; without a name the data alone.
+std::string sent_event(const Json& json, const char* name = nullptr);
+/// `prefix` and 16 random digits.
+std::string random_id(const char* prefix);
 
 }  // namespace jet

@@ -70,8 +70,8 @@ ModelServer::ModelServer(Engine& engine, const ServedModel& model, const ServeOp
 /// Runs a handler where the client may ask for it; what it throws becomes the answer.
 void ModelServer::guard(const httplib::Request& request, httplib::Response& response, const Handler& handler) {
   try {
-    const std::string key = request.get_header_value("Authorization");
-    if (!options_.api_key.empty() && !is_equal(key, "Bearer " + options_.api_key))
+    const std::string key = request.get_header_value("Authorization"), other = request.get_header_value("x-api-key");
+    if (!options_.api_key.empty() && !is_equal(key, "Bearer " + options_.api_key) && !is_equal(other, options_.api_key))
       throw ApiError(401, "the API key is missing or wrong; send the header Authorization: Bearer KEY");
     handler(request, response);
   } catch (const ApiError& e) { send_error(response, e.status, e.what(), e.code); } catch (const Busy& e) {
@@ -107,8 +107,17 @@ void ModelServer::add_routes() {
   get("/metrics", [this](const auto&, auto& response) {
     response.set_content(metrics_text(engine_), "text/plain; version=0.0.4");
   });
-  post("/v1/chat/completions", [this](const auto& request, auto& response) { answer_text(request, response, true); });
-  post("/v1/completions", [this](const auto& request, auto& response) { answer_text(request, response, false); });
+  const auto post_text = [&](const char* path, TextRequest (*read)(const ServedModel&, const Json&)) {
+    post(path, [this, read](const httplib::Request& request, httplib::Response& response) {
+      answer_text(read(model_, body_of(request)), response);
+    });
+  };
+  post_text("/v1/chat/completions", read_chat_request);
+  post_text("/v1/completions", read_completion_request);
+  post_text("/v1/messages", read_messages_request);
+  post_json("/v1/messages/count_tokens", [this](const Json& body) {
+    return Json{{"input_tokens", count_messages_tokens(model_, body)}};
+  });
   post_json("/v1/embeddings", [this](const Json& body) { return embeddings(body); });
   post_json("/tokenize", [this](const Json& body) { return tokenized(model_, body); });
   post_json("/detokenize", [this](const Json& body) { return detokenized(model_, body); });
@@ -123,34 +132,33 @@ void ModelServer::add_routes() {
   });
 }
 
-void ModelServer::answer_text(const httplib::Request& request, httplib::Response& response, bool chat) {
-  const Json body = body_of(request);
-  auto asked =
-      std::make_shared<TextRequest>(chat ? read_chat_request(model_, body) : read_completion_request(model_, body));
+void ModelServer::answer_text(TextRequest request, httplib::Response& response) {
+  auto asked = std::make_shared<TextRequest>(std::move(request));
   const auto limit = std::chrono::duration<double>(model_.most_seconds);
   auto channel =
       std::make_shared<Channel>(Channel::Clock::now() + std::chrono::duration_cast<Channel::Clock::duration>(limit));
-  auto choices = asked->choices;  // the request keeps its own for the counts
-  engine_.submit(std::move(choices), channel);
+  engine_.submit(asked->choices, channel);
   if (asked->stream) return stream(response, std::move(asked), std::move(channel));
-  Answer answer(model_, *asked);
-  while (!answer.over()) {
-    for (const auto& e : channel->take(kPoll)) answer.event(e);
+  const auto answer = make_answer(model_, *asked);
+  while (!answer->over()) {
+    for (const auto& e : channel->take(kPoll)) answer->event(e);
     if (http_.client_has_gone()) return channel->close();
   }
-  send_json(response, answer.whole());
+  send_json(response, answer->whole());
 }
 
 /// Writes events as they come. httplib calls the provider until that says that it is done, or has no more to say, and
 /// then lets go of it, which closes the channel.
 void ModelServer::stream(httplib::Response& response, std::shared_ptr<TextRequest> request,
                          std::shared_ptr<Channel> channel) {
-  auto answer = std::make_shared<Answer>(model_, *request);
+  const std::shared_ptr<Answer> answer = make_answer(model_, *request);
   const std::shared_ptr<void> closes(nullptr, [channel, request](void*) { channel->close(); });
   response.set_header("Cache-Control", "no-cache");
   response.set_chunked_content_provider(
-      "text/event-stream", [channel, answer, closes](size_t, httplib::DataSink& sink) {
-        std::string sent;
+      "text/event-stream",
+      [channel, answer, closes, begun = std::make_shared<bool>(false)](size_t, httplib::DataSink& sink) {
+        std::string sent = *begun ? "" : answer->first_events();
+        *begun = true;
         for (const auto& e : channel->take(kPoll)) sent += answer->event(e);
         const bool over = answer->over();
         if (over) sent += answer->last_events();

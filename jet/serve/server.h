@@ -1,7 +1,8 @@
 // The server of one model: OpenAI's API, what others ask for (llama.cpp's /tokenize, /props, Prometheus), and the page.
 //
 //   GET  / /health /v1/models /props /stats /metrics
-//   POST /v1/chat/completions /v1/completions /v1/embeddings /tokenize /detokenize /apply-template
+//   POST /v1/chat/completions /v1/completions /v1/messages /v1/messages/count_tokens /v1/embeddings
+//        /tokenize /detokenize /apply-template
 #pragma once
 
 #include <functional>
@@ -35,7 +36,7 @@ class ModelServer {
   using Handler = std::function<void(const httplib::Request&, httplib::Response&)>;
   void add_routes();
   void guard(const httplib::Request& request, httplib::Response& response, const Handler& handler);
-  void answer_text(const httplib::Request& request, httplib::Response& response, bool chat);
+  void answer_text(TextRequest request, httplib::Response& response);
   void stream(httplib::Response& response, std::shared_ptr<TextRequest> request, std::shared_ptr<Channel> channel);
   Json embeddings(const Json& body);
 

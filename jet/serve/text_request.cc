@@ -99,6 +99,9 @@ void refuse_what_is_not_there(const Json& body) {
   const Json& format = has(body, "response_format") ? body["response_format"] : Json();
   if (format.is_object() && format.value("type", "text") != "text")
     throw ApiError(400, "request: 'response_format' other than text is not supported yet");
+  const Json choice = body.value("tool_choice", Json());
+  if (choice.is_object() || choice == "required")
+    throw ApiError(400, "request: 'tool_choice' other than auto and none is not supported yet");
   for (const char* key : {"grammar", "guided_json", "guided_regex", "json_schema", "suffix", "audio"})
     if (has(body, key)) throw ApiError(400, fmt::format("request: '{}' is not supported", key));
   const int64_t n = field<int64_t>(body, "n", 1);
@@ -170,7 +173,8 @@ std::vector<ServedPrompt> prompts_of(const ServedModel& model, const Json& body)
 
 TextRequest read_chat_request(const ServedModel& model, const Json& body) {
   refuse_what_is_not_there(body);
-  TextRequest r{.chat = true};
+  TextRequest r;
+  r.tools = has(body, "tools") && !body["tools"].empty() && body.value("tool_choice", Json()) != "none";
   read_stream(body, r);
   if (field(body, "logprobs", false))
     r.logprobs = check_logprobs(field<int64_t>(body, "top_logprobs", 0), "top_logprobs");
@@ -182,7 +186,7 @@ TextRequest read_chat_request(const ServedModel& model, const Json& body) {
 
 TextRequest read_completion_request(const ServedModel& model, const Json& body) {
   refuse_what_is_not_there(body);
-  TextRequest r;
+  TextRequest r{.api = TextRequest::completions};
   read_stream(body, r);
   r.echo = field(body, "echo", false);
   if (has(body, "logprobs")) r.logprobs = check_logprobs(field<int64_t>(body, "logprobs", 0), "logprobs");

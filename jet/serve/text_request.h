@@ -18,8 +18,10 @@
 namespace jet {
 
 struct TextRequest {
-  bool chat = false, stream = false, include_usage = false, echo = false;
+  enum Api { chat, completions, messages } api = chat;
+  bool stream = false, include_usage = false, echo = false;
   bool thinking = false;               // the prompt has opened the reply's thinking
+  bool tools = false;                  // there are tools to call
   int logprobs = -1;                   // with each token its own and so many others' (-1: none)
   std::vector<Request> choices{};      // prompt by prompt, n of each
   std::vector<std::string> prompts{};  // to echo
@@ -28,6 +30,9 @@ struct TextRequest {
 /// Throws ApiError.
 TextRequest read_chat_request(const ServedModel& model, const Json& body);
 TextRequest read_completion_request(const ServedModel& model, const Json& body);
+/// Of Anthropic's API (messages_api.cc).
+TextRequest read_messages_request(const ServedModel& model, const Json& body);
+int64_t count_messages_tokens(const ServedModel& model, const Json& body);
 
 /// The text of a chat request as the template writes it, and its tokens; marks: where messages of users and the reply
 /// begin, which the prefix cache keeps.

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "jet/base/threads.h"
 #include "jet/text/bpe.h"
 #include "jet/text/byte_token.h"
 #include "jet/text/unigram.h"
@@ -12,6 +13,8 @@
 
 namespace jet {
 namespace {
+
+constexpr int64_t kMergesAThread = 16384;
 
 /// The fields of `model` but for these would be left out without a word.
 void allow(const Json& model, std::initializer_list<std::string_view> fields, const std::string& where) {
@@ -141,8 +144,17 @@ void ModelFile::place(TokenTable& tokens) const {
   for (const auto& [token, id] : vocabulary_) tokens.place(id, token, true, where_);
 }
 
-/// In groups, whose searches wait for memory at the same time.
+/// By all threads, and in groups, whose searches wait for memory at the same time.
 std::vector<Merge> ModelFile::resolved_merges() const {
+  std::vector<Merge> merges(merges_.size());
+  ThreadPool pool(default_threads());
+  pool.parallel_for(std::ssize(merges), kMergesAThread, [&](int64_t begin, int64_t end) {
+    resolve(static_cast<size_t>(begin), static_cast<size_t>(end), merges);
+  });
+  return merges;
+}
+
+void ModelFile::resolve(size_t first, size_t last, std::vector<Merge>& merges) const {
   constexpr size_t kGroup = 32;
   struct Wanted {
     std::string_view text;
@@ -150,9 +162,8 @@ std::vector<Merge> ModelFile::resolved_merges() const {
   };
   std::array<Wanted, 3 * kGroup> wanted;
   std::array<std::string, kGroup> joined;
-  std::vector<Merge> merges(merges_.size());
-  for (size_t begin = 0; begin < merges_.size(); begin += kGroup) {
-    const size_t count = std::min(kGroup, merges_.size() - begin);
+  for (size_t begin = first; begin < last; begin += kGroup) {
+    const size_t count = std::min(kGroup, last - begin);
     for (size_t i = 0; i < count; ++i) {
       const auto& [left, right] = merges_[begin + i];
       joined[i].assign(left).append(right);
@@ -170,7 +181,6 @@ std::vector<Merge> ModelFile::resolved_merges() const {
       merges[begin + i] = {ids[0], ids[1], ids[2], static_cast<int32_t>(begin + i)};
     }
   }
-  return merges;
 }
 
 std::unique_ptr<WordModel> ModelFile::make(const TokenTable& tokens, bool byte_level) const {

@@ -34,6 +34,7 @@ class ModelFile {
   void read_merges(JsonScanner& s);
   void read_type();
   std::vector<Merge> resolved_merges() const;
+  void resolve(size_t first, size_t last, std::vector<Merge>& merges) const;
   std::unique_ptr<WordModel> make_bpe(const TokenTable& tokens, bool byte_level) const;
   std::unique_ptr<WordModel> make_unigram(const TokenTable& tokens) const;
   std::unique_ptr<WordModel> make_word_level(const TokenTable& tokens) const;

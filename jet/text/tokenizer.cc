@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "jet/base/file.h"
+#include "jet/base/threads.h"
 #include "jet/text/sentencepiece_file.h"
 #include "jet/text/tokenizer_file.h"
 #include "jet/text/utf8.h"
@@ -37,8 +38,12 @@ class CachePool {
 
 struct Tokenizer::Impl {
   explicit Impl(TokenizerParts p) : parts(std::move(p)) {
-    bytes.reserve(parts.tokens.texts.size());
-    for (const auto& text : parts.tokens.texts) bytes.push_back(parts.decoder.bytes_of(text));
+    constexpr int64_t kTokensAThread = 16384;
+    bytes.resize(parts.tokens.texts.size());
+    ThreadPool pool(default_threads());
+    pool.parallel_for(std::ssize(bytes), kTokensAThread, [&](int64_t begin, int64_t end) {
+      for (int64_t id = begin; id < end; ++id) bytes[id] = parts.decoder.bytes_of(parts.tokens.texts[id]);
+    });
   }
 
   struct Call {
