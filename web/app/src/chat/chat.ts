@@ -1,0 +1,107 @@
+// What a user does in a chat: send, stop, edit, regenerate, retry. Each makes messages and starts a Reply.
+import { batch, signal } from "@preact/signals";
+import { props } from "../api";
+import * as state from "../store/state";
+import { line } from "../store/tree";
+import { newId, type Conversation, type Message, type Sampling } from "../store/types";
+import { Reply } from "./reply";
+
+/// Replies that are being streamed by this tab, of all conversations.
+export const replies = signal<ReadonlyMap<string, Reply>>(new Map());
+/// Read out by screen readers.
+export const said = signal("");
+
+export const replyIn = (conversation: string | null) => [...replies.value.values()].find((r) => r.conversation === conversation) ?? null;
+
+const make = (conversation: string, parent: string | null, role: Message["role"], content: string, created: number): Message => ({
+  id: newId(),
+  conversation,
+  parent,
+  role,
+  content,
+  created,
+  status: role === "user" ? "done" : "streaming",
+  ...(role === "assistant" ? { beat: created } : {}),
+});
+
+export async function send(text: string): Promise<void> {
+  const id = await state.ensure(text);
+  await ask(id, state.leaf.value, text);
+}
+
+/// Another user message where `message` stands, and an answer to it.
+export const edit = (message: Message, text: string) => ask(message.conversation, message.parent, text);
+
+async function ask(id: string, parent: string | null, text: string): Promise<void> {
+  const now = Date.now();
+  const user = make(id, parent, "user", text, now);
+  const answer = make(id, user.id, "assistant", "", now + 1);
+  await state.add([user, answer], answer.id);
+  if (parent === null) {
+    await state.change(id, (c) => (c.named ? c : { ...c, title: state.titleOf(text) }));
+  }
+  await stream(answer);
+}
+
+/// Another answer beside `message`. One that holds nothing is taken anew in its place.
+export async function regenerate(message: Message): Promise<void> {
+  const { failure: _, stats: __, ...rest } = message;
+  const empty = !message.content && !message.thinking;
+  const now = Date.now();
+  const answer: Message = empty
+    ? { ...rest, status: "streaming", beat: now }
+    : make(message.conversation, message.parent, "assistant", "", now);
+  await state.add([answer], answer.id);
+  await stream(answer);
+}
+
+async function stream(answer: Message): Promise<void> {
+  const reply = new Reply(answer);
+  replies.value = new Map(replies.value).set(answer.id, reply);
+  said.value = "Answering";
+  const kept = await reply.run(await request(answer));
+  batch(() => {
+    const left = new Map(replies.value);
+    left.delete(answer.id);
+    replies.value = left;
+    if (state.current.value === kept.conversation) {
+      state.messages.value = new Map(state.messages.value).set(kept.id, kept);
+    }
+    said.value = kept.failure ? kept.failure.text : kept.status === "stopped" ? "Stopped" : "The answer is complete";
+  });
+  await state.save([kept]);
+  state.ours.delete(answer.id);
+}
+
+async function request(answer: Message): Promise<unknown> {
+  const { conversation, messages } = await state.whole(answer.conversation);
+  const history = line(messages, answer.parent)
+    .filter((m) => m.role === "user" || m.content)
+    .map((m) => ({ role: m.role, content: m.content }));
+  const system = conversation?.system.trim();
+  return {
+    model: props.value?.model.name ?? "default",
+    messages: system ? [{ role: "system", content: system }, ...history] : history,
+    stream: true,
+    stream_options: { include_usage: true },
+    ...asked(conversation),
+  };
+}
+
+/// Only what the user has set: the server knows the model's own settings.
+function asked(conversation: Conversation | undefined): Record<string, unknown> {
+  const { thinking, stop, ...numbers }: Sampling = conversation?.sampling ?? {};
+  return {
+    ...numbers,
+    ...(stop?.length ? { stop } : {}),
+    ...(thinking === undefined ? {} : { chat_template_kwargs: { enable_thinking: thinking } }),
+  };
+}
+
+export const stop = () => replyIn(state.current.value)?.stop();
+
+export function beginChat(): void {
+  addEventListener("pagehide", () => {
+    for (const reply of replies.value.values()) reply.leave();
+  });
+}

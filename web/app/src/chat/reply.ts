@@ -1,0 +1,173 @@
+// One reply being streamed: it owns its request, gathers what comes, shows it at most once a frame and writes it down once
+// a second. The conversation around it is not drawn again.
+import { signal, type Signal } from "@preact/signals";
+import { ApiError, ask } from "../api";
+import { ours, save } from "../store/state";
+import type { Failure, Message, Stats, Status } from "../store/types";
+import { events } from "./sse";
+
+export interface Shown {
+  content: string;
+  thinking: string;
+  stats: Stats;
+  /// Nothing has come yet; thinking; answering.
+  phase: "waiting" | "thinking" | "writing";
+}
+
+const KEEP_MS = 1000;
+
+export class Reply {
+  readonly shown: Signal<Shown>;
+  private stopper = new AbortController();
+  private started = performance.now();
+  private firstAt = 0;
+  private answerAt = 0;
+  private content = "";
+  private thinking = "";
+  private stats: Stats = { tokens: 0 };
+  private finish: Status | null = null;
+  private drawing = false;
+  private stale = false;
+  private keptAt = 0;
+
+  constructor(private message: Message) {
+    this.shown = signal(this.now());
+    ours.add(message.id);
+  }
+
+  get id() {
+    return this.message.id;
+  }
+  get conversation() {
+    return this.message.conversation;
+  }
+  stop(): void {
+    this.finish ??= "stopped";
+    this.stopper.abort();
+  }
+
+  /// Runs to its end, which is never an exception. Returns the message as it is kept.
+  async run(body: unknown): Promise<Message> {
+    let failure: Failure | undefined;
+    try {
+      const response = await ask("v1/chat/completions", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+        signal: this.stopper.signal,
+      });
+      for await (const data of events(response)) {
+        if (data === "[DONE]") break;
+        this.take(JSON.parse(data));
+      }
+      if (!this.finish) throw new ApiError({ kind: "broken", text: "The connection broke off." });
+    } catch (e) {
+      if (!this.finish) failure = this.failureOf(e);
+    }
+    return this.close(failure);
+  }
+
+  private failureOf(e: unknown): Failure {
+    if (e instanceof ApiError) return e.failure;
+    const any = this.content || this.thinking;
+    return { kind: any ? "broken" : "network", text: any ? "The connection broke off." : "The server does not answer." };
+  }
+
+  private take(chunk: any): void {
+    if (chunk.error) throw new ApiError({ kind: "server", text: String(chunk.error.message ?? "The server failed.") });
+    const choice = chunk.choices?.[0];
+    const delta = choice?.delta ?? {};
+    const thought = delta.reasoning_content ?? "";
+    const said = delta.content ?? "";
+    if (thought || said) this.grow(thought, said);
+    if (choice?.finish_reason) this.finish ??= choice.finish_reason === "length" ? "length" : "done";
+    if (chunk.usage || chunk.timings) this.measure(chunk.usage ?? {}, chunk.timings ?? {});
+    this.draw();
+    if (performance.now() - this.keptAt > KEEP_MS) void this.keep();
+  }
+
+  private grow(thought: string, said: string): void {
+    const now = performance.now();
+    this.firstAt ||= now;
+    this.thinking += thought;
+    this.content += said;
+    if (said && !this.answerAt) this.answerAt = now;
+    const seconds = (now - this.firstAt) / 1000;
+    const tokens = this.stats.tokens + 1;
+    this.stats = { ...this.stats, tokens, firstMs: this.firstAt - this.started };
+    if (seconds > 0.2) this.stats.perSecond = (tokens - 1) / seconds;
+    if (this.thinking) this.stats.thinkMs = (this.answerAt || now) - this.firstAt;
+  }
+
+  private measure(usage: any, timings: any): void {
+    const s: Stats = { ...this.stats };
+    const put = (key: keyof Stats, value: unknown) => {
+      if (typeof value === "number" && Number.isFinite(value)) s[key] = value;
+    };
+    put("promptTokens", usage.prompt_tokens);
+    put("cachedTokens", usage.prompt_tokens_details?.cached_tokens);
+    put("tokens", usage.completion_tokens ?? timings.predicted_n);
+    put("perSecond", timings.predicted_per_second);
+    put("queueMs", timings.queue_ms);
+    if (timings.prompt_n > 0 && timings.prompt_ms > 0) put("promptPerSecond", (1000 * timings.prompt_n) / timings.prompt_ms);
+    this.stats = s;
+  }
+
+  private now(): Shown {
+    const phase = this.content ? "writing" : this.thinking ? "thinking" : "waiting";
+    return { content: this.content, thinking: this.thinking, stats: this.stats, phase };
+  }
+
+  // At most once a frame, and where drawing takes long no more than a third of the time. A hidden page gets no frames;
+  // there a timer will do.
+  private draw(): void {
+    this.stale = true;
+    if (this.drawing) return;
+    this.drawing = true;
+    const show = () => {
+      const start = performance.now();
+      this.stale = false;
+      this.shown.value = this.now();
+      setTimeout(() => {
+        const took = performance.now() - start;
+        setTimeout(() => {
+          this.drawing = false;
+          if (this.stale) this.draw();
+        }, took > 12 ? 2 * took : 0);
+      });
+    };
+    if (document.hidden) setTimeout(show, 500);
+    else requestAnimationFrame(show);
+  }
+
+  private asMessage(status: Status, failure?: Failure): Message {
+    const { failure: _, beat: __, ...rest } = this.message;
+    return {
+      ...rest,
+      content: this.content,
+      status,
+      stats: this.stats,
+      ...(this.thinking ? { thinking: this.thinking } : {}),
+      ...(failure ? { failure } : {}),
+      ...(status === "streaming" ? { beat: Date.now() } : {}),
+    };
+  }
+
+  private async keep(): Promise<void> {
+    this.keptAt = performance.now();
+    await save([this.asMessage("streaming")]).catch(() => {});
+  }
+
+  /// The page is going away: what came is written as a stopped reply, as far as the browser still lets us.
+  leave(): void {
+    void save([this.asMessage("stopped")]).catch(() => {});
+  }
+
+  private close(failure?: Failure): Message {
+    this.stats = { ...this.stats, totalMs: performance.now() - this.started };
+    this.message = this.asMessage(failure ? "error" : (this.finish ?? "stopped"), failure);
+    this.stale = false;
+    this.shown.value = this.now();
+    return this.message;
+  }
+}

@@ -1,0 +1,25 @@
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { readProps } from "./api";
+import { beginChat } from "./chat/chat";
+import { beginRouter } from "./router";
+import { begin } from "./store/state";
+import { beginSettings, settings } from "./store/settings";
+import { App } from "./ui/App";
+
+beginSettings();
+start();
+
+async function start(): Promise<void> {
+  await begin();
+  beginChat();
+  await beginRouter();
+  // Asked again whenever the key changes.
+  let key: string | null = null;
+  effect(() => {
+    if (settings.value.key === key) return;
+    key = settings.value.key;
+    void readProps();
+  });
+  render(<App />, document.getElementById("app")!);
+}

@@ -1,0 +1,3 @@
+export function Runs() {
+  return <div class="scroller"><div class="column">Searches</div></div>;
+}
