@@ -3,6 +3,7 @@ import { render } from "preact";
 import { readProps } from "./api";
 import { beginChat } from "./chat/chat";
 import { beginRouter } from "./router";
+import { readRuns } from "./runs/data";
 import { begin } from "./store/state";
 import { beginSettings, settings } from "./store/settings";
 import { App } from "./ui/App";
@@ -20,6 +21,7 @@ async function start(): Promise<void> {
     if (settings.value.key === key) return;
     key = settings.value.key;
     void readProps();
+    void readRuns();
   });
   render(<App />, document.getElementById("app")!);
 }

@@ -7,8 +7,7 @@ export async function* events(response: Response): AsyncGenerator<string> {
   try {
     for (;;) {
       const { value, done } = await reader.read();
-      if (done) break;
-      rest += value;
+      rest += done ? "\n\n" : value;
       let end: number;
       while ((end = rest.indexOf("\n")) >= 0) {
         const text = rest.slice(0, end).replace(/\r$/, "");
@@ -19,8 +18,8 @@ export async function* events(response: Response): AsyncGenerator<string> {
           data = [];
         }
       }
+      if (done) break;
     }
-    if (data.length) yield data.join("\n");
   } finally {
     // Whoever stops reading closes the connection.
     reader.cancel().catch(() => {});

@@ -4,7 +4,7 @@
 //   $$x$$  \[x\]      displayed
 //
 // A text that grows is cut into blocks once: all but the last few stand, and only the rest is read again.
-import { Marked, type Token, type Tokens, type TokenizerExtension } from "marked";
+import { Lexer, Marked, type Token, type Tokens, type TokenizerExtension } from "marked";
 
 export interface MathToken extends Tokens.Generic {
   type: "math";
@@ -36,16 +36,47 @@ const within: TokenizerExtension = {
   },
 };
 
-const marked = new Marked({ gfm: true, breaks: true, extensions: undefined });
+const marked = new Marked({ gfm: true, breaks: true });
 marked.use({ extensions: [displayed, within] });
 
-const plain = (text: string): Token[] => (text ? [{ type: "plain", raw: text, text } as Token] : []);
+const plain = (text: string): Token => ({ type: "plain", raw: text, text }) as Token;
+
+// Small models repeat themselves, and marked's time grows with the square of one paragraph's length and with nesting.
+const DEEPEST = 16;
+const PIECE = 2000;
+
+class BoundedLexer extends Lexer {
+  private depth = 0;
+
+  override blockTokens(src: string, tokens: Token[] = [], clipped?: boolean): any {
+    if (this.depth > DEEPEST) return tokens.push(plain(src)), tokens;
+    ++this.depth;
+    try {
+      return super.blockTokens(src, tokens, clipped);
+    } finally {
+      --this.depth;
+    }
+  }
+
+  override inlineTokens(src: string, tokens: Token[] = []): Token[] {
+    for (let at = 0; at < src.length; ) {
+      let end = src.length;
+      if (end - at > PIECE) {
+        const space = src.lastIndexOf(" ", at + PIECE);
+        end = space > at ? space : at + PIECE;
+      }
+      super.inlineTokens(src.slice(at, end), tokens);
+      at = end;
+    }
+    return tokens;
+  }
+}
 
 function lex(text: string): Token[] {
   try {
-    return marked.lexer(text);
+    return new BoundedLexer(marked.defaults).lex(text);
   } catch {
-    return plain(text); // nested deeper than the stack
+    return text ? [plain(text)] : [];
   }
 }
 
