@@ -1,6 +1,6 @@
 // Where the page is, in the address:  #/  #/c/ID  #/runs  #/runs/NAME  #/compare/NAME/NAME...
 import { effect, signal } from "@preact/signals";
-import { current, show } from "./store/state";
+import { conversations, current, open, show } from "./store/state";
 
 export type Place = { view: "chat" } | { view: "runs" } | { view: "run"; name: string } | { view: "compare"; names: string[] };
 
@@ -31,7 +31,8 @@ async function follow(): Promise<void> {
   if (what === "runs") place.value = rest[0] ? { view: "run", name: rest[0] } : { view: "runs" };
   else if (what === "compare") place.value = { view: "compare", names: rest.filter(Boolean) };
   else {
-    await show(what === "c" && rest[0] ? rest[0] : null);
+    const known = conversations.value.some((c) => c.id === rest[0] && !c.deleted);
+    await show(what === "c" && known ? rest[0]! : null);
     place.value = { view: "chat" };
   }
 }
@@ -43,6 +44,7 @@ export async function beginRouter(): Promise<void> {
   effect(() => {
     if (place.value.view !== "chat") return;
     const wanted = current.value ? address.chat(current.value) : address.fresh;
+    document.title = open.value ? `${open.value.title} · jet` : "jet";
     if ((location.hash || "#/") !== wanted) history.replaceState(null, "", wanted);
   });
 }

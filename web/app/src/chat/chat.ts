@@ -2,7 +2,7 @@
 import { batch, signal } from "@preact/signals";
 import { props } from "../api";
 import * as state from "../store/state";
-import { line } from "../store/tree";
+import { children, line } from "../store/tree";
 import { newId, type Conversation, type Message, type Sampling } from "../store/types";
 import { Reply } from "./reply";
 
@@ -43,10 +43,10 @@ async function ask(id: string, parent: string | null, text: string): Promise<voi
   await stream(answer);
 }
 
-/// Another answer beside `message`. One that holds nothing is taken anew in its place.
+/// Another answer beside `message`. One that holds nothing, and that nothing follows, is taken anew in its place.
 export async function regenerate(message: Message): Promise<void> {
   const { failure: _, stats: __, ...rest } = message;
-  const empty = !message.content && !message.thinking;
+  const empty = !message.content && !message.thinking && !children(state.messages.value, message.id).length;
   const now = Date.now();
   const answer: Message = empty
     ? { ...rest, status: "streaming", beat: now }
@@ -64,13 +64,12 @@ async function stream(answer: Message): Promise<void> {
     const left = new Map(replies.value);
     left.delete(answer.id);
     replies.value = left;
-    if (state.current.value === kept.conversation) {
-      state.messages.value = new Map(state.messages.value).set(kept.id, kept);
-    }
+    state.settle(kept);
     said.value = kept.failure ? kept.failure.text : kept.status === "stopped" ? "Stopped" : "The answer is complete";
   });
   await state.save([kept]);
   state.ours.delete(answer.id);
+  state.settle(kept); // its conversation may have been opened, and read, meanwhile
 }
 
 async function request(answer: Message): Promise<unknown> {

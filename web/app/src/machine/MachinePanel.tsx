@@ -2,7 +2,7 @@
 // the server has done. The server is asked once a second, only while the panel is to be seen.
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { getJson, props, type ServerStats } from "../api";
+import { getJson, props, readProps, type ServerStats } from "../api";
 import { replyIn } from "../chat/chat";
 import { bytes, count, duration, fixed, milliseconds, round, whole } from "../format";
 import { current, path } from "../store/state";
@@ -24,7 +24,10 @@ function usePolling(active: boolean): void {
     const ask = async () => {
       if (asking || document.hidden) return;
       asking = true;
+      const before = stats.value;
       stats.value = await getJson<ServerStats>("stats", stopper.signal).catch(() => null);
+      // A server that is there again may have another model.
+      if (stats.value && (!before || (stats.value.uptime_s ?? 0) < (before.uptime_s ?? 0))) void readProps();
       asking = false;
     };
     void ask();

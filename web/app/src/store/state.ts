@@ -41,7 +41,9 @@ export async function begin(): Promise<void> {
 
 async function hear(news: News): Promise<void> {
   if (news.kind === "conversation") await refresh();
-  if (news.id === current.value) await readMessages(news.id);
+  if (news.id !== current.value) return;
+  if (open.value) await readMessages(news.id);
+  else await show(null); // deleted in another tab
 }
 
 async function refresh(): Promise<void> {
@@ -61,6 +63,8 @@ async function readMessages(id: string): Promise<void> {
   });
 }
 
+/// The conversation that this tab began last: what was typed before it had a name belongs to it.
+export const begun = signal<string | null>(null);
 /// Messages that this tab is streaming.
 export const ours = new Set<string>();
 
@@ -88,6 +92,7 @@ export async function ensure(text: string): Promise<string> {
   await store.write([c], []);
   batch(() => {
     put(c);
+    begun.value = c.id;
     current.value = c.id;
     messages.value = new Map();
     leaf.value = null;
@@ -146,6 +151,12 @@ export async function add(list: Message[], at?: string): Promise<void> {
 export async function save(list: Message[]): Promise<void> {
   await store.write([], list);
   if (list[0]) tell({ kind: "messages", id: list[0].conversation });
+}
+
+/// Shows a message as it was kept, where its conversation is open.
+export function settle(m: Message): void {
+  if (current.value !== m.conversation || messages.value.get(m.id) === m) return;
+  messages.value = new Map(messages.value).set(m.id, m);
 }
 
 export async function choose(message: Message): Promise<void> {

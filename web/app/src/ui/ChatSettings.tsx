@@ -6,7 +6,6 @@ import { open, sampling, setSampling, setSystem, system } from "../store/state";
 import { set } from "../store/settings";
 import type { Sampling } from "../store/types";
 import { Dialog } from "./Dialog";
-import { toast } from "./toast";
 
 type NumberKey = Exclude<keyof Sampling, "stop" | "thinking">;
 interface Field {
@@ -33,9 +32,10 @@ const FIELDS: Field[] = [
 ];
 
 export function ChatSettings({ onClose }: { onClose: () => void }) {
+  const [kept, setKept] = useState(false);
   const fresh = () => {
     set({ fresh: { system: system.value, sampling: sampling.value } });
-    toast("New chats begin with these settings.");
+    setKept(true);
   };
   const reset = () => {
     void setSystem("");
@@ -54,7 +54,7 @@ export function ChatSettings({ onClose }: { onClose: () => void }) {
       <Stops />
       <footer class="row end">
         <button onClick={reset}>Back to the model's</button>
-        <button onClick={fresh}>Use for new chats</button>
+        <button onClick={fresh} disabled={kept}><span role="status">{kept ? "New chats begin so" : "Use for new chats"}</span></button>
       </footer>
     </Dialog>
   );

@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { props, trouble } from "../api";
 import { replyIn } from "../chat/chat";
-import { current, lasting, leaf, open, path, rename } from "../store/state";
+import { current, lasting, open, path, rename } from "../store/state";
 import { set, settings } from "../store/settings";
 import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
@@ -99,9 +99,10 @@ function Scroller() {
     watch.observe(box.current!);
     return () => watch.disconnect();
   }, []);
+  const reply = replyIn(current.value);
   useLayoutEffect(() => {
     if (!wanted.value) toEnd();
-  }, [current.value, leaf.value]);
+  }, [current.value, reply?.id]);
   useEffect(() => {
     const at = wanted.value && document.getElementById("m-" + wanted.value);
     if (!at) return;
@@ -120,12 +121,12 @@ function Scroller() {
     <div class="scroller" ref={box} onScroll={scrolled} tabIndex={-1}>
       <div class="column" ref={inner}>
         {trouble.value ? <Trouble /> : !lasting.value && <p class="card">This browser keeps nothing for this page: conversations are lost when it is closed.</p>}
-        {path.value.length ? path.value.map((m) => <MessageView key={m.id} message={m} />) : <Welcome />}
+        {path.value.length ? path.value.map((m) => <MessageView key={m.id} message={m} />) : current.value === null && <Welcome />}
       </div>
       {away && (
         <button class="icon to-end" onClick={toEnd} aria-label="To the end">
           <Icon name="down" />
-          {replyIn(current.value) && <i class="badge" />}
+          {reply && <i class="badge" />}
         </button>
       )}
     </div>

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { replyIn, send, stop } from "../chat/chat";
-import { current, path } from "../store/state";
+import { begun, current, path } from "../store/state";
 import { draftOf, keepDraft } from "../store/settings";
 import { editing } from "./editing";
 import { Icon } from "./Icon";
@@ -13,7 +13,16 @@ export function Composer() {
   const box = useRef<HTMLTextAreaElement>(null);
   const [text, setText] = useState(() => draftOf(name));
   const busy = replyIn(current.value) !== null;
-  useLayoutEffect(() => setText(draftOf(name)), [name]);
+  const before = useRef(name);
+  useLayoutEffect(() => {
+    // Typed while the conversation was being begun.
+    if (before.current === "new" && name === begun.value && text) {
+      keepDraft(name, text);
+      keepDraft("new", "");
+    }
+    before.current = name;
+    setText(draftOf(name));
+  }, [name]);
   useEffect(() => {
     if (!touch()) box.current?.focus();
   }, [name]);

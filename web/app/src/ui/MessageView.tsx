@@ -3,7 +3,6 @@ import { memo } from "preact/compat";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { choose, messages } from "../store/state";
 import { edit, regenerate, replies, replyIn } from "../chat/chat";
-import type { Reply } from "../chat/reply";
 import { duration, milliseconds, round, whole } from "../format";
 import { Markdown } from "../markdown/Markdown";
 import { siblings } from "../store/tree";
@@ -43,6 +42,7 @@ function UserMessage({ m }: { m: Message }) {
 
 function Editor({ m }: { m: Message }) {
   const draft = "edit." + m.id;
+  const busy = replyIn(m.conversation) !== null;
   const [text, setText] = useState(() => draftOf(draft) || m.content);
   const box = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => fit(box.current!), [text]);
@@ -63,7 +63,7 @@ function Editor({ m }: { m: Message }) {
     close();
   };
   const submit = () => {
-    if (!text.trim() || replyIn(m.conversation)) return;
+    if (!text.trim() || busy) return;
     close();
     edit(m, text).then(() => keepDraft(draft, ""), () => {});
   };
@@ -81,7 +81,7 @@ function Editor({ m }: { m: Message }) {
       <textarea ref={box} value={text} aria-label="Edit the message" onInput={(e) => write(e.currentTarget.value)} onKeyDown={key} />
       <div class="row end">
         <button type="button" onClick={cancel}>Cancel</button>
-        <button type="submit" class="primary" disabled={!text.trim()}>Send</button>
+        <button type="submit" class="primary" disabled={!text.trim() || busy} title={busy ? "After the answer" : undefined}>Send</button>
       </div>
     </form>
   );
@@ -89,32 +89,26 @@ function Editor({ m }: { m: Message }) {
 
 function Answer({ m }: { m: Message }) {
   const reply = replies.value.get(m.id);
-  if (reply) return <Streaming reply={reply} />;
+  const live = reply?.shown.value;
+  const { content, thinking, stats } = live ?? m;
   return (
-    <>
-      {m.thinking && <Thinking text={m.thinking} ms={m.stats?.thinkMs} />}
-      {m.content && <Markdown text={m.content} />}
-      <Ending m={m} />
-      <div class="actions">
-        <Branches m={m} />
-        {m.content && <CopyAction text={m.content} />}
-        <Action icon="again" name="Answer again" onClick={() => replyIn(m.conversation) || regenerate(m)} />
-        {m.stats && <Figures s={m.stats} />}
-      </div>
-    </>
-  );
-}
-
-function Streaming({ reply }: { reply: Reply }) {
-  const { content, thinking, phase, stats } = reply.shown.value;
-  return (
-    <div aria-busy="true">
-      {thinking && <Thinking text={thinking} ms={stats.thinkMs} now={phase === "thinking"} />}
-      {phase === "waiting" && <div class="waiting" aria-label="Waiting for the answer"><i /><i /><i /></div>}
-      {content && <Markdown text={content} growing />}
+    <div aria-busy={!!live}>
+      {thinking && <Thinking text={thinking} ms={stats?.thinkMs} now={live?.phase === "thinking"} />}
+      {content ? <Markdown text={content} growing={!!live} /> : live?.phase === "waiting" && <Waiting />}
+      {!live && <Ending m={m} />}
+      {!live && (
+        <div class="actions">
+          <Branches m={m} />
+          {content && <CopyAction text={content} />}
+          {!replyIn(m.conversation) && <Action icon="again" name="Answer again" onClick={() => void regenerate(m)} />}
+          {stats && <Figures s={stats} />}
+        </div>
+      )}
     </div>
   );
 }
+
+const Waiting = () => <div class="waiting" role="img" aria-label="Waiting for the answer"><i /><i /><i /></div>;
 
 function Thinking({ text, ms, now = false }: { text: string; ms?: number | undefined; now?: boolean }) {
   const [open, setOpen] = useState(false);

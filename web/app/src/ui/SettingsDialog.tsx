@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { props } from "../api";
 import { download, exportAll, importText } from "../chat/transfer";
 import { set, settings, type Settings } from "../store/settings";
@@ -53,6 +53,7 @@ export function SettingsDialog() {
 
 function Files() {
   const file = useRef<HTMLInputElement>(null);
+  const [wrong, setWrong] = useState("");
   const read = async () => {
     const chosen = file.current!.files?.[0];
     if (!chosen) return;
@@ -61,9 +62,9 @@ function Files() {
       toast(`Imported: ${n.conversations} conversations, ${n.messages} messages.`);
       settingsOpen.value = false;
     } catch (e) {
-      toast((e as Error).message);
+      setWrong((e as Error).message);
     }
-    file.current!.value = "";
+    if (file.current) file.current.value = "";
   };
   const write = async () => download(`jet-conversations-${new Date().toISOString().slice(0, 10)}.json`, await exportAll(), "application/json");
   return (
@@ -74,7 +75,7 @@ function Files() {
         <button onClick={() => file.current!.click()}><Icon name="upload" />Import</button>
         <input ref={file} type="file" accept=".json,application/json" hidden onChange={read} aria-label="File to import" />
       </div>
-      <small>They are kept in this browser only.</small>
+      {wrong ? <small class="wrong" role="alert">{wrong}</small> : <small>They are kept in this browser only.</small>}
     </div>
   );
 }
