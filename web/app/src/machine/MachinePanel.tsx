@@ -20,6 +20,7 @@ function usePolling(active: boolean): void {
   useEffect(() => {
     if (!active) return;
     let asking = false;
+    let lost = false;
     const stopper = new AbortController();
     const ask = async () => {
       if (asking || document.hidden) return;
@@ -27,7 +28,8 @@ function usePolling(active: boolean): void {
       const before = stats.value;
       stats.value = await getJson<ServerStats>("stats", stopper.signal).catch(() => null);
       // A server that is there again may have another model.
-      if (stats.value && (!before || (stats.value.uptime_s ?? 0) < (before.uptime_s ?? 0))) void readProps();
+      if (stats.value && (lost || (stats.value.uptime_s ?? 0) < (before?.uptime_s ?? 0))) void readProps();
+      lost = !stats.value;
       asking = false;
     };
     void ask();

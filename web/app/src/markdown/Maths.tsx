@@ -8,7 +8,9 @@ export function Maths({ tex, display }: { tex: string; display: boolean }) {
   const html = useMemo(() => {
     if (tex.length > LONGEST) return null;
     try {
-      return cleanMath(katex.renderToString(tex, { displayMode: display, throwOnError: true, trust: false, strict: "ignore", maxSize: 20, maxExpand: 500 }));
+      const drawn = katex.renderToString(tex, { displayMode: display, throwOnError: true, trust: false, strict: "ignore", maxSize: 20, maxExpand: 500 });
+      // The TeX itself, for programs: a screen reader would read it after the formula.
+      return cleanMath(drawn.replace(/<annotation[^>]*>[^<]*<\/annotation>/g, ""));
     } catch {
       return null; // not TeX, or not yet: shown as it was written
     }
