@@ -140,7 +140,7 @@ function Model() {
       ["name", m.name],
       ["parameters", m.parameters ? count(m.parameters) : null],
       ["weights", m.weight_bytes ? bytes(m.weight_bytes) : null],
-      ["context", m.context ? `${whole(m.context)} tokens` : null],
+      ["context", m.context ? `${whole(tokensNow())} of ${whole(m.context)} tokens` : null],
       ["cache rows", props.value?.cache?.kv_type ?? null],
     ]} />
   );

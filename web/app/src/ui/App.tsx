@@ -26,7 +26,7 @@ export function App() {
         Skip to the chat
       </a>
       <Sidebar />
-      <main id="main" tabIndex={-1}>{chat ? <ChatView /> : <Runs />}</main>
+      <main id="main" tabIndex={-1} inert={drawer.value !== null}>{chat ? <ChatView /> : <Runs />}</main>
       {chat && <MachinePanel />}
       <div class="veil" onClick={() => (drawer.value = null)} />
       <SettingsDialog />

@@ -6,6 +6,7 @@ import { asMarkdown, download, exportOne, fileName } from "../chat/transfer";
 import { address, go, place } from "../router";
 import { hasRuns } from "../runs/data";
 import { choose, conversations, current, messages, remove, rename, restore, show } from "../store/state";
+import { set } from "../store/settings";
 import type { Conversation } from "../store/types";
 import { wanted } from "./ChatView";
 import { focusComposer } from "./Composer";
@@ -19,11 +20,15 @@ const query = signal("");
 
 export function Sidebar() {
   const away = () => (drawer.value = null);
+  const hide = () => (drawer.value ? away() : set({ sidebar: false }));
   return (
     <nav class="side" aria-label="Conversations">
       <div class="side-top">
         <a class="brand" href={address.fresh} onClick={away}>jet</a>
-        <a class="button fresh" href={address.fresh} title="New chat (Ctrl+Shift+O)" onClick={() => { away(); focusComposer(); }}>
+        <button class="icon" onClick={hide} aria-label="Hide conversations" title="Hide conversations"><Icon name="side" /></button>
+      </div>
+      <div class="side-end top">
+        <a class="entry" href={address.fresh} title="New chat (Ctrl+Shift+O)" onClick={() => { away(); focusComposer(); }}>
           <Icon name="plus" />
           New chat
         </a>
