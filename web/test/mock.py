@@ -185,9 +185,9 @@ class Handler(BaseHTTPRequestHandler):
             n += 1
             self.event(delta({kind: piece}))
             s.generated += 1
-            if text == "fail broken" and n == 5:
+            if text == "fail broken" and n == 3:
                 return self.close_connection_now()
-            if text == "fail middle" and n == 5:
+            if text == "fail middle" and n == 3:
                 self.event({"error": {"message": "The model gave no number.", "type": "server_error", "code": 500}})
                 return self.event("[DONE]")
             if rate:
