@@ -74,16 +74,18 @@ class PageTest(unittest.TestCase):
     # ---- what a user does ----
     def send(self, text, page=None, wait=True):
         page = page or self.page
-        before = page.locator(".message.user").count()
+        before = page.locator(".message.assistant").count()
         page.get_by_role("textbox", name="Message").fill(text)
         page.keyboard.press("Enter")
-        expect(page.locator(".message.user")).to_have_count(before + 1)
+        expect(page.locator(".message.assistant")).to_have_count(before + 1)
         if wait:
             self.settled(page)
 
     def settled(self, page=None):
         page = page or self.page
-        expect(page.get_by_role("button", name="Send", exact=True).locator("visible=true").first).to_be_visible(timeout=60_000)
+        page.wait_for_timeout(50)
+        expect(page.locator("[aria-busy=true], .ending.alive")).to_have_count(0, timeout=60_000)
+        expect(page.get_by_role("button", name="Stop")).to_have_count(0)
 
     def answers(self, page=None):
         return (page or self.page).locator(".message.assistant .markdown")

@@ -13,7 +13,7 @@ start();
 
 async function start(): Promise<void> {
   await begin();
-  beginChat();
+  await beginChat();
   await beginRouter();
   // Asked again whenever the key changes.
   let key: string | null = null;

@@ -1,5 +1,6 @@
 // Where the page is, in the address:  #/  #/c/ID  #/runs  #/runs/NAME  #/compare/NAME/NAME...
 import { effect, signal } from "@preact/signals";
+import { drawer } from "./ui/drawer";
 import { conversations, current, open, show } from "./store/state";
 
 export type Place = { view: "chat" } | { view: "runs" } | { view: "run"; name: string } | { view: "compare"; names: string[] };
@@ -38,7 +39,10 @@ async function follow(): Promise<void> {
 }
 
 export async function beginRouter(): Promise<void> {
-  addEventListener("hashchange", () => void follow());
+  addEventListener("hashchange", () => {
+    drawer.value = null;
+    void follow();
+  });
   await follow();
   // A conversation that begins, or is deleted, changes the address; going back does not begin it again.
   effect(() => {

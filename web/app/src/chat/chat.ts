@@ -3,6 +3,7 @@ import { batch, signal } from "@preact/signals";
 import { props } from "../api";
 import * as state from "../store/state";
 import { children, line } from "../store/tree";
+import { keep, take } from "../store/settings";
 import { newId, type Conversation, type Message, type Sampling } from "../store/types";
 import { Reply } from "./reply";
 
@@ -24,19 +25,21 @@ const make = (conversation: string, parent: string | null, role: Message["role"]
   ...(role === "assistant" ? { beat: created } : {}),
 });
 
-export async function send(text: string): Promise<void> {
+/// `stored` is called once the message cannot be lost any more.
+export async function send(text: string, stored: () => void): Promise<void> {
   const id = await state.ensure(text);
-  await ask(id, state.leaf.value, text);
+  await ask(id, state.leaf.value, text, stored);
 }
 
 /// Another user message where `message` stands, and an answer to it.
-export const edit = (message: Message, text: string) => ask(message.conversation, message.parent, text);
+export const edit = (message: Message, text: string, stored: () => void) => ask(message.conversation, message.parent, text, stored);
 
-async function ask(id: string, parent: string | null, text: string): Promise<void> {
+async function ask(id: string, parent: string | null, text: string, stored: () => void): Promise<void> {
   const now = Date.now();
   const user = make(id, parent, "user", text, now);
   const answer = make(id, user.id, "assistant", "", now + 1);
   await state.add([user, answer], answer.id);
+  stored();
   if (parent === null) {
     await state.change(id, (c) => (c.named ? c : { ...c, title: state.titleOf(text) }));
   }
@@ -99,8 +102,15 @@ function asked(conversation: Conversation | undefined): Record<string, unknown> 
 
 export const stop = () => replyIn(state.current.value)?.stop();
 
-export function beginChat(): void {
+const LEFT = "jet.left";
+
+/// A page that goes away has no time for its database: replies that are cut off are left where writing is at once, and
+/// written down by the page that comes next in this tab.
+export async function beginChat(): Promise<void> {
   addEventListener("pagehide", () => {
-    for (const reply of replies.value.values()) reply.leave();
+    const cut = [...replies.value.values()].map((r) => r.cutOff());
+    if (cut.length) keep("sessionStorage", LEFT, JSON.stringify(cut));
   });
+  const left = take("sessionStorage", LEFT);
+  if (left) for (const m of JSON.parse(left) as Message[]) await state.save([m]);
 }

@@ -15,6 +15,20 @@ export interface Shown {
 }
 
 const KEEP_MS = 1000;
+/// An answer that comes in one piece is taken in turns this long, and drawn by so many characters a frame.
+const TURN_MS = 8;
+const STEP = 2500;
+
+/// Lets the page draw and listen. Unlike timers, messages are not slowed down in hidden pages.
+const rest = () =>
+  new Promise<void>((done) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      done();
+    };
+    port2.postMessage(0);
+  });
 
 export class Reply {
   readonly shown: Signal<Shown>;
@@ -56,15 +70,29 @@ export class Reply {
         body: JSON.stringify(body),
         signal: this.stopper.signal,
       });
+      let rested = performance.now();
       for await (const data of events(response)) {
         if (data === "[DONE]") break;
         this.take(JSON.parse(data));
+        if (performance.now() - rested > TURN_MS) {
+          await rest();
+          rested = performance.now();
+        }
       }
       if (!this.finish) throw new ApiError({ kind: "broken", text: "The connection broke off." });
     } catch (e) {
       if (!this.finish) failure = this.failureOf(e);
     }
+    while (!document.hidden && this.behind()) {
+      this.draw();
+      await new Promise((done) => setTimeout(done, 16));
+    }
     return this.close(failure);
+  }
+
+  private behind(): boolean {
+    const { content, thinking } = this.shown.value;
+    return content.length < this.content.length || thinking.length < this.thinking.length;
   }
 
   private failureOf(e: unknown): Failure {
@@ -118,6 +146,12 @@ export class Reply {
     return { content: this.content, thinking: this.thinking, stats: this.stats, phase };
   }
 
+  private step(): Shown {
+    const { content, thinking } = this.shown.value;
+    const now = this.now();
+    return { ...now, content: now.content.slice(0, content.length + STEP), thinking: now.thinking.slice(0, thinking.length + STEP) };
+  }
+
   // At most once a frame, and where drawing takes long no more than a third of the time. A hidden page gets no frames;
   // there a timer will do.
   private draw(): void {
@@ -126,8 +160,8 @@ export class Reply {
     this.drawing = true;
     const show = () => {
       const start = performance.now();
-      this.stale = false;
-      this.shown.value = this.now();
+      this.shown.value = this.step();
+      this.stale = this.behind();
       setTimeout(() => {
         const took = performance.now() - start;
         setTimeout(() => {
@@ -158,9 +192,9 @@ export class Reply {
     await save([this.asMessage("streaming")]).catch(() => {});
   }
 
-  /// The page is going away: what came is written as a stopped reply, as far as the browser still lets us.
-  leave(): void {
-    void save([this.asMessage("stopped")]).catch(() => {});
+  /// What came so far, as a reply that was stopped.
+  cutOff(): Message {
+    return this.asMessage("stopped");
   }
 
   private close(failure?: Failure): Message {

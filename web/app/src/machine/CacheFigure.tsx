@@ -16,14 +16,16 @@ export function CacheFigure({ cache: c, tokens, context }: { cache: Cache; token
   const top = Math.max(full(reach), ours(reach));
   const Y = (b: number) => H - (b / top) * (H - 6);
   const at = Math.min(tokens, reach);
+  // Before anything is said, what a full context would take.
+  const n = tokens || Math.round(reach);
   return (
     <section class="cache">
-      <h3>Cache of this chat</h3>
+      <h3>{tokens ? "Cache of this chat" : `Cache at ${whole(n)} tokens`}</h3>
       <div class="pairs">
-        <span><i class="full" />{bytes(ours(tokens))}</span>
-        {!alike && <span><i class="grey" />{bytes(full(tokens))} with full attention</span>}
+        <span><i class="full" />{bytes(ours(n))}</span>
+        {!alike && <span><i class="grey" />{bytes(full(n))} with full attention</span>}
       </div>
-      <svg viewBox={`0 0 ${W} ${H}`} role="img" aria-label={`Cache at ${whole(tokens)} tokens: ${bytes(ours(tokens))}; with full attention everywhere ${bytes(full(tokens))}`}>
+      <svg viewBox={`0 0 ${W} ${H}`} role="img" aria-label={`Cache at ${whole(n)} tokens: ${bytes(ours(n))}; with full attention everywhere ${bytes(full(n))}`}>
         <path class="area plain" d={`M0 ${Y(full(0))}L${W} ${Y(full(reach))}V${H}H0Z`} />
         <path class="area" d={`M0 ${Y(ours(0))}L${W} ${Y(ours(reach))}V${H}H0Z`} />
         <path class="line plain" d={`M0 ${Y(full(0))}L${W} ${Y(full(reach))}`} />
@@ -32,7 +34,7 @@ export function CacheFigure({ cache: c, tokens, context }: { cache: Cache; token
         {!alike && <circle class="dot plain" cx={X(at)} cy={Y(full(at))} r="3.5" />}
         <circle class="dot" cx={X(at)} cy={Y(ours(at))} r="4" />
       </svg>
-      <div class="axis"><span>{whole(tokens)} tokens now</span><span>{short(Math.round(reach))}</span></div>
+      <div class="axis"><span>{tokens ? `${whole(tokens)} tokens now` : "0"}</span><span>{short(Math.round(reach))}</span></div>
       <p class="sub">
         {alike ? "Every layer has full attention." : times >= 1 ? `${fixed(times, 1)} times smaller at ${whole(reach)} tokens.` : `${fixed(1 / times, 1)} times larger at ${whole(reach)} tokens: states count before rows do.`}
       </p>

@@ -64,7 +64,7 @@ function Head({ r, name }: { r: Row; name: string }) {
         </>
       )}
       {list(r.layers).length > 0 && <Layers labels={list(r.layers)} />}
-      <Figures r={r} />
+      {r.final && <Figures r={r} />}
     </div>
   );
 }

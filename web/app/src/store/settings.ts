@@ -50,6 +50,17 @@ export function keep(where: "localStorage" | "sessionStorage", name: string, val
   }
 }
 
+/// Reads a value and forgets it.
+export function take(where: "localStorage" | "sessionStorage", name: string): string | null {
+  try {
+    const value = window[where].getItem(name);
+    window[where].removeItem(name);
+    return value;
+  } catch {
+    return null;
+  }
+}
+
 // What is being typed: kept for the tab (a reload brings it back) and for the browser (so does a new tab).
 export function draftOf(name: string): string {
   try {

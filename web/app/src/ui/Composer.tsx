@@ -35,9 +35,10 @@ export function Composer() {
   const submit = () => {
     if (busy || !text.trim()) return;
     const sent = text;
-    write("");
-    // A message that could not be written down comes back.
-    send(sent).catch(() => write(sent));
+    setText("");
+    // The draft stays until the message is written down, and comes back where it cannot be.
+    const stored = () => draftOf(name) === sent && keepDraft(name, "");
+    send(sent, stored).catch(() => write(sent));
   };
   const key = (e: KeyboardEvent) => {
     if (e.key === "Enter" && !e.shiftKey && !e.isComposing && (!touch() || e.ctrlKey || e.metaKey)) {

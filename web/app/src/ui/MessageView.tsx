@@ -65,7 +65,7 @@ function Editor({ m }: { m: Message }) {
   const submit = () => {
     if (!text.trim() || busy) return;
     close();
-    edit(m, text).then(() => keepDraft(draft, ""), () => {});
+    edit(m, text, () => keepDraft(draft, "")).catch(() => {});
   };
   const key = (e: KeyboardEvent) => {
     if (e.key === "Escape") {
@@ -100,7 +100,7 @@ function Answer({ m }: { m: Message }) {
         <div class="actions">
           <Branches m={m} />
           {content && <CopyAction text={content} />}
-          {!replyIn(m.conversation) && <Action icon="again" name="Answer again" onClick={() => void regenerate(m)} />}
+          {!m.failure && !replyIn(m.conversation) && <Action icon="again" name="Answer again" onClick={() => void regenerate(m)} />}
           {stats && <Figures s={stats} />}
         </div>
       )}
@@ -133,7 +133,7 @@ function Ending({ m }: { m: Message }) {
   if (m.status === "length") return <p class="ending">Cut off: the limit of tokens is reached.</p>;
   if (!open) return m.content || m.thinking ? null : <p class="ending">The model ended without a word.</p>;
   if (Date.now() - (m.beat ?? 0) < GONE_MS) return <p class="ending alive">Being written in another tab</p>;
-  return <p class="ending">Broken off: its tab was closed.</p>;
+  return <p class="ending">Broken off: the page was closed.</p>;
 }
 
 function Failed({ m }: { m: Message }) {

@@ -126,7 +126,8 @@ function Naming({ c, onClose }: { c: Conversation; onClose: () => void }) {
   const box = useRef<HTMLInputElement>(null);
   useEffect(() => box.current!.select(), []);
   const done = () => {
-    void rename(c.id, box.current!.value);
+    if (!box.current) return; // Enter has closed it already
+    void rename(c.id, box.current.value);
     onClose();
   };
   return (
