@@ -109,6 +109,8 @@ class Chat(browser.PageTest):
         expect(self.page.locator(".ending")).to_contain_text("Stopped.")
         self.assertTrue(self.answers().last.inner_text().startswith(came), "not a word that came is lost")
         self.page.get_by_role("button", name="Answer again").click()
+        expect(self.answers().last).to_contain_text("Part")
+        self.page.get_by_role("button", name="Stop").click()
         expect(self.page.get_by_role("group", name="Branch 2 of 2")).to_be_visible()
 
     def test_two_tabs(self):
@@ -299,7 +301,7 @@ class Failures(browser.PageTest):
         self.send("hello")
         expect(self.page.locator(".failed")).to_contain_text("The server does not answer.")
         self.context.set_offline(False)
-        self.page.get_by_role("button", name="Try again").click()
+        self.page.locator(".failed").get_by_role("button", name="Try again").click()
         expect(self.answers()).to_have_text("You said: hello")
         self.assertEqual(self.stored()["messages"][0]["conversation"], self.stored()["conversations"][0]["id"])
 

@@ -120,7 +120,7 @@ function Scroller() {
   return (
     <div class="scroller" ref={box} onScroll={scrolled} tabIndex={-1}>
       <div class="column" ref={inner}>
-        {trouble.value ? <Trouble /> : !lasting.value && <p class="card">This browser keeps nothing for this page: conversations are lost when it is closed.</p>}
+        {trouble.value && !props.value ? <Trouble /> : !lasting.value && <p class="card">This browser keeps nothing for this page: conversations are lost when it is closed.</p>}
         {path.value.length ? path.value.map((m) => <MessageView key={m.id} message={m} />) : current.value === null && <Welcome />}
       </div>
       {away && (
