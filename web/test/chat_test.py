@@ -326,6 +326,17 @@ class Key(browser.PageTest):
         expect(self.answers().last).to_have_text("You said: again")
 
 
+class NoTemplate(browser.PageTest):
+    options = {"template": False}
+
+    def test_the_model_goes_on_with_the_text(self):
+        expect(self.page.get_by_text("it goes on with what you write")).to_be_visible()
+        self.send("Once")
+        expect(self.answers()).to_have_text("upon a time")
+        self.send("there")
+        self.assertEqual([b["prompt"] for b in self.server.asked], ["Once", "Once upon a time\nthere"])
+
+
 class Phone(browser.PageTest):
     def setUp(self):
         super().setUp()

@@ -34,9 +34,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port=0, key="", with_runs=False):
+    def __init__(self, port=0, key="", with_runs=False, template=True):
         super().__init__(("127.0.0.1", port), Handler)
-        self.key, self.with_runs = key, with_runs
+        self.key, self.with_runs, self.template = key, with_runs, template
         self.lock = threading.Lock()
         self.asked, self.broken_off, self.paths = [], 0, []
         self.busy_once, self.started, self.generated, self.prompt, self.cached, self.running = 0, time.time(), 0, 0, 0, 0
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.refused():
             pass
         elif path == "/props":
-            self.send_json(PROPS)
+            self.send_json({**PROPS, "has_chat_template": self.server.template})
         elif path == "/stats":
             self.send_json(self.stats())
         elif path == "/v1/models":
@@ -122,8 +122,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.path == "/tokenize":
             self.send_json({"tokens": list(range(len(body["content"].split())))})
-        elif self.path == "/v1/chat/completions":
+        elif self.path == "/v1/chat/completions" and self.server.template:
             self.complete(body)
+        elif self.path == "/v1/completions":
+            self.go_on(body)
         else:
             self.error(404, "not found")
 
@@ -149,6 +151,17 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             with s.lock:
                 s.running -= 1
+
+    def go_on(self, body):
+        self.server.asked.append(body)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for text, finish in ((" upon", None), (" a time", None), ("", "stop")):
+            self.event({"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": finish}]})
+        self.event("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
 
     def close_connection_now(self):
         self.close_connection = True

@@ -5,7 +5,7 @@ import * as state from "../store/state";
 import { children, line } from "../store/tree";
 import { keep, take } from "../store/settings";
 import { newId, type Conversation, type Message, type Sampling } from "../store/types";
-import { Reply } from "./reply";
+import { Reply, type Request } from "./reply";
 
 /// Replies that are being streamed by this tab, of all conversations.
 export const replies = signal<ReadonlyMap<string, Reply>>(new Map());
@@ -75,20 +75,23 @@ async function stream(answer: Message): Promise<void> {
   state.settle(kept); // its conversation may have been opened, and read, meanwhile
 }
 
-async function request(answer: Message): Promise<unknown> {
+async function request(answer: Message): Promise<Request> {
   const { conversation, messages } = await state.whole(answer.conversation);
-  const history = line(messages, answer.parent)
-    .filter((m) => m.role === "user" || m.content)
-    .map((m) => ({ role: m.role, content: m.content }));
+  const history = line(messages, answer.parent).filter((m) => m.role === "user" || m.content);
   const system = conversation?.system.trim();
-  return {
-    model: props.value?.model.name ?? "default",
-    messages: system ? [{ role: "system", content: system }, ...history] : history,
-    stream: true,
-    stream_options: { include_usage: true },
-    ...asked(conversation),
-  };
+  const common = { model: props.value?.model.name ?? "default", stream: true, stream_options: { include_usage: true } };
+  if (props.value?.has_chat_template === false) {
+    const { chat_template_kwargs: _, ...sampling } = asked(conversation);
+    return { path: "v1/completions", body: { ...common, prompt: running(system, history), ...sampling } };
+  }
+  const said = history.map((m) => ({ role: m.role, content: m.content }));
+  const all = system ? [{ role: "system", content: system }, ...said] : said;
+  return { path: "v1/chat/completions", body: { ...common, messages: all, ...asked(conversation) } };
 }
+
+/// For a model without a chat template: one text, which it goes on with. What the user adds begins a line.
+const running = (system: string | undefined, history: Message[]) =>
+  (system ? system + "\n" : "") + history.map((m, i) => (m.role === "user" && i > 0 ? "\n" : "") + m.content).join("");
 
 /// Only what the user has set: the server knows the model's own settings.
 function asked(conversation: Conversation | undefined): Record<string, unknown> {

@@ -14,6 +14,11 @@ export interface Shown {
   phase: "waiting" | "thinking" | "writing";
 }
 
+export interface Request {
+  path: string;
+  body: unknown;
+}
+
 const KEEP_MS = 1000;
 /// An answer that comes in one piece is taken in turns this long, and drawn by so many characters a frame.
 const TURN_MS = 8;
@@ -61,10 +66,10 @@ export class Reply {
   }
 
   /// Runs to its end, which is never an exception. Returns the message as it is kept.
-  async run(body: unknown): Promise<Message> {
+  async run({ path, body }: Request): Promise<Message> {
     let failure: Failure | undefined;
     try {
-      const response = await ask("v1/chat/completions", {
+      const response = await ask(path, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify(body),
@@ -106,7 +111,7 @@ export class Reply {
     const choice = chunk.choices?.[0];
     const delta = choice?.delta ?? {};
     const thought = delta.reasoning_content ?? "";
-    const said = delta.content ?? "";
+    const said = delta.content ?? choice?.text ?? "";
     if (thought || said) this.grow(thought, said);
     if (choice?.finish_reason) this.finish ??= choice.finish_reason === "length" ? "length" : "done";
     if (chunk.usage || chunk.timings) this.measure(chunk.usage ?? {}, chunk.timings ?? {});
