@@ -23,6 +23,9 @@ class Serve(browser.PageTest):
             self.wrong.append("request: " + url)
 
     def test_chat(self):
+        self.page.get_by_role("button", name="System prompt and sampling").click()
+        self.page.get_by_label("Longest answer").fill("40")
+        self.page.keyboard.press("Escape")
         self.send("One day the old")
         expect(self.page.locator(".figures-line")).to_contain_text("tokens")
         expect(self.page.get_by_role("alert")).to_have_count(0)
@@ -33,7 +36,8 @@ class Serve(browser.PageTest):
         panel = self.page.get_by_role("complementary", name="Machine")
         expect(panel.get_by_role("img", name="layers:")).to_be_visible()
         expect(panel).to_contain_text("tokens now")
-        expect(panel).to_contain_text("up for")
+        expect(panel).to_contain_text("prompt from cache")
+        expect(self.page.get_by_role("alert")).to_have_count(0)
 
     def test_stop(self):
         self.send("Tell a very long tale, as long as you can.", wait=False)

@@ -9,7 +9,7 @@ const H = 84;
 export function CacheFigure({ cache: c, tokens, context }: { cache: Cache; tokens: number; context: number | undefined }) {
   const ours = (n: number) => c.fixed_bytes + c.bytes_per_token * n;
   const full = (n: number) => c.full_bytes_per_token * n;
-  const reach = Math.max(tokens * 1.25, Math.min(context ?? 4096, 4096));
+  const reach = Math.max(tokens, Math.min(context ?? Infinity, Math.max(tokens * 1.25, 4096)));
   const times = full(reach) / ours(reach);
   const alike = c.fixed_bytes === 0 && c.bytes_per_token === c.full_bytes_per_token;
   const X = (n: number) => (n / reach) * W;

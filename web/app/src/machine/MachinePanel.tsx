@@ -154,7 +154,7 @@ function Server() {
   return (
     <Rows title="Server" rows={[
       ["answering", s.running === undefined ? null : whole(s.running) + (s.waiting ? `, ${whole(s.waiting)} waiting` : "")],
-      ["now", s.decode_tps || s.prefill_tps ? `${round(s.decode_tps)} tokens/s out, ${round(s.prefill_tps)} in` : "idle"],
+      ["tokens/s now", s.decode_tps || s.prefill_tps ? `${round(s.decode_tps)} out, ${round(s.prefill_tps)} in` : "idle"],
       ["sequences", of(s.sequence_bytes, s.sequence_budget)],
       ["prefix cache", of(s.cache_bytes, s.cache_budget)],
       ["checkpoints", s.checkpoints === undefined ? null : whole(s.checkpoints)],
