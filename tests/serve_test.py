@@ -250,6 +250,11 @@ class ServeTest(unittest.TestCase):
         props = self.server.ask("GET", "/props")[1]
         self.assertEqual(len(props["layers"]), 8)
         self.assertEqual(props["cache"]["bytes_per_token"], props["cache"]["full_bytes_per_token"])
+        self.assertFalse(props["thinks"])
+        self.assertEqual(props["sampling"]["temperature"], 0)
+        page = self.server.ask("GET", "/")
+        self.assertEqual(page[1], Path("web/app/dist/index.html").read_text())
+        self.assertIn("frame-ancestors", page[2]["Content-Security-Policy"])
         self.assertIn("jet_requests_total", self.server.ask("GET", "/metrics")[1])
 
     def test_messages_of_anthropic(self):

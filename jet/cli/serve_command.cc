@@ -51,6 +51,7 @@ void run(ServeArguments& o) {
   }
   o.serve.api_key = o.api_key;
   const ServedModel model{.name = o.name,
+                          .version = JET_VERSION,
                           .engine = *engine,
                           .tokenizer = tokenizer,
                           .chat = std::move(chat),

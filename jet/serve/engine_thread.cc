@@ -175,6 +175,7 @@ EngineStats EngineThread::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats s = shown_;
   if (Clock::now() - shown_at_ > kRateWindow) s.decode_tps = s.prefill_tps = 0;  // it sleeps
+  s.uptime_s = seconds_between(started_, Clock::now());
   return s;
 }
 

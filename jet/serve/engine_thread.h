@@ -32,6 +32,7 @@ struct EngineStats {
   int64_t requests = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // prompt: cached ones included
   int64_t running = 0, waiting = 0, sequence_bytes = 0, cache_bytes = 0, checkpoints = 0;
   double decode_tps = 0, prefill_tps = 0;  // of the last seconds
+  double uptime_s = 0;
 };
 
 /// Thrown by submit() where as many texts wait as may.
@@ -85,6 +86,7 @@ class EngineThread {
   bool stops_ = false;
   EngineStats shown_;
   Channel::Clock::time_point shown_at_{};
+  const Channel::Clock::time_point started_ = Channel::Clock::now();
 
   std::thread thread_;
 };

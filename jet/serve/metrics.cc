@@ -29,6 +29,7 @@ std::vector<Metric> metrics_of(const EngineThread& engine) {
       {"cache_bytes", "gauge", "memory of the prefix cache", number(s.cache_bytes)},
       {"cache_budget", "gauge", "memory that there is for it", number(o.cache_bytes)},
       {"checkpoints", "gauge", "places in the prefix cache to go on from", number(s.checkpoints)},
+      {"uptime_s", "gauge", "seconds since the start", s.uptime_s},
       {"decode_tps", "gauge", "tokens made a second, of the last five", s.decode_tps},
       {"prefill_tps", "gauge", "tokens of prompts read a second, of the last five", s.prefill_tps},
   };

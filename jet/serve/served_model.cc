@@ -1,5 +1,8 @@
 #include "jet/serve/served_model.h"
 
+#include <algorithm>
+
+#include "jet/engine/sampler.h"
 #include "jet/model/model_cost.h"
 
 namespace jet {
@@ -14,6 +17,30 @@ ModelSpec all_attention(ModelSpec spec) {
   config.window = 0;
   std::fill(spec.layers.begin(), spec.layers.end(), MixerSpec(config));
   return spec;
+}
+
+/// Whether the template asks if the model should think.
+bool thinks(const ServedModel& model) {
+  if (!model.chat) return false;
+  ChatInput input{.messages = Json::array({{{"role", "user"}, {"content", "x"}}}), .add_generation_prompt = true};
+  std::string texts[2];
+  for (const bool on : {false, true}) {
+    input.variables = {{"enable_thinking", on}};
+    try {
+      texts[on] = model.chat->render(input).text;
+    } catch (const Error&) { return false; }
+  }
+  return texts[0] != texts[1];
+}
+
+Json sampling_json(const ServedModel& model) {
+  const SamplerOptions s = with_settings({}, {}, model.engine.generation().sampling);
+  return {{"temperature", s.temperature},
+          {"top_k", s.top_k},
+          {"top_p", s.top_p},
+          {"min_p", s.min_p},
+          {"typical_p", s.typical_p},
+          {"repetition_penalty", s.repetition_penalty}};
 }
 
 }  // namespace
@@ -35,10 +62,14 @@ Json props_json(const ServedModel& model) {
             {"context", spec.max_position_embeddings},
             {"vocabulary", spec.vocab_size},
             {"weight_bytes", model.engine.weight_bytes()}}},
+          {"version", model.version},
           {"has_chat_template", model.chat.has_value()},
+          {"thinks", thinks(model)},
+          {"sampling", sampling_json(model)},
           {"layers", layers},
           {"cache",
-           {{"bytes_per_token", a_token},
+           {{"kv_type", name_of(model.engine.options().kv)},
+            {"bytes_per_token", a_token},
             {"fixed_bytes", bytes(spec, long_context) - a_token * long_context},
             {"full_bytes_per_token", bytes(full, long_context + 1) - bytes(full, long_context)}}}};
 }

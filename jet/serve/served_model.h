@@ -13,7 +13,7 @@
 namespace jet {
 
 struct ServedModel {
-  std::string name;
+  std::string name, version;
   const Engine& engine;
   const Tokenizer& tokenizer;
   std::optional<ChatTemplate> chat{};

@@ -5,6 +5,7 @@
 #include "jet/serve/answer.h"
 #include "jet/serve/api_error.h"
 #include "jet/serve/metrics.h"
+#include "jet/serve/page.h"
 
 namespace jet {
 namespace {
@@ -100,6 +101,11 @@ void ModelServer::add_routes() {
   };
   http_.Get("/health", [](const httplib::Request&, httplib::Response& response) {
     send_json(response, {{"status", "ok"}});
+  });
+  http_.Get("/", [](const httplib::Request&, httplib::Response& response) {
+    response.set_header("Content-Security-Policy", "frame-ancestors 'none'");  // which the page itself cannot say
+    response.set_header("X-Content-Type-Options", "nosniff");
+    response.set_content(page_html(), "text/html; charset=utf-8");
   });
   get("/v1/models", [this](const auto&, auto& response) { send_json(response, models_json(model_)); });
   get("/props", [this](const auto&, auto& response) { send_json(response, props_json(model_)); });

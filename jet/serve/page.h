@@ -1,0 +1,11 @@
+// The page at "/": web/app/dist/index.html as it was built. It names its script and style by their hashes, so nothing is
+// put into it.
+#pragma once
+
+#include <string>
+
+namespace jet {
+
+const std::string& page_html();
+
+}  // namespace jet
