@@ -1,7 +1,7 @@
 // What becomes of one request, on its way from the engine's thread to the one that answers its client.
 //
-//   engine's thread     push(choice, token) ... end(choice, outcome)   -->   | events |   -->   take()     client's thread
-//                       false: the client has gone, or reads too slowly                         close()
+//   engine's thread    push(choice, token) ... end(choice, outcome)  -->  | events |  -->  take()    client's thread
+//                      false: the client has gone, or reads too slowly                     close()
 //
 // The engine never waits for a client: who lets `most_events` pile up is dropped.
 #pragma once

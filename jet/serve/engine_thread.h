@@ -1,5 +1,5 @@
-// The one thread that runs the model. It owns scheduler and prefix cache; others hand it work through a mailbox, which it
-// empties between two passes:
+// The one thread that runs the model. It owns scheduler and prefix cache; others hand it work through a mailbox, which
+// it empties between two passes:
 //
 //   client threads --submit, run--> mailbox --> | mail | pass | mail | pass | ... |  --> channels --> client threads
 //

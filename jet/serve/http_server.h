@@ -1,5 +1,5 @@
-// The HTTP of the server: cpp-httplib reads requests, routes them and writes what handlers give. Sockets are ours: its own
-// loop (0.11, as in Debian 12) neither says when a client has gone nor ends what runs in an orderly way.
+// The HTTP of the server: cpp-httplib reads requests, routes them and writes what handlers give. Sockets are ours: its
+// own loop (0.11, as in Debian 12) neither says when a client has gone nor ends what runs in an orderly way.
 //
 //   listen --> accept --> a thread a connection: [request -> handler -> answer] again and again, while kept alive
 //

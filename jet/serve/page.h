@@ -1,5 +1,5 @@
-// The page at "/": web/app/dist/index.html as it was built. It names its script and style by their hashes, so nothing is
-// put into it.
+// The page at "/": web/app/dist/index.html as it was built. It names its script and style by their hashes, so nothing
+// is put into it.
 #pragma once
 
 #include <string>

@@ -1,12 +1,12 @@
-// What a client asks for, read from the JSON of OpenAI's API. What changes the text and cannot be done is refused (400);
-// fields that are not known are passed over, as clients send many that mean nothing here.
+// What a client asks for, read from the JSON of OpenAI's API. What changes the text and cannot be done is refused
+// (400); fields that are not known are passed over, as clients send many that mean nothing here.
 //
 //   POST /v1/chat/completions   {"messages": [...], "tools"}     through the model's chat template
 //   POST /v1/completions        {"prompt": text, ids, or a list of either}
 //
 //   both: max_tokens | max_completion_tokens, n, stream, stream_options.include_usage, stop, seed, temperature, top_p,
-//         top_k, min_p, typical_p, repetition_penalty | repeat_penalty, presence_penalty, frequency_penalty, logit_bias,
-//         ignore_eos, logprobs, top_logprobs, chat_template_kwargs
+//         top_k, min_p, typical_p, repetition_penalty | repeat_penalty, presence_penalty, frequency_penalty,
+//         logit_bias, ignore_eos, logprobs, top_logprobs, chat_template_kwargs
 #pragma once
 
 #include <string>
