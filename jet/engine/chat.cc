@@ -8,13 +8,6 @@ namespace {
 
 constexpr std::string_view kOpen = "<think>", kClose = "</think>", kBlank = " \t\r\n";
 
-/// Bytes at the end of `text` that may begin `tag`.
-size_t unfinished(std::string_view text, std::string_view tag) {
-  size_t n = std::min(text.size(), tag.size() - 1);
-  while (n > 0 && !text.ends_with(tag.substr(0, n))) --n;
-  return n;
-}
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }

@@ -67,17 +67,27 @@ void EngineThread::loop() {
   bool more = false;
   while (take_mail(!more)) {
     end_what_is_over();  // those whose client has gone
-    more = scheduler_.step();
+    try {
+      more = scheduler_.step();
+    } catch (const std::exception& e) {  // no memory for a sequence
+      end_all(e.what());
+      more = false;
+    }
     end_what_is_over();
     count();
   }
-  for (auto& text : texts_) {
-    scheduler_.cancel(text->generation);
-    text->channel->end(text->choice, {.error = "the server is shutting down"});
-  }
+  end_all("the server is shutting down");
   // Whoever waits for mail that is not run finds its promise broken.
   const std::lock_guard lock(mutex_);
   mail_.clear();
+}
+
+void EngineThread::end_all(const std::string& why) {
+  for (auto& text : texts_) {
+    scheduler_.cancel(text->generation);
+    text->channel->end(text->choice, {.error = why});
+  }
+  texts_.clear();
 }
 
 void EngineThread::run(const std::function<void(Engine&)>& work) {

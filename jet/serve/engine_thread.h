@@ -70,6 +70,7 @@ class EngineThread {
   void add(std::vector<Request> choices, const std::shared_ptr<Channel>& channel);
   std::unique_ptr<Text> text_of(Request request, int choice, const std::shared_ptr<Channel>& channel);
   void end_what_is_over();
+  void end_all(const std::string& why);
   void count();
 
   Engine& engine_;

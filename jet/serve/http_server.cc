@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <thread>
 
 #include "jet/base/error.h"
@@ -156,7 +157,13 @@ void HttpServer::accept_one() {
     }
     sockets_.insert(socket);
   }
-  std::thread([this, socket] { serve_connection(socket); }).detach();
+  try {
+    std::thread([this, socket] { serve_connection(socket); }).detach();
+  } catch (const std::system_error&) {  // as many threads as the system allows
+    const std::lock_guard lock(mutex_);
+    sockets_.erase(socket);
+    ::close(socket);
+  }
 }
 
 void HttpServer::serve_connection(int socket) {

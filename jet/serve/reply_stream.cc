@@ -81,13 +81,6 @@ std::vector<ToolCall> calls_in_tags(std::string_view text) {
   return {call};
 }
 
-/// Bytes at the end of `text` that may begin `tag`.
-size_t unfinished(std::string_view text, std::string_view tag) {
-  size_t n = std::min(text.size(), tag.size() - 1);
-  while (n > 0 && !text.ends_with(tag.substr(0, n))) --n;
-  return n;
-}
-
 }  // namespace
 
 std::vector<ToolCall> tool_calls_of(std::string_view text) {

@@ -20,13 +20,6 @@ size_t unfinished_character(std::string_view text) {
   return 0;
 }
 
-/// Bytes at the end of `text` that may begin `stop_string`.
-size_t unfinished_stop(std::string_view text, std::string_view stop_string) {
-  size_t n = std::min(text.size(), stop_string.size() - 1);
-  while (n > 0 && !text.ends_with(stop_string.substr(0, n))) --n;
-  return n;
-}
-
 }  // namespace
 
 TextStream::TextStream(std::vector<std::string> stop_strings) : stop_strings_(std::move(stop_strings)) {
@@ -63,7 +56,7 @@ std::string TextStream::stop() {
 
 size_t TextStream::undecided() const {
   size_t n = unfinished_character(held_);
-  for (const auto& s : stop_strings_) n = std::max(n, unfinished_stop(held_, s));
+  for (const auto& s : stop_strings_) n = std::max(n, unfinished(held_, s));
   return n;
 }
 
@@ -71,6 +64,12 @@ std::string TextStream::release(size_t bytes) {
   std::string text = repair_utf8(std::string_view(held_).substr(0, bytes));
   held_.erase(0, bytes);
   return text;
+}
+
+size_t unfinished(std::string_view text, std::string_view tag) {
+  size_t n = std::min(text.size(), tag.size() - 1);
+  while (n > 0 && !text.ends_with(tag.substr(0, n))) --n;
+  return n;
 }
 
 }  // namespace jet

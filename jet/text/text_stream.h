@@ -39,4 +39,7 @@ class TextStream {
   bool stopped_ = false;
 };
 
+/// Bytes at the end of `text` that may begin `tag`, which is not empty.
+size_t unfinished(std::string_view text, std::string_view tag);
+
 }  // namespace jet
