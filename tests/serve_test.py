@@ -331,8 +331,8 @@ class OtherServersTest(unittest.TestCase):
         self.assertEqual(server.end(), 0)
 
     def test_full_and_too_long(self):
-        server = Server("models/base", "--most-running", "1", "--most-waiting", "0", "--timeout", "1.5")
-        body = dict(prompt="One day", max_tokens=3900, ignore_eos=True)
+        server = Server("models/base", "--most-running", "1", "--most-waiting", "15", "--timeout", "2")
+        body = dict(prompt="One day", max_tokens=3900, ignore_eos=True, n=16)  # longer than that on any machine
         answers = []
         t = threading.Thread(target=lambda: answers.append(server.ask("POST", "/v1/completions", body)))
         t.start()
@@ -347,7 +347,7 @@ class OtherServersTest(unittest.TestCase):
 
     def test_the_end_lets_streams_finish(self):
         server = Server("models/base")
-        body = dict(prompt="One day", max_tokens=600, ignore_eos=True, stream=True)
+        body = dict(prompt="One day", max_tokens=2000, ignore_eos=True, stream=True)
         answers = []
         t = threading.Thread(target=lambda: answers.append(server.ask("POST", "/v1/completions", body)))
         t.start()
