@@ -1,6 +1,5 @@
 #include "jet/serve/answer.h"
 
-#include <chrono>
 #include <random>
 #include <utility>
 
@@ -19,10 +18,7 @@ std::string random_id(const char* prefix) {
 }
 
 Answer::Answer(const ServedModel& model, const TextRequest& request)
-    : model_(model), request_(request),
-      created_(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-                   .count()),
-      open_(request.choices.size()) {
+    : model_(model), request_(request), created_(now_in_seconds()), open_(request.choices.size()) {
   for (size_t i = 0; i < request.choices.size(); ++i) {
     choices_.push_back({ReplyStream(request.thinking, request.tools)});
     if (request.echo) choices_.back().echo = request.prompts[i];

@@ -18,23 +18,12 @@
 namespace jet {
 namespace {
 
-Json text_of_parts(const Json& parts) {
-  std::string text;
-  for (const Json& part : parts) {
-    const std::string type = part.is_object() ? part.value("type", "") : "";
-    if (type != "text" || !part.contains("text") || !part["text"].is_string())
-      throw ApiError(400, fmt::format("request: a message's part is of type '{}', only text can be read", type));
-    text += part["text"].get<std::string>();
-  }
-  return text;
-}
-
 Json message_of(Json message) {
   if (!message.is_object() || !message.contains("role") || !message["role"].is_string())
     throw ApiError(400, "request: a message is {\"role\": ..., \"content\": ...}");
   if (message["role"] == "developer") message["role"] = "system";
   if (message.contains("content") && message["content"].is_array())
-    message["content"] = text_of_parts(message["content"]);
+    message["content"] = text_of_content(message["content"]);
   if (!message.contains("tool_calls") || !message["tool_calls"].is_array()) return message;
   for (Json& call : message["tool_calls"]) {
     if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) continue;
@@ -74,6 +63,19 @@ int64_t mark_of(const ServedModel& model, const ChatInput& input, const std::vec
 }
 
 }  // namespace
+
+std::string text_of_content(const Json& content) {
+  if (content.is_string()) return content.get<std::string>();
+  if (!content.is_array()) throw ApiError(400, "request: a content is neither a text nor a list of parts");
+  std::string text;
+  for (const Json& part : content) {
+    const std::string type = part.is_object() ? part.value("type", "") : "";
+    if (type != "text" || !part.contains("text") || !part["text"].is_string())
+      throw ApiError(400, fmt::format("request: a message's part is of type '{}', only text can be read", type));
+    text += part["text"].get<std::string>();
+  }
+  return text;
+}
 
 ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body) {
   if (!model.chat) throw ApiError(400, "this model has no chat template; ask /v1/completions");

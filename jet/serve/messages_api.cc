@@ -22,25 +22,11 @@ namespace {
 
 constexpr std::string_view kBilling = "x-anthropic-billing-header";
 
-/// The text of a text, or of blocks of text.
-std::string text_of(const Json& content) {
-  if (content.is_string()) return content.get<std::string>();
-  std::string text;
-  if (!content.is_array()) throw ApiError(400, "request: a content is neither a text nor a list of blocks");
-  for (const Json& block : content) {
-    const std::string type = block.is_object() ? block.value("type", "") : "";
-    if (type != "text" || !block.contains("text") || !block["text"].is_string())
-      throw ApiError(400, fmt::format("request: a block of type '{}' cannot be read here, only text", type));
-    text += block["text"].get<std::string>();
-  }
-  return text;
-}
-
 std::string system_text(const Json& system) {
   Json blocks = system.is_string() ? Json::array({{{"type", "text"}, {"text", system}}}) : system;
   std::string text;
   for (Json& block : blocks) {
-    std::string part = text_of(Json::array({block}));
+    std::string part = text_of_content(Json::array({block}));
     if (part.starts_with(kBilling)) part.erase(0, std::min(part.find('\n'), part.size() - 1) + 1);
     if (!part.empty()) text += (text.empty() ? "" : "\n") + part;
   }
@@ -54,7 +40,7 @@ void add_blocks(const std::string& role, const Json& blocks, Json& messages) {
     if (type == "tool_result") {
       messages.push_back({{"role", "tool"},
                           {"tool_call_id", block.value("tool_use_id", "")},
-                          {"content", text_of(block.value("content", Json("")))}});
+                          {"content", text_of_content(block.value("content", Json("")))}});
     } else if (type == "tool_use") {
       calls.push_back(
           {{"id", block.value("id", "")},
@@ -66,7 +52,7 @@ void add_blocks(const std::string& role, const Json& blocks, Json& messages) {
       text.push_back(block);
     }
   }
-  message["content"] = text_of(text);
+  message["content"] = text_of_content(text);
   if (!calls.empty()) message["tool_calls"] = calls;
   if (!text.empty() || !calls.empty()) messages.push_back(message);
 }
@@ -113,12 +99,7 @@ class MessagesAnswer : public Answer {
   MessagesAnswer(const ServedModel& model, const TextRequest& request)
       : Answer(model, request), id_(random_id("msg_")) {}
 
-  std::string first_events() override {
-    Json message = message_json();
-    message["content"] = Json::array();
-    message["stop_reason"] = nullptr;
-    return event_of("message_start", {{"message", message}});
-  }
+  std::string first_events() override { return event_of("message_start", {{"message", message_json()}}); }
   std::string last_events() override { return event_of("message_stop", Json::object()); }
 
  private:

@@ -1,6 +1,7 @@
 #include "jet/serve/served_model.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "jet/engine/sampler.h"
 #include "jet/model/model_cost.h"
@@ -44,6 +45,10 @@ Json sampling_json(const ServedModel& model) {
 }
 
 }  // namespace
+
+int64_t now_in_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 Json props_json(const ServedModel& model) {
   const ModelSpec& spec = model.engine.spec();

@@ -24,6 +24,9 @@ struct ServedModel {
   double most_seconds = 600;  // of a request
 };
 
+/// Of the epoch, as "created" is given.
+int64_t now_in_seconds();
+
 /// GET /props: what the model is and what its conversations take.
 Json props_json(const ServedModel& model);
 

@@ -44,4 +44,7 @@ struct ServedPrompt {
 };
 ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body);
 
+/// A message's content: a text, or parts of type text, put together. Throws ApiError.
+std::string text_of_content(const Json& content);
+
 }  // namespace jet
