@@ -152,7 +152,7 @@ std::vector<int32_t> prompt_ids(const Options& o, const Tokenizer& tokenizer, bo
   Json messages = Json::array();
   if (!o.system.empty()) messages.push_back({{"role", "system"}, {"content", o.system}});
   messages.push_back({{"role", "user"}, {"content", repair_utf8(o.prompt)}});
-  return chat_prompt(ChatTemplate::load(o.model), tokenizer, messages).ids;
+  return chat_prompt(ChatTemplate::load(o.model), tokenizer, {.messages = messages}).ids;
 }
 
 void run(Options& o) {

@@ -58,12 +58,13 @@ ThinkingStream::Part ThinkingStream::finish() {
   return part;
 }
 
-ChatPrompt chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, const Json& messages,
-                       const Json& variables) {
-  const auto rendered = chat.render({.messages = messages, .add_generation_prompt = true, .variables = variables});
+ChatPrompt chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, ChatInput input) {
+  input.add_generation_prompt = true;
+  auto rendered = chat.render(input);
+  auto ids = encode_chat(tokenizer, rendered);
   const std::string_view text = rendered.text;
-  const size_t end = text.find_last_not_of(kBlank) + 1;
-  return {encode_chat(tokenizer, rendered), text.substr(0, end).ends_with(kOpen)};
+  const bool thinking = text.substr(0, text.find_last_not_of(kBlank) + 1).ends_with(kOpen);
+  return {std::move(rendered.text), std::move(ids), thinking};
 }
 
 ChatSession::ChatSession(Engine& engine, const Tokenizer& tokenizer, ChatTemplate chat, int64_t cache_bytes)
@@ -100,7 +101,7 @@ bool ChatSession::drop_reply() {
 
 ChatReply ChatSession::reply(const GenerateOptions& options, const OnPart& on_part) {
   const auto start = std::chrono::steady_clock::now();
-  const ChatPrompt prompt = chat_prompt(chat_, tokenizer_, messages_, variables_);
+  const ChatPrompt prompt = chat_prompt(chat_, tokenizer_, {.messages = messages_, .variables = variables_});
   const auto size = static_cast<int64_t>(prompt.ids.size());
   require(size > 0, "the chat template makes no text of these messages");
   require(size <= engine_.spec().max_position_embeddings,

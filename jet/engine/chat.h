@@ -81,12 +81,13 @@ class ChatSession {
   int64_t context_used_ = 0;
 };
 
-/// The ids of a conversation that asks for a reply, and whether its thinking is open already.
+/// A conversation that asks for a reply, as text and ids, and whether the reply's thinking is open already.
 struct ChatPrompt {
-  std::vector<int32_t> ids;
+  std::string text{};
+  std::vector<int32_t> ids{};
   bool thinking = false;
 };
-ChatPrompt chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, const Json& messages,
-                       const Json& variables = Json::object());
+/// The input's add_generation_prompt is taken to be set. Throws Error where the template refuses the messages.
+ChatPrompt chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, ChatInput input);
 
 }  // namespace jet

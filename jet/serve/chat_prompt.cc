@@ -46,7 +46,6 @@ ChatInput input_of(const Json& body) {
   if (body.contains("documents")) input.documents = body["documents"];
   if (body.contains("chat_template_kwargs") && body["chat_template_kwargs"].is_object())
     input.variables = body["chat_template_kwargs"];
-  input.add_generation_prompt = true;
   return input;
 }
 
@@ -82,13 +81,8 @@ ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body) {
   ChatInput input = input_of(body);
   ServedPrompt prompt;
   try {
-    const auto rendered = model.chat->render(input);
-    prompt.text = rendered.text;
-    prompt.ids = encode_chat(model.tokenizer, rendered);
+    prompt = {chat_prompt(*model.chat, model.tokenizer, input), {}};
   } catch (const Error& e) { throw ApiError(400, e.what()); }
-  const std::string_view text = prompt.text;
-  prompt.thinking = text.substr(0, text.find_last_not_of(" \t\r\n") + 1).ends_with("<think>");
-  input.add_generation_prompt = false;
   prompt.marks.push_back(mark_of(model, input, prompt.ids));
   const auto is_user = [](const Json& m) { return m["role"] == "user"; };
   const auto last = std::find_if(input.messages.rbegin(), input.messages.rend(), is_user);

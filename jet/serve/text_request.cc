@@ -146,13 +146,13 @@ int check_logprobs(int64_t n, const char* key) {
 std::vector<ServedPrompt> prompts_of(const ServedModel& model, const Json& body) {
   if (!has(body, "prompt")) throw ApiError(400, "request: key 'prompt' is missing");
   const auto of_text = [&](const std::string& text) {
-    return ServedPrompt{text, model.tokenizer.encode(text, /*add_special_tokens=*/true), {}, false};
+    return ServedPrompt{{text, model.tokenizer.encode(text, /*add_special_tokens=*/true)}, {}};
   };
   const auto of_ids = [&](const Json& list) {
     if (!fits<std::vector<int32_t>>(list))
       throw ApiError(400, "request: a prompt of tokens is a list of whole numbers");
     auto ids = list.get<std::vector<int32_t>>();
-    return ServedPrompt{model.tokenizer.decode(ids), std::move(ids), {}, false};
+    return ServedPrompt{{model.tokenizer.decode(ids), std::move(ids)}, {}};
   };
   const Json& prompt = body["prompt"];
   if (prompt.is_string()) return {of_text(prompt.get<std::string>())};

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "jet/engine/chat.h"
 #include "jet/engine/scheduler.h"
 #include "jet/serve/served_model.h"
 
@@ -36,11 +37,8 @@ int64_t count_messages_tokens(const ServedModel& model, const Json& body);
 
 /// The text of a chat request as the template writes it, and its tokens; marks: where messages of users and the reply
 /// begin, which the prefix cache keeps.
-struct ServedPrompt {
-  std::string text;
-  std::vector<int32_t> ids;
-  std::vector<int64_t> marks;
-  bool thinking = false;
+struct ServedPrompt : ChatPrompt {
+  std::vector<int64_t> marks{};
 };
 ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body);
 
