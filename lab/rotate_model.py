@@ -7,7 +7,14 @@ The residual stream is multiplied by a random orthogonal matrix, norm weights ar
 
 In real numbers the same function, but no weight lies where it lay: what a quantization costs on it is not owed to a
 lattice that the weights came from. The head is a matrix of its own then, as the last norm cannot be folded into the
-embedding. For llama, qwen2 and qwen3 with norms before mixer and MLP. Needs numpy alone; writes bf16.
+embedding. For llama, qwen2 and qwen3 with norms before mixer and MLP.
+
+Gemma 3 has norms behind mixer and MLP too, whose weights no rotation passes. There Q is a random permutation (embedding
+and head stay one matrix), and so is the order of the MLP's channels; the values of a head are rotated:
+
+  v' = R v    o' = o R^T    so that no group of columns is one that a file's scales were made for
+
+Needs numpy alone; writes bf16.
 """
 import argparse
 import json
@@ -56,9 +63,13 @@ def write_tensors(path, tensors):
             f.write(to_bf16(x).tobytes())
 
 
-def rotate(tensors, config, seed):
-    q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal([config["hidden_size"]] * 2))
-    q *= np.sign(np.diag(r))  # uniform over all rotations
+def rotation(size, random):
+    q, r = np.linalg.qr(random.standard_normal([size] * 2))
+    return q * np.sign(np.diag(r))  # uniform over all rotations
+
+
+def rotate(tensors, config, random):
+    q = rotation(config["hidden_size"], random)
     embed = tensors["model.embed_tokens.weight"]
     head = tensors.get("lm_head.weight", embed)
     out = {"model.embed_tokens.weight": embed @ q}
@@ -78,7 +89,44 @@ def rotate(tensors, config, seed):
             out[name] = x
     out["model.norm.weight"] = np.ones_like(tensors["model.norm.weight"])
     out["lm_head.weight"] = (head * tensors["model.norm.weight"]) @ q
+    config["tie_word_embeddings"] = False
     return out
+
+
+def permute(tensors, config, random):
+    """Gemma 3: its norms multiply by 1 + weight."""
+    p = random.permutation(config["hidden_size"])
+    out = {"model.embed_tokens.weight": tensors["model.embed_tokens.weight"][:, p],
+           "model.norm.weight": tensors["model.norm.weight"][p]}
+    share = config["num_attention_heads"] // config["num_key_value_heads"]
+    for i in range(config["num_hidden_layers"]):
+        layer = f"model.layers.{i}."
+        t = {name[len(layer):]: x for name, x in tensors.items() if name.startswith(layer)}
+        turns = [rotation(config["head_dim"], random) for _ in range(config["num_key_value_heads"])]
+        before = {"self_attn": 1 + t["input_layernorm.weight"], "mlp": 1 + t["pre_feedforward_layernorm.weight"]}
+        for name, x in t.items():
+            part = name.split(".")
+            if name == "self_attn.v_proj.weight":
+                x = np.concatenate([r @ v for r, v in zip(turns, np.split(x, len(turns)))])
+            if name == "self_attn.o_proj.weight":
+                heads = np.split(x, config["num_attention_heads"], axis=1)
+                x = np.concatenate([o @ turns[h // share].T for h, o in enumerate(heads)], axis=1)
+            if name in ("self_attn.o_proj.weight", "mlp.down_proj.weight") or name.startswith("post_"):
+                x = x[p]
+            elif name.endswith("_proj.weight"):
+                x = (x * before[part[0]])[:, p]
+            elif part[0] in ("input_layernorm", "pre_feedforward_layernorm"):
+                x = np.zeros_like(x)
+            t[name] = x
+        order = random.permutation(config["intermediate_size"])
+        for name in ("gate_proj", "up_proj"):
+            t[f"mlp.{name}.weight"] = t[f"mlp.{name}.weight"][order]
+        t["mlp.down_proj.weight"] = t["mlp.down_proj.weight"][:, order]
+        out.update((layer + name, x) for name, x in t.items())
+    return out
+
+
+KINDS = {"llama": rotate, "qwen2": rotate, "qwen3": rotate, "gemma3_text": permute}
 
 
 def main():
@@ -88,14 +136,16 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
     config = json.loads(Path(a.source, "config.json").read_text())
-    if config["model_type"] not in ("llama", "qwen2", "qwen3"):
-        sys.exit(f"{a.source}: a {config['model_type']} is not rotated (llama, qwen2, qwen3 are)")
+    if config["model_type"] not in KINDS:
+        sys.exit(f"{a.source}: a {config['model_type']} is not rotated ({', '.join(KINDS)} are)")
     Path(a.target).mkdir()
     for f in Path(a.source).iterdir():
         if f.suffix != ".safetensors" and f.name not in ("config.json", "model.safetensors.index.json"):
             shutil.copy(f, a.target)
-    write_tensors(Path(a.target, "model.safetensors"), rotate(read_tensors(a.source), config, a.seed))
-    config.update(tie_word_embeddings=False, torch_dtype="bfloat16")
+    random = np.random.default_rng(a.seed)
+    tensors = KINDS[config["model_type"]](read_tensors(a.source), config, random)
+    write_tensors(Path(a.target, "model.safetensors"), tensors)
+    config["torch_dtype"] = "bfloat16"
     Path(a.target, "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 

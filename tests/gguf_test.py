@@ -3,6 +3,7 @@
 usage: gguf_test.py BUILD_DIR        (from the project's root)
 """
 import csv
+import json
 import os
 import shutil
 import struct
@@ -27,15 +28,18 @@ def string(text):
     return struct.pack("<Q", len(text.encode())) + text.encode()
 
 
-def write_large(path, rows=60000, hidden=256):
-    """A model whose import takes long enough to be killed: one layer, an F32 embedding of 61 MB."""
+def write_model(path, rows, hidden=256, more={}):
+    """A llama of one layer with an F32 embedding of `rows` tokens; `more`: keys of text, numbers and floats."""
     u32 = lambda name, value: string(name) + struct.pack("<II", 4, value)
+    f32 = lambda name, value: string(name) + struct.pack("<If", 6, value)
     text = lambda name, value: string(name) + struct.pack("<I", 8) + string(value)
+    kinds = {str: text, int: u32, float: f32}
     texts = lambda name, values: (string(name) + struct.pack("<IIQ", 9, 8, len(values)) + b"".join(map(string, values)))
     sizes = {"block_count": 1, "context_length": 64, "embedding_length": hidden, "feed_forward_length": 32,
              "attention.head_count": 1, "attention.key_length": 32, "attention.value_length": 32}
     keys = [text("general.architecture", "llama"), *(u32("llama." + k, v) for k, v in sizes.items()),
-            string("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1e-5),
+            f32("llama.attention.layer_norm_rms_epsilon", 1e-5),
+            *(kinds[type(value)]("llama." + name, value) for name, value in more.items()),
             text("tokenizer.ggml.model", "gpt2"), text("tokenizer.ggml.pre", "gpt-2"),
             texts("tokenizer.ggml.tokens", ["a", "b", "ab", *(f"t{i}" for i in range(rows - 3))]),
             texts("tokenizer.ggml.merges", ["a b"]), u32("tokenizer.ggml.eos_token_id", 2)]
@@ -58,8 +62,8 @@ class Gguf(unittest.TestCase):
         cls.tmp = Path(tempfile.mkdtemp())
         cls.small = cls.tmp / "small.gguf"
         shutil.copy(SMALL, cls.small)
-        cls.large = cls.tmp / "large.gguf"
-        write_large(cls.large)
+        cls.large = cls.tmp / "large.gguf"  # 61 MB: its import takes long enough to be killed
+        write_model(cls.large, rows=60000)
 
     @classmethod
     def tearDownClass(cls):
@@ -142,6 +146,31 @@ class Gguf(unittest.TestCase):
         r = run("info", self.large, cache=self.cache())
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertEqual(len(self.imports()), 1, "a killed import left something behind")
+
+    def test_rope_scaling(self):
+        file = self.tmp / "scaled.gguf"
+
+        def scaling(**keys):
+            write_model(file, rows=8, hidden=32, more={"rope." + k.replace("__", "."): v for k, v in keys.items()})
+            folder = self.tmp / "scaled"
+            shutil.rmtree(folder, ignore_errors=True)
+            r = run("import", file, folder)
+            if r.returncode != 0:
+                self.assertEqual((r.returncode, r.stderr.count("\n")), (2, 1), r.stderr)
+                return r.stderr
+            return json.loads((folder / "config.json").read_text()).get("rope_scaling")
+
+        self.assertIsNone(scaling())
+        self.assertIsNone(scaling(scaling__type="none", scaling__factor=4.0))
+        self.assertEqual(scaling(scaling__factor=4.0), {"rope_type": "linear", "factor": 4})
+        self.assertEqual(scaling(scale_linear=2.0), {"rope_type": "linear", "factor": 2})
+        self.assertEqual(scaling(scaling__type="yarn", scaling__factor=4.0, scaling__original_context_length=16),
+                         {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 16})
+        self.assertEqual(scaling(scaling__type="yarn", scaling__factor=4.0, scaling__yarn_beta_fast=16.0),
+                         {"rope_type": "yarn", "factor": 4, "beta_fast": 16})
+        self.assertIn("'llama.rope.scaling.type' is 'longrope'", scaling(scaling__type="longrope", scaling__factor=4.0))
+        self.assertIn("rope.scaling.attn_factor", scaling(scaling__type="yarn", scaling__factor=4.0,
+                                                          scaling__attn_factor=0.5))
 
     def test_broken_files(self):
         if not BROKEN.exists():

@@ -46,6 +46,7 @@ ModelFile::ModelFile(std::string_view text, std::string where) : where_(std::mov
   });
   if (scanner_.peek() != '\0') scanner_.damaged();
   require(has_model, "{}: key 'model' is missing", where_);
+  if (indexed_.valid()) indexed_.get();
   rest_ = parse_json(rest + '}', where_);
   read_type();
 }
@@ -101,6 +102,10 @@ void ModelFile::read_vocabulary(JsonScanner& s) {
       vocabulary_.emplace_back(token, id);
     });
   }
+  indexed_ = std::async(std::launch::async, [this] { index_vocabulary(); });
+}
+
+void ModelFile::index_vocabulary() {
   ids_.reserve(vocabulary_.size());
   for (const auto& [token, id] : vocabulary_)
     if (ids_.add(token, id) != id && !has_scores_)

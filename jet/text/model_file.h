@@ -2,6 +2,7 @@
 // where they stand, without a tree of values.
 #pragma once
 
+#include <future>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,7 @@ class ModelFile {
  private:
   void read_model(JsonScanner& s, std::string& rest);
   void read_vocabulary(JsonScanner& s);
+  void index_vocabulary();
   void read_merges(JsonScanner& s);
   void read_type();
   std::vector<Merge> resolved_merges() const;
@@ -47,6 +49,7 @@ class ModelFile {
   std::vector<double> scores_;
   std::vector<std::pair<std::string_view, std::string_view>> merges_;
   TokenMap ids_;
+  std::future<void> indexed_;  // ids_ is filled while the scanner reads what follows
 };
 
 }  // namespace jet
