@@ -8,7 +8,8 @@ usage: lab/beside_llama_cpp.py quantize IN.gguf OUT.gguf bf16|q8_0|q4_0|q4_k_m
        lab/beside_llama_cpp.py speed MODEL=FILE.gguf [MODEL:TYPE=FILE.gguf ...] [--turns 3] [--depths 0 4096] [--prefill 512]
 
 loss: on the tokens and rows of `jet eval MODEL --text TEXT`; bits a weight are those of all of the file's tensors.
-gguf: a llama folder's weights (of lab/rotate_model.py, say) under the keys of the file that it was imported from.
+gguf: the weights of a llama or Gemma 3 folder (of lab/rotate_model.py, say) under the keys of the file that it was
+imported from.
 random: random bf16 weights in a qwen2 shape (models/shapes), without a vocabulary.
 speed: by turns in one run, medians of the turns; MODEL is a folder, or with :TYPE a shape of `jet bench`. llama.cpp
 reads a prompt of --depths tokens first, keys and values in f16, its attention not fused (the faster one on CPUs).
@@ -131,22 +132,25 @@ def add(writer, name, x):
 LAYER = {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
          "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
          "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+GEMMA = {**LAYER, "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
+         "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+         "post_feedforward_layernorm": "post_ffw_norm"}
 OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
-def gguf_name(name):
+def gguf_name(name, parts):
     stem, kind = name.rsplit(".", 1)
     if stem in OUTSIDE:
         return f"{OUTSIDE[stem]}.{kind}"
     _, _, layer, part = stem.split(".", 3)
-    return f"blk.{layer}.{LAYER[part]}.{kind}"
+    return f"blk.{layer}.{parts[part]}.{kind}"
 
 
 def to_gguf(o):
     reader = gguf.GGUFReader(o.source)
     arch = reader.fields["general.architecture"].contents()
-    if arch != "llama":
-        sys.exit(f"{o.source}: a {arch}, only llama is written")
+    if arch not in ("llama", "gemma3"):
+        sys.exit(f"{o.source}: a {arch}, only llama and gemma3 are written")
     writer = gguf.GGUFWriter(o.target, arch)
     for key, field in reader.fields.items():
         if not key.startswith("GGUF.") and key not in ("general.architecture", "general.file_type"):
@@ -156,9 +160,11 @@ def to_gguf(o):
     heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
     for name, x in folder_tensors(o.folder).items():
         part = name.split(".")[-2]
-        if part in heads:  # rope of neighbours, where the folder has that of halves
+        if arch == "llama" and part in heads:  # rope of neighbours, where the folder has that of halves
             x = x.reshape(heads[part], 2, -1, x.shape[1]).swapaxes(1, 2).reshape(x.shape)
-        add(writer, gguf_name(name), x)
+        if arch == "gemma3" and x.ndim == 1:  # norms multiply by 1 + weight in the folder
+            x = 1 + x
+        add(writer, gguf_name(name, GEMMA if arch == "gemma3" else LAYER), x)
     write(writer)
 
 
