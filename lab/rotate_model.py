@@ -14,6 +14,8 @@ and head stay one matrix), and so is the order of the MLP's channels; the values
 
   v' = R v    o' = o R^T    so that no group of columns is one that a file's scales were made for
 
+Its norms stay norms: their weights differ by factors of a hundred, and no format of groups bears them in its columns.
+
 Needs numpy alone; writes bf16.
 """
 import argparse
@@ -94,7 +96,6 @@ def rotate(tensors, config, random):
 
 
 def permute(tensors, config, random):
-    """Gemma 3: its norms multiply by 1 + weight."""
     p = random.permutation(config["hidden_size"])
     out = {"model.embed_tokens.weight": tensors["model.embed_tokens.weight"][:, p],
            "model.norm.weight": tensors["model.norm.weight"][p]}
@@ -103,20 +104,16 @@ def permute(tensors, config, random):
         layer = f"model.layers.{i}."
         t = {name[len(layer):]: x for name, x in tensors.items() if name.startswith(layer)}
         turns = [rotation(config["head_dim"], random) for _ in range(config["num_key_value_heads"])]
-        before = {"self_attn": 1 + t["input_layernorm.weight"], "mlp": 1 + t["pre_feedforward_layernorm.weight"]}
         for name, x in t.items():
-            part = name.split(".")
             if name == "self_attn.v_proj.weight":
                 x = np.concatenate([r @ v for r, v in zip(turns, np.split(x, len(turns)))])
             if name == "self_attn.o_proj.weight":
                 heads = np.split(x, config["num_attention_heads"], axis=1)
                 x = np.concatenate([o @ turns[h // share].T for h, o in enumerate(heads)], axis=1)
-            if name in ("self_attn.o_proj.weight", "mlp.down_proj.weight") or name.startswith("post_"):
+            if name.endswith(("o_proj.weight", "down_proj.weight", "layernorm.weight")):
                 x = x[p]
             elif name.endswith("_proj.weight"):
-                x = (x * before[part[0]])[:, p]
-            elif part[0] in ("input_layernorm", "pre_feedforward_layernorm"):
-                x = np.zeros_like(x)
+                x = x[:, p]
             t[name] = x
         order = random.permutation(config["intermediate_size"])
         for name in ("gate_proj", "up_proj"):

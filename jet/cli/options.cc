@@ -65,9 +65,10 @@ std::shared_ptr<Engine> EngineArguments::load(const std::string& model) const {
 void add_engine_options(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--kv", arguments.kv, "type of keys and values: bf16, f32 or i8")->capture_default_str();
   app.add_option("--state", arguments.state, "type of recurrent states: f32 or bf16")->capture_default_str();
-  app.add_flag("--exact", arguments.exact,
-               "no rounding of activations to bf16 where that is faster: batches and prompts then give what single "
-               "tokens give");
+  app.add_flag(
+      "--exact", arguments.exact,
+      "no rounding of activations to bf16 where that is faster; a text's numbers are the same to the bit alone "
+      "and among others, read at once and in parts");
   add_threads(app, arguments.threads);
 }
 

@@ -26,9 +26,11 @@ struct EngineOptions {
   DType kv = DType::bf16;    // type of KV rows: bf16, f32, or i8 with a scale per head and row
   DType state = DType::f32;  // type of recurrent states between passes: f32 or bf16
   int prefill_chunk = 512;   // tokens of one prompt that one pass takes at most
-  bool exact = false;        // activations stay fp32 beside bf16 weights, also where rounding them is faster
-  bool poison = false;       // scratch memory starts as NaN in every pass (tests)
-  bool traced = false;       // passes are interpreted from a recording (tests: jet/engine/trace)
+  // Activations stay fp32 beside bf16 weights, also where rounding them is faster; a token's numbers are the same to
+  // the bit in any batch and however its sequence is cut into passes.
+  bool exact = false;
+  bool poison = false;  // scratch memory starts as NaN in every pass (tests)
+  bool traced = false;  // passes are interpreted from a recording (tests: jet/engine/trace)
 };
 
 /// What passes on the way through a forward pass: name ("hidden.embed", "hidden.layer", "hidden.norm"), layer or -1,

@@ -11,7 +11,7 @@
 namespace jet {
 namespace {
 
-constexpr int kTokens = 57;
+constexpr int kTokens = 57, kMost = 96;  // the models' context
 
 struct LawCase : NamedSpec {
   bool traced = false;
@@ -95,6 +95,32 @@ TEST_P(Laws, AnySplitGivesTheSame) {
          std::vector<std::vector<int>>{{1}, {1, 6, 7, 43}, {13, 3, 41}, {kTokens - 1, 1}, {2}, {40, 1, 2, 3}}) {
       EXPECT_LE(worst_difference(whole, logits(*e, ids, chunks)), tolerance) << "first chunk " << chunks[0];
     }
+  }
+}
+
+TEST_P(Laws, ExactPassesGiveTheSameToTheBit) {
+  for (const DType kv : {DType::f32, DType::bf16, DType::i8}) {
+    const auto e = load({.threads = 2, .kv = kv, .exact = true}, GetParam().traced);
+    const auto ids = test_ids(kMost, 1), others = test_ids(40, 3);
+    const auto whole = logits(*e, ids);
+    EXPECT_GT(worst_difference(whole, std::vector<float>(whole.size())), 0.5);
+    for (const std::vector<int>& chunks : std::vector<std::vector<int>>{{1}, {1, 6, 7, 43}, {13, 3, 41}, {70, 1, 2, 3}})
+      EXPECT_EQ(whole, logits(*e, ids, chunks)) << "first chunk " << chunks[0];
+    // Token by token, beside prompts and other single tokens.
+    auto s = e->create(), prompt = e->create();
+    std::vector<std::unique_ptr<Sequence>> beside;
+    std::vector<float> all;
+    for (int t = 0; t < kMost; ++t) {
+      std::vector<Step> steps = {{s.get(), std::span(ids).subspan(t, 1)}};
+      if (t % 8 == 0) beside.push_back(e->create());
+      for (const auto& b : beside) steps.push_back({b.get(), std::span(others).subspan(t % 40, 1)});
+      if (t % 5 == 0) prompt->reset(), steps.push_back({prompt.get(), std::span(others).first(1 + t % 40)});
+      std::swap(steps.front(), steps[t % steps.size()]);
+      e->forward(steps);
+      const auto& row = steps[t % steps.size()].logits;
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    EXPECT_EQ(whole, all) << name_of(kv);
   }
 }
 

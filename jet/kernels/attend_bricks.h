@@ -1,6 +1,7 @@
 // Softmax attention of a block of queries against one head of keys and values. Part of bricks.h.
 //
-// Queries are the pairs (token, query head of the group), at most kQueries at a time; keys come in blocks of kKeys:
+// Queries are the pairs (token, query head of the group), at most kQueries at a time; keys come in blocks of kKeys that
+// begin at multiples of kKeys, so that a query's sums do not depend on where its sequence was cut into passes:
 //   s = q K^T,  m' = max(m, max s),  p = e^(s - m'),  l = l e^(m - m') + sum p,  o = o e^(m - m') + p V;   out = o / l
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
@@ -36,7 +37,7 @@ JET_INLINE void add_values(const float* p, const float* v, int64_t v_stride, int
   for (; c < dim; ++c) {
     for (int r = 0; r < ROWS; ++r) {
       float sum_rc = o[r * dim + c];
-      for (int64_t j = 0; j < keys; ++j) sum_rc += p[r * kKeys + j] * v[j * v_stride + c];
+      for (int64_t j = 0; j < keys; ++j) sum_rc = multiply_add(p[r * kKeys + j], v[j * v_stride + c], sum_rc);
       o[r * dim + c] = sum_rc;
     }
   }
@@ -75,35 +76,58 @@ void soft_block(float* s, int64_t low, int64_t high, int64_t keys, float* m, flo
   *l += sum;
 }
 
-/// One block of keys (already fp32) against the block's queries. `position` is that of the first key.
-void attend_block(const AttendTask& a, AttendScratch& f, int64_t first_token, int64_t queries, const float* keys,
-                  const float* values, int64_t stride, int64_t n_keys, int64_t position) {
+/// Keys and values at positions [position + first, position + end), in fp32.
+struct KeyBlock {
+  const float *keys = nullptr, *values = nullptr;  // of the first
+  int64_t position = 0, first = 0, end = 0;
+};
+
+/// One block of keys against the block's queries, those of the tokens from first_token on.
+void attend_block(const AttendTask& a, AttendScratch& f, int64_t first_token, int64_t queries, const KeyBlock& b) {
+  const int64_t n = b.end - b.first;
   std::fill(f.s, f.s + queries * kKeys, 0.0f);
-  tokens_by_rows(f.q, queries, a.dim, keys, stride, n_keys, a.dim, f.s, kKeys);
+  tokens_by_rows(f.q, queries, a.dim, b.keys, a.dim, n, a.dim, f.s + b.first, kKeys);
   for (int64_t r = 0; r < queries; ++r) {
     const int64_t p = a.first_query + first_token + r / a.group;
-    const int64_t low = a.window > 0 ? std::clamp<int64_t>(p - a.window + 1 - position, 0, n_keys) : 0;
-    const int64_t high = std::clamp<int64_t>(p + 1 - position, 0, n_keys);
-    soft_block(f.s + r * kKeys, low, high, n_keys, &f.m[r], &f.l[r], f.o + r * a.dim, a.dim);
+    const int64_t oldest = a.window > 0 ? p - a.window + 1 - b.position : 0;
+    const int64_t low = std::clamp(oldest, b.first, b.end), high = std::clamp(p + 1 - b.position, int64_t{0}, b.end);
+    soft_block(f.s + r * kKeys, low, high, b.end, &f.m[r], &f.l[r], f.o + r * a.dim, a.dim);
   }
+  const float* s = f.s + b.first;
   int64_t r = 0;
-  for (; r + 4 <= queries; r += 4) {
-    add_values<4, 2>(f.s + r * kKeys, values, stride, n_keys, a.dim, f.o + r * a.dim);
-  }
-  for (; r < queries; ++r) add_values<1, 4>(f.s + r * kKeys, values, stride, n_keys, a.dim, f.o + r * a.dim);
+  for (; r + 4 <= queries; r += 4) add_values<4, 2>(s + r * kKeys, b.values, a.dim, n, a.dim, f.o + r * a.dim);
+  for (; r < queries; ++r) add_values<1, 2>(s + r * kKeys, b.values, a.dim, n, a.dim, f.o + r * a.dim);
 }
 
 /// Rows of a span as floats.
 void widen_rows(DType dtype, const void* rows, const float* scales, int64_t begin, int64_t n, int64_t dim, float* to) {
-  if (dtype == DType::bf16) {
-    widen(static_cast<const bf16*>(rows) + begin * dim, dim, n, dim, to);
-    return;
-  }
+  if (dtype == DType::f32) return widen(static_cast<const float*>(rows) + begin * dim, dim, n, dim, to);
+  if (dtype == DType::bf16) return widen(static_cast<const bf16*>(rows) + begin * dim, dim, n, dim, to);
   const auto* numbers = static_cast<const int8_t*>(rows) + begin * dim;
   widen(numbers, dim, n, dim, to);
   for (int64_t j = 0; j < n; ++j) {
     for (int64_t c = 0; c < dim; ++c) to[j * dim + c] *= scales[begin + j];
   }
+}
+
+/// The block at `position`, up to `end` keys of it: where fp32 rows lie side by side they stay there.
+KeyBlock key_block(const AttendTask& a, AttendScratch& f, int64_t position, int64_t end) {
+  KeyBlock b{f.keys, f.values, position, std::max<int64_t>(a.first_key - position, 0), end};
+  int64_t at = a.first_key - position;  // of the span's first key in the block
+  for (int i = 0; i < a.n_spans; at += a.spans[i++].count) {
+    const KeySpan& span = a.spans[i];
+    const int64_t from = std::max(at, b.first), to = std::min(at + span.count, end), n = to - from;
+    if (n <= 0) continue;
+    if (a.dtype == DType::f32 && n == end - b.first) {
+      b.keys = static_cast<const float*>(span.keys) + (from - at) * a.dim;
+      b.values = static_cast<const float*>(span.values) + (from - at) * a.dim;
+      break;
+    }
+    const int64_t row = (from - b.first) * a.dim;
+    widen_rows(a.dtype, span.keys, span.key_scales, from - at, n, a.dim, f.keys + row);
+    widen_rows(a.dtype, span.values, span.value_scales, from - at, n, a.dim, f.values + row);
+  }
+  return b;
 }
 
 /// All keys against the queries of `tokens` tokens from `first` on.
@@ -116,25 +140,12 @@ void attend_queries(const AttendTask& a, AttendScratch& f, int64_t first, int64_
     f.l[r] = 0;
   }
   std::fill(f.o, f.o + queries * dim, 0.0f);
-  const int64_t last_position = a.first_query + first + tokens - 1;
+  int64_t keys_end = a.first_key;
+  for (int i = 0; i < a.n_spans; ++i) keys_end += a.spans[i].count;
+  const int64_t end = std::min(keys_end, a.first_query + first + tokens);
   const int64_t oldest = a.window > 0 ? a.first_query + first - a.window + 1 : 0;
-  int64_t position = a.first_key;
-  for (int i = 0; i < a.n_spans; ++i) {
-    const KeySpan& span = a.spans[i];
-    const int64_t begin = std::max<int64_t>(oldest - position, 0) / kKeys * kKeys;
-    const int64_t end = std::min(span.count, last_position + 1 - position);
-    for (int64_t j = begin; j < end; j += kKeys) {
-      const int64_t n = std::min(kKeys, end - j);
-      if (a.dtype == DType::f32) {
-        attend_block(a, f, first, queries, static_cast<const float*>(span.keys) + j * dim,
-                     static_cast<const float*>(span.values) + j * dim, dim, n, position + j);
-      } else {
-        widen_rows(a.dtype, span.keys, span.key_scales, j, n, dim, f.keys);
-        widen_rows(a.dtype, span.values, span.value_scales, j, n, dim, f.values);
-        attend_block(a, f, first, queries, f.keys, f.values, dim, n, position + j);
-      }
-    }
-    position += span.count;
+  for (int64_t p = std::max(oldest, a.first_key) / kKeys * kKeys; p < end; p += kKeys) {
+    attend_block(a, f, first, queries, key_block(a, f, p, std::min(kKeys, end - p)));
   }
   for (int64_t r = 0; r < queries; ++r) {
     float* out = a.out + (first + r / a.group) * a.q_stride + (r % a.group) * dim;
@@ -344,7 +355,7 @@ AttendTask heads_of(const AttendTask& a, int64_t begin, int64_t n) {
 
 void attend(const AttendTask& a) {
   static thread_local Scratch scratch;
-  const bool few = a.tokens == 1 && a.dim % kStep == 0;
+  const bool few = a.tokens == 1 && a.dim % kStep == 0 && !a.invariant;
   // A large group is split: its heads are independent queries of the same token.
   const int64_t at_once = few ? kFewQueries : kQueries;
   if (a.group > at_once && a.tokens == 1) {

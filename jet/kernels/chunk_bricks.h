@@ -137,7 +137,7 @@ void recurrence_chunk(const RecurrenceTask& r, int64_t t0, int64_t n, const Chun
 }
 
 /// Whether a task is computed in chunks: enough tokens, and no decays per channel or general erasing.
-bool in_chunks(const RecurrenceTask& r) { return r.tokens >= kChunk / 2 && !r.g_vector && !r.a; }
+bool in_chunks(const RecurrenceTask& r) { return r.tokens >= kChunk / 2 && !r.g_vector && !r.a && !r.invariant; }
 
 void recurrence_in_chunks(const RecurrenceTask& r) {
   static thread_local Scratch scratch;

@@ -94,7 +94,7 @@ void gemm(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
   [[maybe_unused]] const typename Core::Setup setup{};
   // Few tokens: the weights are read once, in the order in which they lie.
   const bool few = m.n <= kFewTokens;
-  const int64_t length = m.n == 1 && Core::slab_floats == 0 ? m.w.cols : Core::piece;
+  const int64_t length = Core::piece;
   for (int64_t t0 = 0; t0 < m.n; t0 += kBlockTokens) {
     const int64_t t1 = std::min(m.n, t0 + kBlockTokens);
     const auto slab_times_tokens = [&](int64_t row, int64_t c) {

@@ -1,7 +1,8 @@
 // Bricks of the CPU engine: a few loops in which all of its time goes. They are written once (*_bricks.h, over vectors
 // of kLanes floats) and compiled once for each instruction set (isa_*.cc); kernels() picks the best that this machine
-// runs. Sums are in fp32, and an element's order of summation depends on the shapes alone: a token's row comes out the
-// same whether it is computed by itself or among others.
+// runs. Sums are in fp32, in an order that depends on the shapes and on the number of tokens alone: few tokens go other
+// ways than many. In invariant tasks, on exact_kernels(), all go one way: a token's row comes out the same to the bit
+// whatever is computed beside it.
 //
 // Every brick does its part of a job on one thread; the caller splits rows, heads or columns among threads.
 #pragma once
@@ -32,6 +33,7 @@ struct MatmulTask {
   float* out = nullptr;         // [n, rows], rows out_stride apart
   int64_t out_stride = 0;
   float* packed = nullptr;
+  bool invariant = false;
 };
 /// Parts of a job start at multiples of these.
 constexpr int64_t kPackTokens = 24, kRowUnit = 32;
@@ -58,6 +60,7 @@ struct AttendTask {
   const KeySpan* spans = nullptr;          // oldest first, without gaps
   int n_spans = 0;
   float* log_sum = nullptr;  // [tokens * group] or null: log of the softmax's denominator, to merge parts of the keys
+  bool invariant = false;
 };
 
 /// jet/blocks/op_set.h's recurrence over `tokens` tokens of one head, columns [column_begin, column_end) of V: columns
@@ -74,6 +77,7 @@ struct RecurrenceTask {
   int64_t out_stride = 0;
   float* state = nullptr;  // [K, V]
   int64_t tokens = 0, K = 0, V = 0, column_begin = 0, column_end = 0;
+  bool invariant = false;
 };
 
 /// c[i, :] = start c[i, :] + sum_l a[i, l] b[l, :] of small fp32 matrices that lie in the caches. `a` is read at

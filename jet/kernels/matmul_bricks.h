@@ -30,7 +30,9 @@ JET_INLINE void tile(const float* x, int64_t x_stride, const W* w, int64_t w_str
   float s[TOKENS * ROWS];
   sums<TOKENS * ROWS>(acc, s);
   for (; c < cols; ++c) {
-    for (int i = 0; i < TOKENS * ROWS; ++i) s[i] += x[i / ROWS * x_stride + c] * to_float(w[i % ROWS * w_stride + c]);
+    for (int i = 0; i < TOKENS * ROWS; ++i) {
+      s[i] = multiply_add(x[i / ROWS * x_stride + c], to_float(w[i % ROWS * w_stride + c]), s[i]);
+    }
   }
   for (int i = 0; i < TOKENS * ROWS; ++i) out[i / ROWS * out_stride + i % ROWS] += s[i];
 }
@@ -89,7 +91,7 @@ void matmul_rows(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
 /// f.template operator()<Core>() for the core that multiplies this; false where rows are multiplied as they lie.
 template <class F>
 bool with_core(const MatmulTask& m, F&& f) {
-  const bool many = m.n > kRowTokens;
+  const bool many = m.n > kRowTokens || m.invariant;
 #if JET_AMX
   if (m.n > kTileTokens && m.w.cols % 2 == 0 && (m.w.dtype == DType::bf16 || is_quantized(m.w.dtype))) {
     f.template operator()<AmxCore>();

@@ -111,6 +111,15 @@ JET_INLINE void sums(const Vec (&v)[N], float* out) {
   }
 }
 
+/// a b + c, rounded as lanes are: what a compiler makes of a row's last columns differs from one loop to the next.
+JET_INLINE float multiply_add(float a, float b, float c) {
+#if JET_LANES > 4 || defined(__FP_FAST_FMAF)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 /// e^x for x <= 88 (Cephes expf: 2^n times a polynomial on |r| <= ln 2 / 2; relative error below 2e-7). Below -87 it
 /// stays at e^-87. NaN stays NaN.
 JET_INLINE Vec exp_to_88(Vec x) {

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t kQueriesAPart = 64, kKeysAPart = 512;
 // For 64 threads to have some each. Where keys are cut does not depend on how many there are: sums, and so the text of
-// a seed, are the same on any number.
+// a seed, are the same on any number. Invariant passes do not cut, as the number of sequences in them would matter.
 constexpr int64_t kPartsAPass = 256;
 
 /// Numbers of one row and head as i8; returns their scale.
@@ -104,7 +104,7 @@ void CpuOps::attend_parts(const AttendRows& r, int64_t kv_heads, int window, int
   for (const Segment& s : segments_) {
     const int64_t kept = rows(s, r.keys).kept(), oldest = s.start - kept;
     for (int64_t h = 0; h < kv_heads; ++h) {
-      if (s.rows > 1) {
+      if (s.rows > 1 || invariant_) {
         for (int64_t t = 0; t < s.rows; t += block) {
           parts_.push_back({&s, h, t, std::min(block, s.rows - t), 0, kept + s.rows, -1});
         }
@@ -179,7 +179,8 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
                      .dtype = dtype,
                      .spans = spans,
                      .n_spans = n_spans,
-                     .log_sum = partial ? partial + group * dim : nullptr});
+                     .log_sum = partial ? partial + group * dim : nullptr,
+                     .invariant = invariant_});
   };
   // Parts differ in length (later queries see more keys): the longest first, each thread takes the next when it is
   // free.

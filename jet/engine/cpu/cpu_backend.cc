@@ -9,7 +9,7 @@ namespace jet {
 
 CpuBackend::CpuBackend(ModelSpec spec, EngineOptions options)
     : spec_(std::move(spec)), options_(options), pool_(threads_asked(options.threads)), arena_(options.poison),
-      ops_(pool_, arena_, meter_, options.exact ? exact_kernels() : kernels()) {
+      ops_(pool_, arena_, meter_, options.exact ? exact_kernels() : kernels(), options.exact) {
   int n = 0;
   model_state(spec_, state_, [&](int, const char*, CpuState& handle, const StateSpec&) { handle.index = n++; });
 }

@@ -63,6 +63,7 @@ CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   task.bias = bias ? bias.floats() : nullptr;
   task.out = out.data;
   task.out_stride = out.stride;
+  task.invariant = invariant_;
   task.packed = packed(x, task);
   const int64_t units = (d.outer + kRowUnit - 1) / kRowUnit;
   parallel(units, x.rows * d.inner * kRowUnit, kPartProducts, [&](int64_t begin, int64_t end) {

@@ -30,8 +30,10 @@ class CpuOps {
   using State = CpuState;
   using Ids = std::span<const int32_t>;
 
-  CpuOps(ThreadPool& pool, Arena& arena, OpMeter& meter, const Kernels& kernels)
-      : pool_(pool), arena_(arena), meter_(meter), kernels_(kernels) {}
+  /// `invariant`: a token's numbers are the same to the bit whatever is in its pass, and however its sequence was cut
+  /// into passes; with exact_kernels().
+  CpuOps(ThreadPool& pool, Arena& arena, OpMeter& meter, const Kernels& kernels, bool invariant = false)
+      : pool_(pool), arena_(arena), meter_(meter), kernels_(kernels), invariant_(invariant) {}
   /// The pass's segments; they must stay until its end.
   void begin(std::span<const Segment> segments);
 
@@ -179,6 +181,7 @@ class CpuOps {
   Arena& arena_;
   OpMeter& meter_;
   const Kernels& kernels_;
+  const bool invariant_;
   std::span<const Segment> segments_;
   int64_t total_rows_ = 0;
   std::vector<RopeTable> ropes_;

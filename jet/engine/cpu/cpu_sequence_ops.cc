@@ -220,7 +220,8 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
                            .K = K,
                            .V = V,
                            .column_begin = column,
-                           .column_end = std::min(V, column + width)});
+                           .column_end = std::min(V, column + width),
+                           .invariant = invariant_});
     }
   });
   return out;
