@@ -12,7 +12,8 @@ Component::Component(const Json& j, const std::string& w) : json(j), type(jet::g
 }
 
 void Component::allow(std::initializer_list<const char*> fields) const {
-  for (const auto& [name, value] : json.items()) {
+  for (const auto& item : json.items()) {
+    const std::string& name = item.key();
     const bool known = name == "type" || std::any_of(fields.begin(), fields.end(),
                                                      [&](const char* f) { return std::strcmp(f, name.c_str()) == 0; });
     require(known, "{}: the field {} is not known", where, shown(name));
