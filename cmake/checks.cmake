@@ -26,6 +26,8 @@ add_test(NAME gguf_files COMMAND Python3::Interpreter tests/gguf_test.py ${CMAKE
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME serving COMMAND Python3::Interpreter tests/serve_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME serving_cache COMMAND Python3::Interpreter tests/cache_test.py ${CMAKE_BINARY_DIR}
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 # The server's page: its build, and in a browser.
 add_test(NAME page_build COMMAND ${BASH} tests/page_build_test.sh WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(page_build PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")

@@ -45,6 +45,9 @@ void run(ServeArguments& o) {
     if (const char* key = std::getenv("JET_API_KEY")) o.api_key = key;
   }
   o.serve.api_key = o.api_key;
+  PrefixFolderOptions& kept = o.serve.engine.folder;
+  if (!kept.path.empty() || !o.serve.slots.empty()) kept.owner.model = model_files_hash(o.model);
+  kept.tell = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   const ServedModel model{.name = o.name,
                           .version = JET_VERSION,
                           .engine = *engine,
@@ -75,6 +78,10 @@ void add_serve_command(CLI::App& c, int&) {
   add_size(c, "--memory", o->serve.engine.scheduler.cache_bytes, "for keys, values and states of what runs");
   add_size(c, "--cache", o->serve.engine.cache_bytes, "for what was read before: beginnings that come again");
   add_number(c, "--cache-stride", o->serve.engine.cache_stride, "tokens between its checkpoints", 1);
+  c.add_option("--cache-dir", o->serve.engine.folder.path, "folder for what does not stay in --cache, or outlives it");
+  add_size(c, "--cache-dir-size", o->serve.engine.folder.bytes,
+           "for its files; for those of saved slots as much again");
+  c.add_option("--slot-save-path", o->serve.slots, "folder of POST /slots/ID?action=save (default: in --cache-dir)");
   add_number(c, "--most-running", o->serve.engine.scheduler.most_running, "texts at once", 1, 4096);
   add_number(c, "--most-waiting", o->serve.engine.most_waiting, "texts that wait; more get 429", 0);
   add_number(c, "--prefill-tokens", o->serve.engine.scheduler.prefill_tokens, "of prompts, in one pass", 1);

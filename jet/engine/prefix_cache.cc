@@ -1,27 +1,40 @@
 #include "jet/engine/prefix_cache.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "jet/engine/sequence.h"
 
 namespace jet {
+namespace {
+
+constexpr int64_t kWorthCutting = 32;  // tokens in common, for which a run is cut in two
+
+}  // namespace
 
 struct PrefixCache::Node {
   Node* parent = nullptr;
   std::vector<int32_t> ids;
-  int64_t end = 0;                      // tokens from the root to here
-  std::unique_ptr<SequenceState> rows;  // of ids
-  std::optional<SequenceCheckpoint> state;
+  int64_t end = 0;                             // tokens from the root to here
+  uint64_t key = 0;                            // of these
+  std::shared_ptr<const SequenceState> rows;   // of ids
+  std::shared_ptr<const SequenceState> state;  // the checkpoint, or null
+  bool is_mark = false;
   int64_t used = 0;  // when
   std::vector<std::unique_ptr<Node>> children;
 
+  Node() = default;
+  Node(Node* above, PrefixRun run)
+      : parent(above), ids(std::move(run.ids)), end(above->end + std::ssize(ids)), key(prefix_key(above->key, ids)),
+        rows(std::move(run.rows)) {}
   int64_t row_bytes() const {
     return static_cast<int64_t>(sizeof(Node) + ids.size() * sizeof(int32_t)) + (rows ? rows->bytes() : 0);
   }
 };
 
 PrefixCache::PrefixCache(Engine& engine, int64_t budget, int stride)
-    : engine_(engine), budget_(budget), stride_(stride), root_(std::make_unique<Node>()) {
+    : engine_(engine), empty_(std::move(engine.create()->impl_->state)), budget_(budget), stride_(stride),
+      root_(std::make_unique<Node>()) {
   require(budget >= 0, "prefix cache: a budget of {} bytes, expected 0 or more", budget);
   require(stride > 0, "prefix cache: a stride of {} tokens, expected 1 or more", stride);
 }
@@ -36,12 +49,6 @@ void PrefixCache::walk(Node* at, const F& f) {
   }
 }
 
-int64_t PrefixCache::checkpoints() const {
-  int64_t n = 0;
-  walk(root_.get(), [&](const Node* node) { n += node->state.has_value(); });
-  return n;
-}
-
 /// The node farthest from the root whose path is the beginning of `rest`. Runs of siblings may begin alike.
 PrefixCache::Node* PrefixCache::deepest(Node* at, std::span<const int32_t> rest, bool with_state) const {
   Node* best = at == root_.get() || at->state || !with_state ? at : nullptr;
@@ -54,6 +61,43 @@ PrefixCache::Node* PrefixCache::deepest(Node* at, std::span<const int32_t> rest,
   return best;
 }
 
+std::pair<PrefixCache::Node*, int64_t> PrefixCache::nearest(const Node* at, std::span<const int32_t> rest) {
+  std::pair<Node*, int64_t> best{nullptr, 0};
+  for (const auto& child : at->children) {
+    const auto& ids = child->ids;
+    const auto common = std::mismatch(ids.begin(), ids.end(), rest.begin(), rest.end()).first - ids.begin();
+    if (common > best.second) best = {child.get(), common};
+  }
+  return best;
+}
+
+/// The deepest node that `ids` lead to, of which one is made where they end, or part, inside of a run.
+PrefixCache::Node* PrefixCache::reach(std::span<const int32_t> ids) {
+  Node* node = deepest(root_.get(), ids, false);
+  const auto rest = ids.subspan(node->end);
+  const auto [child, common] = nearest(node, rest);
+  if (!child || (common < std::ssize(rest) && common < kWorthCutting)) return node;
+  split(child, common);
+  return child->parent;
+}
+
+/// Gives the first tokens of a node's run a node of their own, its parent.
+void PrefixCache::split(Node* node, int64_t tokens) {
+  const auto size = std::ssize(node->ids);
+  PrefixRun first{.ids = {node->ids.begin(), node->ids.begin() + tokens}, .rows = node->rows->run(0, tokens)};
+  std::shared_ptr<const SequenceState> rest = node->rows->run(tokens, size);
+  bytes_ -= node->row_bytes();
+  auto& place = *std::find_if(node->parent->children.begin(), node->parent->children.end(),
+                              [&](const auto& child) { return child.get() == node; });
+  auto upper = std::make_unique<Node>(node->parent, std::move(first));
+  node->parent = upper.get();
+  node->ids.erase(node->ids.begin(), node->ids.begin() + tokens);
+  node->rows = std::move(rest);
+  bytes_ += upper->row_bytes() + node->row_bytes();
+  upper->children.push_back(std::move(place));
+  place = std::move(upper);
+}
+
 std::unique_ptr<Sequence> PrefixCache::lookup(std::span<const int32_t> ids, int64_t room) {
   auto made = engine_.create();
   Node* node = ids.empty() ? root_.get() : deepest(root_.get(), ids.first(ids.size() - 1), true);
@@ -63,58 +107,68 @@ std::unique_ptr<Sequence> PrefixCache::lookup(std::span<const int32_t> ids, int6
   std::vector<const Node*> path;
   for (const Node* n = node; n != root_.get(); n = n->parent) path.push_back(n);
   for (auto n = path.rbegin(); n != path.rend(); ++n) made->impl_->state->append(*(*n)->rows);
-  made->rollback(*node->state);
+  made->impl_->state->rollback(*node->state);
   made->reserve(room);  // the windows came with their own memory
   return made;
 }
 
-void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence) {
-  require(static_cast<int64_t>(ids.size()) == sequence.length(), "prefix cache: {} ids for a sequence of {} tokens",
-          ids.size(), sequence.length());
+void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence, Stop kind) {
+  require(std::ssize(ids) == sequence.length(), "prefix cache: {} ids for a sequence of {} tokens", ids.size(),
+          sequence.length());
+  require(!sequence.impl_->broken, "prefix cache: the sequence was left half written by a failed pass");
   if (ids.empty()) return;
-  Node* node = deepest(root_.get(), ids, false);
-  if (node->end == sequence.length() && node->state) {
-    node->used = ++clock_;
-    return;
-  }
-  SequenceCheckpoint state = sequence.checkpoint();
-  auto fresh = std::make_unique<Node>();
-  int64_t added = state.bytes(), path = 0;
-  if (node->end < sequence.length()) {
-    fresh->parent = node;
-    fresh->ids.assign(ids.begin() + node->end, ids.end());
-    fresh->end = sequence.length();
-    fresh->rows = sequence.impl_->state->run(node->end, fresh->end);
-    added += fresh->row_bytes();
-  }
-  for (const Node* n = node; n != root_.get(); n = n->parent) path += n->row_bytes();
-  if (path + added > budget_) return;
-  if (node->end < sequence.length()) {
-    Node* child = fresh.get();
-    node->children.push_back(std::move(fresh));
-    node = child;
-  }
-  node->state = std::move(state);
-  node->used = ++clock_;
-  bytes_ += added;
-  evict();
+  const SequenceState& from = *sequence.impl_->state;
+  Node* node = reach(ids);
+  PrefixRun run{.ids = {ids.begin() + node->end, ids.end()}, .is_mark = kind == Stop::mark};
+  if (!run.ids.empty()) run.rows = from.run(node->end, from.length);
+  if (!node->state || !run.ids.empty()) run.state = from.checkpoint();
+  put(node, std::move(run));
 }
 
-void PrefixCache::evict() {
+/// After the ids of `at` those of `run`, which may be none, and its checkpoint, where there is none yet. False where
+/// they alone are over the budget.
+bool PrefixCache::put(Node* at, PrefixRun run) {
+  const bool is_mark = run.is_mark;
+  if (run.ids.empty() && at->state) {
+    at->used = ++clock_;
+    at->is_mark |= is_mark;
+    return true;
+  }
+  auto state = std::move(run.state);
+  std::unique_ptr<Node> fresh;
+  if (!run.ids.empty()) fresh = std::make_unique<Node>(at, std::move(run));
+  int64_t added = state->bytes() + (fresh ? fresh->row_bytes() : 0), path = 0;
+  for (const Node* n = at; n != root_.get(); n = n->parent) path += n->row_bytes();
+  if (path + added > budget_) return evict(nullptr), false;  // reaching it may have cut a run
+  if (fresh) at = at->children.emplace_back(std::move(fresh)).get();
+  at->state = std::move(state);
+  at->is_mark = is_mark;
+  at->used = ++clock_;
+  bytes_ += added;
+  ++checkpoints_;
+  evict(at);
+  return true;
+}
+
+/// `spared` stays, and what leads to it.
+void PrefixCache::evict(const Node* spared) {
   while (bytes_ > budget_) {
-    Node* oldest = nullptr;
+    Node* first = nullptr;
     walk(root_.get(), [&](Node* n) {
-      const bool frees = n->state && (n->state->bytes() > 0 || n->children.empty());
-      if (frees && (!oldest || n->used < oldest->used)) oldest = n;
+      const bool frees = n->state && n != spared && (n->state->bytes() > 0 || n->children.empty());
+      if (frees && (!first || std::pair(n->is_mark, n->used) < std::pair(first->is_mark, first->used))) first = n;
     });
-    drop(oldest);
+    if (!first) return;
+    spill(first);
+    drop(first);
   }
 }
 
 /// Drops a checkpoint, and the rows that only led to it.
 void PrefixCache::drop(Node* node) {
   bytes_ -= node->state->bytes();
-  node->state.reset();
+  --checkpoints_;
+  node->state = nullptr;
   while (node != root_.get() && node->children.empty() && !node->state) {
     Node* parent = node->parent;
     bytes_ -= node->row_bytes();
@@ -132,6 +186,11 @@ int64_t PrefixCache::next_stop(int64_t length, int64_t size, std::span<const int
   return stop;
 }
 
+PrefixCache::Stop PrefixCache::stop_at(int64_t length, int64_t size, std::span<const int64_t> marks) const {
+  if (length == size - 1 || std::find(marks.begin(), marks.end(), length) != marks.end()) return Stop::mark;
+  return length % stride_ == 0 ? Stop::stride : Stop::none;
+}
+
 PrefixCache::Prefilled PrefixCache::prefill(std::span<const int32_t> ids, std::span<const int64_t> marks) {
   const auto size = static_cast<int64_t>(ids.size());
   Prefilled made{lookup(ids, size), {}, 0};
@@ -141,10 +200,90 @@ PrefixCache::Prefilled PrefixCache::prefill(std::span<const int32_t> ids, std::s
     const int64_t stop = next_stop(at, size, marks);
     made.logits =
         engine_.prefill(*made.sequence, ids.subspan(at, stop - at), stop == size ? Want::last : Want::nothing);
-    if (stop < size) store(ids.first(stop), *made.sequence);
+    if (stop < size) store(ids.first(stop), *made.sequence, stop_at(stop, size, marks));
     at = stop;
   } while (at < size);
   return made;
+}
+
+/// The leaf below that was used last; `at` itself where it is one.
+PrefixCache::Node* PrefixCache::newest_leaf(Node* at) const {
+  Node* best = at->children.empty() ? at : nullptr;
+  walk(at, [&](Node* n) {
+    if (n->children.empty() && (!best || n->used > best->used)) best = n;
+  });
+  return best;
+}
+
+PrefixPath PrefixCache::path_to(const Node* node) const {
+  PrefixPath path;
+  for (; node != root_.get(); node = node->parent)
+    path.runs.push_back({.ids = node->ids, .rows = node->rows, .state = node->state, .is_mark = node->is_mark});
+  std::reverse(path.runs.begin(), path.runs.end());
+  return path;
+}
+
+void PrefixCache::spill(Node* node) {
+  if (spill_ && node->is_mark && !spill_->has(node->key)) spill_->put(path_to(newest_leaf(node)));
+}
+
+void PrefixCache::spill_all() {
+  std::vector<const Node*> leaves;
+  walk(root_.get(), [&](Node* n) {
+    if (n->children.empty()) leaves.push_back(n);
+  });
+  std::sort(leaves.begin(), leaves.end(), [](const Node* a, const Node* b) { return a->used < b->used; });
+  for (const Node* leaf : leaves)
+    if (spill_ && !spill_->has(leaf->key)) spill_->put(path_to(leaf));
+}
+
+PrefixCache::Held PrefixCache::held(std::span<const int32_t> ids) const {
+  if (ids.empty()) return {};
+  const Node* rows = deepest(root_.get(), ids, false);
+  const int64_t common = nearest(rows, ids.subspan(rows->end)).second;
+  return {deepest(root_.get(), ids.first(ids.size() - 1), true)->end,
+          rows->end + (common < kWorthCutting ? 0 : common)};
+}
+
+bool PrefixCache::insert(std::span<const int32_t> ids, const PrefixRun& given) {
+  const int64_t size = std::ssize(given.ids), from = std::ssize(ids) - size;
+  Node* node = reach(ids);
+  const int64_t have = node->end - from;
+  if (ids.empty() || have < 0) return evict(nullptr), false;
+  PrefixRun run = given;
+  run.ids.erase(run.ids.begin(), run.ids.begin() + have);
+  if (have > 0) run.rows = have < size ? run.rows->run(have, size) : nullptr;
+  return put(node, std::move(run));
+}
+
+/// The root where there is none.
+PrefixCache::Node* PrefixCache::conversation(std::span<const int32_t> ids) const {
+  if (ids.empty()) return root_.get();
+  Node* node = deepest(root_.get(), ids, false);
+  const auto rest = ids.subspan(node->end);
+  if (rest.empty()) return newest_leaf(node);
+  Node* best = nullptr;
+  for (const auto& child : node->children) {
+    if (child->ids.size() < rest.size() || !std::equal(rest.begin(), rest.end(), child->ids.begin())) continue;
+    Node* leaf = newest_leaf(child.get());
+    if (!best || leaf->used > best->used) best = leaf;
+  }
+  return best ? best : deepest(root_.get(), ids, true);
+}
+
+PrefixPath PrefixCache::path_of(std::span<const int32_t> ids) const { return path_to(conversation(ids)); }
+
+int64_t PrefixCache::forget(std::span<const int32_t> ids) {
+  int64_t tokens = 0;
+  for (Node* node = conversation(ids); node != root_.get() && node->children.empty();) {
+    Node* parent = node->parent;
+    tokens += std::ssize(node->ids);
+    bytes_ -= node->row_bytes() + (node->state ? node->state->bytes() : 0);
+    checkpoints_ -= node->state != nullptr;
+    std::erase_if(parent->children, [&](const auto& child) { return child.get() == node; });
+    node = parent;
+  }
+  return tokens;
 }
 
 }  // namespace jet

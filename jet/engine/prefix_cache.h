@@ -7,19 +7,22 @@
 //                      \---- [256: edited] -- [12: end of the prompt]
 //
 // Rows that conversations share are held once, and a prompt goes on at the deepest node with a checkpoint whose path it
-// begins with. Checkpoints are taken at multiples of the stride, one token before a prompt's end (so that the same
-// prompt again takes one token), at the caller's marks (ends of messages) and wherever a caller stores a sequence.
+// begins with. Checkpoints are taken at multiples of the stride and at marks: one token before a prompt's end (so that
+// the same prompt again takes one token), where the caller says (beginnings of messages) and wherever a caller stores a
+// sequence.
 //
-// Over the budget, the checkpoint that was made or used longest ago goes first; rows go with the last checkpoint behind
-// them.
+// Over the budget, checkpoints at mere multiples of the stride go first, then marks; of each, the one that was made or
+// used longest ago. Rows go with the last checkpoint behind them. Before a mark goes, a PrefixStore is offered the path
+// that it is on.
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "jet/engine/engine.h"
+#include "jet/engine/prefix_path.h"
 
 namespace jet {
 
@@ -33,14 +36,13 @@ class PrefixCache {
   /// A new sequence that holds the longest stored prefix of `ids` that leaves a token to run; empty where there is
   /// none. Its memory has room for `room` tokens in all.
   std::unique_ptr<Sequence> lookup(std::span<const int32_t> ids, int64_t room = 0);
+  enum class Stop { none, stride, mark };
   /// Remembers `sequence`, which holds exactly `ids`; what alone is over the budget is not kept.
-  void store(std::span<const int32_t> ids, const Sequence& sequence);
+  void store(std::span<const int32_t> ids, const Sequence& sequence, Stop kind = Stop::mark);
   /// Where a prompt of `size` tokens, read up to `length`, has to pause next for store(); `size` where nowhere.
   int64_t next_stop(int64_t length, int64_t size, std::span<const int64_t> marks = {}) const;
-
-  bool is_stop(int64_t length, int64_t size, std::span<const int64_t> marks = {}) const {
-    return length > 0 && next_stop(length - 1, size, marks) == length;
-  }
+  /// What `length` is of these.
+  Stop stop_at(int64_t length, int64_t size, std::span<const int64_t> marks = {}) const;
 
   struct Prefilled {
     std::unique_ptr<Sequence> sequence;
@@ -51,18 +53,49 @@ class PrefixCache {
   Prefilled prefill(std::span<const int32_t> ids, std::span<const int64_t> marks = {});
 
   int64_t bytes() const { return bytes_; }  // rows, checkpoints, ids and nodes; never more than the budget
-  int64_t checkpoints() const;
+  int64_t checkpoints() const { return checkpoints_; }
+
+  /// From now on `store` is offered what goes. It must outlive the last call.
+  void spill_to(PrefixStore* store) { spill_ = store; }
+  /// Offers it all that is here, the latest used last.
+  void spill_all();
+  /// How many of the tokens that `ids` begins with are here: with a checkpoint that leaves a token to run; in rows.
+  struct Held {
+    int64_t state = 0, rows = 0;
+  };
+  Held held(std::span<const int32_t> ids) const;
+  /// Takes in a run that was kept elsewhere: the last ones of `ids`, whose others' rows are here. Returns whether its
+  /// checkpoint is here now: not where those rows are not, nor where it is over the budget.
+  bool insert(std::span<const int32_t> ids, const PrefixRun& run);
+  /// The path of the conversation that begins with `ids` and was used last; where none goes so far, of the longest
+  /// beginning of `ids` that has a checkpoint. Without runs where there is none.
+  PrefixPath path_of(std::span<const int32_t> ids) const;
+  /// Drops the end of that path that no other conversation shares; the tokens dropped.
+  int64_t forget(std::span<const int32_t> ids);
+  /// A state of the engine's without tokens, to make others with.
+  const std::shared_ptr<const SequenceState>& empty_state() const { return empty_; }
 
  private:
   struct Node;
   Node* deepest(Node* at, std::span<const int32_t> rest, bool with_state) const;
+  /// The child of `at` whose run has the most tokens in common with the beginning of `rest`, and how many.
+  static std::pair<Node*, int64_t> nearest(const Node* at, std::span<const int32_t> rest);
+  Node* reach(std::span<const int32_t> ids);
+  void split(Node* node, int64_t tokens);
   template <class F>
   static void walk(Node* at, const F& f);
-  void evict();
+  Node* newest_leaf(Node* at) const;
+  Node* conversation(std::span<const int32_t> ids) const;
+  PrefixPath path_to(const Node* node) const;
+  bool put(Node* at, PrefixRun run);
+  void evict(const Node* spared);
+  void spill(Node* node);
   void drop(Node* node);
 
   Engine& engine_;
-  int64_t budget_, bytes_ = 0, clock_ = 0;
+  std::shared_ptr<const SequenceState> empty_;
+  PrefixStore* spill_ = nullptr;
+  int64_t budget_, bytes_ = 0, checkpoints_ = 0, clock_ = 0;
   int stride_;
   std::unique_ptr<Node> root_;
 };

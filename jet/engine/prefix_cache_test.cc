@@ -89,14 +89,121 @@ TEST_P(PrefixCaches, KeepToTheBudget) {
 
   PrefixCache exact(*e, one, 16);  // room for one conversation, to the byte
   for (int i = 0; i < 6; ++i) {
-    exact.prefill(test_ids(40, i));
-    EXPECT_EQ(exact.bytes(), one);
-    EXPECT_EQ(exact.checkpoints(), 3);
+    EXPECT_EQ(exact.prefill(test_ids(40, i)).tokens_run, 40);
+    EXPECT_LE(exact.bytes(), one);
+    EXPECT_EQ(exact.prefill(test_ids(40, i)).tokens_run, 1);
   }
 
   PrefixCache small(*e, one / 8, 16);
   EXPECT_EQ(small.prefill(test_ids(40, 0)).tokens_run, 40);
   EXPECT_LE(small.bytes(), one / 8);
+}
+
+/// Keeps what a cache lets go.
+struct KeepingStore : PrefixStore {
+  std::vector<PrefixPath> paths;
+  bool has(uint64_t key) const override {
+    for (const auto& path : paths) {
+      uint64_t at = 0;
+      for (const auto& run : path.runs) {
+        at = prefix_key(at, run.ids);
+        if (run.state && at == key) return true;
+      }
+    }
+    return false;
+  }
+  void put(PrefixPath path) override { paths.push_back(std::move(path)); }
+};
+
+TEST_P(PrefixCaches, GiveWhatTheyLetGoToAStore) {
+  const auto e = engine();
+  KeepingStore store;
+  PrefixCache unbounded(*e, 1 << 24, 8);
+  const int64_t marks[] = {21};
+  unbounded.prefill(test_ids(40, 0), marks);
+  const int64_t one = unbounded.bytes();
+  PrefixCache cache(*e, one, 8);
+  cache.spill_to(&store);
+  for (int i = 0; i < 4; ++i) {
+    cache.prefill(test_ids(40, i), marks);
+    EXPECT_LE(cache.bytes(), one);
+  }
+  ASSERT_GE(store.paths.size(), 1u);  // each conversation once
+  ASSERT_LE(store.paths.size(), 3u);
+  Ids oldest = test_ids(40, 0);
+  oldest.pop_back();
+  EXPECT_EQ(store.paths[0].ids(), oldest);
+  EXPECT_EQ(store.paths[0].runs.back().is_mark, true);
+  cache.spill_all();
+  cache.spill_all();
+  EXPECT_EQ(store.paths.size(), 4u);
+
+  PrefixCache other(*e, 1 << 24, 8);
+  for (const auto& path : store.paths) {
+    auto whole = e->create();
+    e->prefill(*whole, path.ids(), Want::nothing);
+    PrefixCache source(*e, 1 << 24, 1000);
+    source.store(path.ids(), *whole);
+    EXPECT_TRUE(other.insert(path.ids(), source.path_of(path.ids()).runs.at(0)));
+    EXPECT_EQ(other.held(path.ids()).rows, std::ssize(path.ids()));
+  }
+  for (int i = 0; i < 4; ++i) {
+    const auto got = other.prefill(test_ids(40, i));
+    const std::vector<float> logits(got.logits.begin(), got.logits.end());
+    EXPECT_EQ(got.tokens_run, 1);
+    EXPECT_LE(worst_difference(logits, prefilled(*e, *e->create(), test_ids(40, i))), 1e-5);
+  }
+}
+
+TEST_P(PrefixCaches, LetStridesGoBeforeMarks) {
+  const auto e = engine();
+  const int64_t marks[] = {21};
+  PrefixCache unbounded(*e, 1 << 24, 8);
+  unbounded.prefill(test_ids(40, 0), marks);
+  const int64_t checkpoint = e->create()->checkpoint().bytes();
+  if (checkpoint == 0) GTEST_SKIP() << "skipped: its checkpoints take nothing";
+  PrefixCache tight(*e, unbounded.bytes() - 1, 8);
+  tight.prefill(test_ids(40, 0), marks);
+  EXPECT_LT(tight.checkpoints(), unbounded.checkpoints());
+  for (const int n : {21, 39}) {
+    Ids edited = test_ids(40, 0);
+    edited.resize(n + 1);
+    edited[n] = (edited[n] + 1) % 61;
+    EXPECT_EQ(tight.held(edited).state, n);
+  }
+  Ids beginning = test_ids(40, 0);
+  beginning.resize(9);
+  EXPECT_EQ(tight.held(beginning).state, 0);  // the checkpoint after 8 went first
+}
+
+TEST_P(PrefixCaches, CutRunsWhereTextsPart) {
+  const auto e = engine();
+  PrefixCache cache(*e, 1 << 24, 1000), parts(*e, 1 << 24, 1000);
+  const Ids whole = test_ids(80, 1);
+  Ids other(whole.begin(), whole.begin() + 50);
+  for (const int32_t id : test_ids(20, 2)) other.push_back(id);
+  for (const Ids& ids : {whole, other, Ids(whole.begin(), whole.begin() + 60)}) {
+    auto s = e->create();
+    e->prefill(*s, ids, Want::nothing);
+    cache.store(ids, *s);
+    parts.store(ids, *s);
+  }
+  EXPECT_EQ(cache.checkpoints(), 3);
+  EXPECT_EQ(cache.path_of(whole).runs.size(), 3u);  // 50, 10 and 20 tokens
+  EXPECT_EQ(cache.path_of(other).runs.size(), 2u);
+  for (const Ids& ids : {whole, other, Ids(whole.begin(), whole.begin() + 60)}) {
+    Ids next = ids;
+    next.push_back(5);
+    EXPECT_EQ(cache.prefill(next).tokens_run, 1);
+  }
+  EXPECT_EQ(cache.path_of(Ids(whole.begin(), whole.begin() + 55)).ids(), whole);
+  const int64_t before = parts.bytes();
+  EXPECT_EQ(parts.forget(other), 20);
+  EXPECT_LT(parts.bytes(), before);
+  EXPECT_EQ(parts.forget(whole), 80);
+  EXPECT_EQ(parts.forget(whole), 0);
+  EXPECT_EQ(parts.bytes(), 0);
+  EXPECT_EQ(parts.checkpoints(), 0);
 }
 
 TEST(PrefixCache, ChecksItsArguments) {

@@ -138,9 +138,9 @@ void Scheduler::advance(Job& job, std::span<const float> logits) {
   const int64_t at = job.sequence->length();
   if (at < job.prompt_tokens()) {
     // A chunk that the budget cut short ends at no stop.
-    if (cache_ && cache_->is_stop(at, job.prompt_tokens(), job.request.marks)) {
-      cache_->store(job.decoding.ids().first(at), *job.sequence);
-    }
+    using Stop = PrefixCache::Stop;
+    const Stop stop = cache_ ? cache_->stop_at(at, job.prompt_tokens(), job.request.marks) : Stop::none;
+    if (stop != Stop::none) cache_->store(job.decoding.ids().first(at), *job.sequence, stop);
     return;
   }
   if (!job.decoding.over()) job.decoding.advance(logits);

@@ -99,6 +99,8 @@ class SequenceState {
   virtual StateCopy read(size_t entry) const = 0;
   /// A fixed state becomes `block`; rows are cut to those of tokens [0, begin), and those of `block` follow.
   virtual void write(size_t entry, int64_t begin, const StateBlock& block) = 0;
+  /// A checkpoint at, or a run of, so many tokens, yet without any state: write() gives it those that it is to have.
+  virtual std::unique_ptr<SequenceState> create_part(int64_t tokens) const = 0;
 };
 
 /// One sequence's share of a pass, whose rows are those of all segments, one after another.

@@ -10,9 +10,19 @@ namespace {
 
 using Clock = Channel::Clock;
 constexpr std::chrono::seconds kRateWindow{5};
+constexpr int64_t kWorthReading = 16;  // tokens that a file has beyond what memory has
 
 double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
+}
+
+/// Tells its caches from those of other models and options.
+EngineThreadOptions with_owner(EngineThreadOptions o, const Engine& engine, const StateLayout& layout) {
+  PrefixOwner& owner = o.folder.owner;
+  owner.model = layout.fingerprint + (owner.model.empty() ? "" : "-" + owner.model);
+  owner.type = fmt::format("kv {}, state {}{}", name_of(layout.kv), name_of(layout.recurrent),
+                           engine.options().exact ? ", exact" : "");
+  return o;
 }
 
 }  // namespace
@@ -29,8 +39,14 @@ struct EngineThread::Text {
 };
 
 EngineThread::EngineThread(Engine& engine, const EngineThreadOptions& options)
-    : engine_(engine), options_(options), cache_(engine, options.cache_bytes, options.cache_stride),
-      scheduler_(engine, options.scheduler, &cache_), thread_([this] { loop(); }) {}
+    : engine_(engine), cache_(engine, options.cache_bytes, options.cache_stride),
+      options_(with_owner(options, engine, *cache_.empty_state()->layout)),
+      folder_(options.folder.path.empty() ? nullptr
+                                          : std::make_unique<PrefixFolder>(options_.folder, cache_.empty_state())),
+      scheduler_(engine, options.scheduler, &cache_) {
+  cache_.spill_to(folder_.get());
+  thread_ = std::thread([this] { loop(); });
+}
 
 EngineThread::~EngineThread() {
   {
@@ -77,6 +93,8 @@ void EngineThread::loop() {
     count();
   }
   end_all("the server is shutting down");
+  if (folder_) folder_->take_all();
+  cache_.spill_all();
   // Whoever waits for mail that is not run finds its promise broken.
   const std::lock_guard lock(mutex_);
   mail_.clear();
@@ -104,7 +122,29 @@ void EngineThread::run(const std::function<void(Engine&)>& work) {
   } catch (const std::future_error&) { fail("the server is shutting down"); }
 }
 
+void EngineThread::run_on_cache(const std::function<void(PrefixCache&)>& work) {
+  run([&](Engine&) { work(cache_); });
+}
+
+/// Brings what the prompts begin with from the folder into the cache, where that has less.
+void EngineThread::read_folder(const std::vector<Request>& choices) {
+  const std::vector<int32_t>* last = nullptr;
+  for (const Request& choice : choices) {
+    const auto& ids = choice.prompt;
+    if (last && *last == ids) continue;
+    last = &ids;
+    if (folder_->find(ids) == 0) continue;
+    const std::lock_guard lock(reading_);
+    PrefixCache::Held held;
+    run_on_cache([&](PrefixCache& cache) { held = cache.held(ids); });
+    if (folder_->find(ids) < held.state + kWorthReading) continue;
+    const auto fetched = folder_->fetch(ids, held.rows, options_.cache_bytes);
+    if (fetched) run_on_cache([&](PrefixCache& cache) { cache.insert(fetched->ids, fetched->run); });
+  }
+}
+
 void EngineThread::submit(std::vector<Request> choices, const std::shared_ptr<Channel>& channel) {
+  if (folder_) read_folder(choices);
   run([this, choices = std::move(choices), channel](Engine&) { add(choices, channel); });
 }
 
@@ -186,6 +226,7 @@ EngineStats EngineThread::stats() const {
   EngineStats s = shown_;
   if (Clock::now() - shown_at_ > kRateWindow) s.decode_tps = s.prefill_tps = 0;  // it sleeps
   s.uptime_s = seconds_between(started_, Clock::now());
+  if (folder_) s.folder = folder_->stats();
   return s;
 }
 

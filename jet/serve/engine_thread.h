@@ -3,7 +3,8 @@
 //
 //   client threads --submit, run--> mailbox --> | mail | pass | mail | pass | ... |  --> channels --> client threads
 //
-// Where nothing is to be done it sleeps.
+// Where nothing is to be done it sleeps. What the prefix cache lets go is written to a folder by a thread of its own;
+// what a prompt begins with and only the folder has is read by the client's thread, before the prompt is submitted.
 #pragma once
 
 #include <condition_variable>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "jet/engine/prefix_cache.h"
+#include "jet/engine/prefix_folder.h"
 #include "jet/engine/scheduler.h"
 #include "jet/serve/channel.h"
 
@@ -25,6 +27,8 @@ struct EngineThreadOptions {
   int64_t cache_bytes = int64_t{1} << 30;  // of the prefix cache
   int cache_stride = 64;                   // tokens between its checkpoints
   int64_t most_waiting = 256;              // texts that wait for memory
+  PrefixFolderOptions folder{};            // of the prefix cache; without a path there is none. owner.model: a hash
+                                           // of the model's files, which what else tells models apart is added to
 };
 
 /// Counters since the start, and how things stand.
@@ -33,6 +37,7 @@ struct EngineStats {
   int64_t running = 0, waiting = 0, sequence_bytes = 0, cache_bytes = 0, checkpoints = 0;
   double decode_tps = 0, prefill_tps = 0;  // of the last seconds
   double uptime_s = 0;
+  PrefixFolderStats folder{};
 };
 
 /// Thrown by submit() where as many texts wait as may.
@@ -55,6 +60,12 @@ class EngineThread {
   void submit(std::vector<Request> choices, const std::shared_ptr<Channel>& channel);
   /// Runs `work` between two passes and waits for it; rethrows what it throws.
   void run(const std::function<void(Engine&)>& work);
+  void run_on_cache(const std::function<void(PrefixCache&)>& work);
+  /// Of files that hold parts of the cache, and a state to read them by.
+  const PrefixOwner& owner() const { return options_.folder.owner; }
+  const std::shared_ptr<const SequenceState>& empty_state() const { return cache_.empty_state(); }
+  /// Where the prefix cache is kept, or null.
+  PrefixFolder* folder() { return folder_.get(); }
   EngineStats stats() const;
   const EngineThreadOptions& options() const { return options_; }
 
@@ -67,6 +78,7 @@ class EngineThread {
   void loop();
   bool take_mail(bool wait);
   void post(std::function<void()> mail);
+  void read_folder(const std::vector<Request>& choices);
   void add(std::vector<Request> choices, const std::shared_ptr<Channel>& channel);
   std::unique_ptr<Text> text_of(Request request, int choice, const std::shared_ptr<Channel>& channel);
   void end_what_is_over();
@@ -74,8 +86,10 @@ class EngineThread {
   void count();
 
   Engine& engine_;
-  EngineThreadOptions options_;
   PrefixCache cache_;
+  EngineThreadOptions options_;
+  std::unique_ptr<PrefixFolder> folder_;
+  std::mutex reading_;  // what several ask for at once is read once
   Scheduler scheduler_;
   std::vector<std::unique_ptr<Text>> texts_;  // those that are not over
   std::deque<Rate> rates_;

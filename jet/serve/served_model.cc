@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
+#include "jet/base/hash.h"
 #include "jet/engine/sampler.h"
 #include "jet/model/model_cost.h"
 
@@ -45,6 +47,18 @@ Json sampling_json(const ServedModel& model) {
 }
 
 }  // namespace
+
+std::string model_files_hash(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto& path = entry.path();
+    if (path.filename() == "config.json" || path.extension() == ".safetensors") files.push_back(path.string());
+  }
+  std::sort(files.begin(), files.end());
+  Hasher all;
+  for (const auto& file : files) all.add(hash_text(file_hash(file)));
+  return hash_text(all.value());
+}
 
 int64_t now_in_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();

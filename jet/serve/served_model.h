@@ -27,6 +27,9 @@ struct ServedModel {
 /// Of the epoch, as "created" is given.
 int64_t now_in_seconds();
 
+/// Of config.json and the weights of a model folder, read as a whole: 16 digits.
+std::string model_files_hash(const std::string& folder);
+
 /// GET /props: what the model is and what its conversations take.
 Json props_json(const ServedModel& model);
 

@@ -61,11 +61,17 @@ Json detokenized(const ServedModel& model, const Json& body) {
   return {{"content", model.tokenizer.decode(body["tokens"].get<std::vector<int32_t>>())}};
 }
 
+std::string slot_folder(const ServeOptions& o) {
+  return o.slots.empty() && !o.engine.folder.path.empty() ? o.engine.folder.path + "/slots" : o.slots;
+}
+
 }  // namespace
 
 ModelServer::ModelServer(Engine& engine, const ServedModel& model, const ServeOptions& options)
-    : model_(model), options_(options), engine_(engine, options.engine), http_(options.http) {
+    : model_(model), options_(options), engine_(engine, options.engine),
+      slots_(engine_, model, slot_folder(options), options.engine.folder.bytes), http_(options.http) {
   add_routes();
+  add_slot_routes();
 }
 
 /// Runs a handler where the client may ask for it; what it throws becomes the answer.
@@ -115,7 +121,10 @@ void ModelServer::add_routes() {
   });
   const auto post_text = [&](const char* path, TextRequest (*read)(const ServedModel&, const Json&)) {
     post(path, [this, read](const httplib::Request& request, httplib::Response& response) {
-      answer_text(read(model_, body_of(request)), response);
+      const Json body = body_of(request);
+      TextRequest asked = read(model_, body);
+      slots_.note(body, asked);
+      answer_text(std::move(asked), response);
     });
   };
   post_text("/v1/chat/completions", read_chat_request);
@@ -135,6 +144,17 @@ void ModelServer::add_routes() {
     const bool unknown = response.status == 404;
     send_error(response, response.status,
                unknown ? fmt::format("there is no {} {}", request.method, request.path) : "the request cannot be read");
+  });
+}
+
+void ModelServer::add_slot_routes() {
+  http_.Get("/slots", [this](const httplib::Request& request, httplib::Response& response) {
+    guard(request, response, [this](const auto&, auto& r) { send_json(r, slots_.list()); });
+  });
+  http_.Post(R"(/slots/(\d+))", [this](const httplib::Request& request, httplib::Response& response) {
+    guard(request, response, [this](const httplib::Request& asked, httplib::Response& r) {
+      send_json(r, slots_.act(asked.matches[1], asked.get_param_value("action"), body_of(asked)));
+    });
   });
 }
 

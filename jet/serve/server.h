@@ -3,6 +3,7 @@
 //   GET  / /health /v1/models /props /stats /metrics
 //   POST /v1/chat/completions /v1/completions /v1/messages /v1/messages/count_tokens /v1/embeddings
 //        /tokenize /detokenize /apply-template
+//   GET  /slots, POST /slots/ID?action=save|restore|erase     llama.cpp's (slots.h)
 #pragma once
 
 #include <functional>
@@ -11,6 +12,7 @@
 #include "jet/serve/engine_thread.h"
 #include "jet/serve/http_server.h"
 #include "jet/serve/served_model.h"
+#include "jet/serve/slots.h"
 #include "jet/serve/text_request.h"
 
 namespace jet {
@@ -19,6 +21,7 @@ struct ServeOptions {
   HttpOptions http{};
   EngineThreadOptions engine{};
   std::string api_key{};   // empty: none is asked for
+  std::string slots{};     // the folder of saved slots; empty: beside the prefix cache's files, where it has any
   int grace_seconds = 60;  // for what runs when the server is told to end
 };
 
@@ -35,6 +38,7 @@ class ModelServer {
  private:
   using Handler = std::function<void(const httplib::Request&, httplib::Response&)>;
   void add_routes();
+  void add_slot_routes();
   void guard(const httplib::Request& request, httplib::Response& response, const Handler& handler);
   void answer_text(TextRequest request, httplib::Response& response);
   void stream(httplib::Response& response, std::shared_ptr<TextRequest> request, std::shared_ptr<Channel> channel);
@@ -43,6 +47,7 @@ class ModelServer {
   const ServedModel& model_;
   ServeOptions options_;
   EngineThread engine_;
+  Slots slots_;
   HttpServer http_;
 };
 

@@ -95,21 +95,26 @@ RowStore make_rows(const StateLayout& layout, const StateLayout::Entry& e) {
   return RowStore(layout.kv, e.spec.shape[0], e.spec.shape[1], e.spec.window);
 }
 
+Store make_store(const StateLayout& layout, const StateLayout::Entry& e) {
+  Store s;
+  if (e.spec.kind == StateSpec::rows) {
+    s.rows = make_rows(layout, e);
+  } else if (layout.type(e) == DType::bf16) {
+    s.halves.assign(numel(e.spec.shape), bf16{});
+  } else {
+    s.fixed.assign(numel(e.spec.shape), 0.0f);
+  }
+  return s;
+}
+
+bool is_absent(const Store& s) { return s.fixed_bytes().empty() && s.rows.row_bytes() == 0; }
+
 const CpuSequenceState& on_cpu(const SequenceState& s) { return static_cast<const CpuSequenceState&>(s); }
 
 }  // namespace
 
 CpuSequenceState::CpuSequenceState(std::shared_ptr<const StateLayout> l) : SequenceState(std::move(l)) {
-  for (const auto& e : layout->entries) {
-    Store& s = stores.emplace_back();
-    if (e.spec.kind == StateSpec::rows) {
-      s.rows = make_rows(*layout, e);
-    } else if (layout->type(e) == DType::bf16) {
-      s.halves.assign(numel(e.spec.shape), bf16{});
-    } else {
-      s.fixed.assign(numel(e.spec.shape), 0.0f);
-    }
-  }
+  for (const auto& e : layout->entries) stores.push_back(make_store(*layout, e));
 }
 
 CpuSequenceState::CpuSequenceState(std::shared_ptr<const StateLayout> l, int64_t tokens)
@@ -139,6 +144,9 @@ void CpuSequenceState::reserve(int64_t n) {
 }
 
 std::unique_ptr<SequenceState> CpuSequenceState::create() const { return std::make_unique<CpuSequenceState>(layout); }
+std::unique_ptr<SequenceState> CpuSequenceState::create_part(int64_t tokens) const {
+  return std::unique_ptr<SequenceState>(new CpuSequenceState(layout, tokens));
+}
 std::unique_ptr<SequenceState> CpuSequenceState::copy() const { return std::make_unique<CpuSequenceState>(*this); }
 
 std::unique_ptr<SequenceState> CpuSequenceState::checkpoint() const {
@@ -186,7 +194,12 @@ StateCopy CpuSequenceState::read(size_t entry) const {
 
 void CpuSequenceState::write(size_t entry, int64_t begin, const StateBlock& block) {
   Store& s = stores.at(entry);
-  if (layout->entries[entry].spec.kind == StateSpec::rows) {
+  const bool is_rows = layout->entries[entry].spec.kind == StateSpec::rows;
+  if (is_absent(s)) {  // of a part
+    s = make_store(*layout, layout->entries[entry]);
+    if (is_rows) s.rows.reserve(length);
+  }
+  if (is_rows) {
     s.rows.reset(begin);
     s.rows.append(block);
   } else {

@@ -84,6 +84,7 @@ class CpuSequenceState final : public SequenceState {
   void reset() override;
   void reserve(int64_t n) override;
   std::unique_ptr<SequenceState> create() const override;
+  std::unique_ptr<SequenceState> create_part(int64_t tokens) const override;
   std::unique_ptr<SequenceState> copy() const override;
   std::unique_ptr<SequenceState> checkpoint() const override;
   void rollback(const SequenceState& checkpoint) override;
