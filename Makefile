@@ -10,7 +10,7 @@ CMAKE_INPUTS := CMakeLists.txt CMakePresets.json FLOORS $(wildcard cmake/*.cmake
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo models test test-sanitizers test-asan test-tsan fuzz check format clean
+.PHONY: help setup build demo models clients test test-sanitizers test-asan test-tsan fuzz check format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -37,6 +37,9 @@ models: build/build.ninja ## fetch two small real models (SmolLM2, Gemma 3 270M)
 	cmake --build --preset release --target jet -j $(JOBS)
 	[[ -d models/smollm2-135m ]] || tools/fetch_model.sh smollm2-135m
 	[[ -d models/gemma3-270m ]] || tools/fetch_model.sh gemma3-270m
+
+clients: setup ## install a browser and the clients of other projects, for the tests that want them
+	@tools/setup.sh clients
 
 # The longest test needs the programs alone, and one thread: it runs beside the compiler.
 test: check build/build.ninja ## checks and tests, training and search included

@@ -2,6 +2,10 @@
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Release")
   return()
 endif()
+# .venv's has the clients of other projects where `make clients` was run.
+if(EXISTS ${PROJECT_SOURCE_DIR}/.venv/bin/python)
+  set(Python3_EXECUTABLE ${PROJECT_SOURCE_DIR}/.venv/bin/python)
+endif()
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 find_program(BASH bash REQUIRED)
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Readies a Debian 12 machine to build jet: the packages below, and .venv with the PyTorch that jet-train links.
 # Does only what is still undone, so it costs nothing to run before every build.
+#   tools/setup.sh            what building and testing takes
+#   tools/setup.sh clients    a browser and the clients of other projects too, for the tests that want them
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 requirements=(torch==2.13.0)
-packages='
+clients=(openai==3.57.0 anthropic==2.14.0 playwright==1.65.2)
+read -r -d '' packages <<'END' || true
 g++                   C++20 compiler
 cmake                 build description
 ninja-build           build runner
@@ -30,7 +33,8 @@ libssl-dev            which its header wants
 libbrotli-dev         which its header wants
 libopenmpi-dev        training in many processes
 openmpi-bin           mpirun, which starts them
-'
+END
+client_packages='chromium              the browser that the page is tested in'
 log=build/setup.log
 stamp=.venv/.jet-ready
 
@@ -52,19 +56,20 @@ reason() {
   echo "($(tail -n 1 <<<"$complaint" | cut -c -200)); see $log"
 }
 
+# The Debian packages of a list of names and reasons.
 install_packages() {
   local names installed name why missing=() root=()
   if ! command -v dpkg-query >/dev/null; then
     echo "setup: no Debian packages here; what CMake does not find, install in this system's own way" >&2
     return
   fi
-  names=$(awk 'NF { print $1 }' <<<"$packages")
+  names=$(awk 'NF { print $1 }' <<<"$1")
   # shellcheck disable=SC2086  # one word a package
   installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $names 2>/dev/null | awk '$2 == "installed" { print $1 }' || true)
   while read -r name why; do
     if [[ -z $name ]] || grep -qxF -e "$name" <<<"$installed"; then continue; fi
     missing+=("$name")
-  done <<<"$packages"
+  done <<<"$1"
   if ((${#missing[@]} == 0)); then return; fi
 
   if ((EUID != 0)); then
@@ -75,7 +80,7 @@ install_packages() {
   begin "installing Debian packages:"
   while read -r name why; do
     if [[ " ${missing[*]} " == *" $name "* ]]; then printf '  %-20s %s\n' "$name" "$why"; fi
-  done <<<"$packages"
+  done <<<"$1"
   local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300)
   "${apt[@]}" update >>"$log" 2>&1 || die "apt-get update failed $(reason)"
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 || die "apt-get install failed $(reason)"
@@ -102,5 +107,14 @@ make_venv() {
   echo "${requirements[*]}" >"$stamp"
 }
 
-install_packages
+install_clients() {
+  install_packages "$client_packages"
+  if [[ -f .venv/.jet-clients && $(<.venv/.jet-clients) == "${clients[*]}" ]]; then return; fi
+  begin "installing ${clients[*]} into .venv"
+  .venv/bin/python -m pip install "${clients[@]}" >>"$log" 2>&1 || die "could not install them $(reason)"
+  echo "${clients[*]}" >.venv/.jet-clients
+}
+
+install_packages "$packages"
 make_venv
+if [[ ${1-} == clients ]]; then install_clients; fi
