@@ -50,7 +50,7 @@ class CacheFolderTest(unittest.TestCase):
         cls.models = {"base": chat_model(cls.root.name), "hybrid": hybrid_model(cls.root.name)}
         cls.alone = {}
         for name, model in cls.models.items():
-            server = Server(model, "--exact", "--cache", "0")
+            server = Server(model, "--exact", "--cache", "1")
             cls.alone[name] = server
             cls.addClassCleanup(server.end)
         cls.addClassCleanup(cls.root.cleanup)

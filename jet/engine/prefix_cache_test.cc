@@ -78,14 +78,14 @@ TEST_P(PrefixCaches, KeepToTheBudget) {
   EXPECT_GT(one, e->create()->checkpoint().bytes());
 
   PrefixCache cache(*e, 2 * one + one / 2, 16);
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < 12; ++i) {
     cache.prefill(test_ids(40, i));
     EXPECT_LE(cache.bytes(), 2 * one + one / 2);
     EXPECT_GT(cache.bytes(), one / 2);
     EXPECT_EQ(cache.prefill(test_ids(40, i)).tokens_run, 1);  // the newest is there
   }
   EXPECT_EQ(cache.prefill(test_ids(40, 0)).tokens_run, 40);  // the oldest is gone
-  EXPECT_EQ(cache.prefill(test_ids(40, 5)).tokens_run, 1);
+  EXPECT_EQ(cache.prefill(test_ids(40, 11)).tokens_run, 1);
 
   PrefixCache exact(*e, one, 16);  // room for one conversation, to the byte
   for (int i = 0; i < 6; ++i) {
