@@ -1,4 +1,4 @@
-"""All stages of `jet postnas` on the smoke recipe, undisturbed and killed again and again: the same numbers.
+"""All stages of `jet postnas` on the smoke recipe, watched and killed again and again: the same numbers.
 
 usage: postnas_test.py BUILD_DIR [KILLS [SEED]]        (from the project's root; KILLS at random moments, 6)
 """
@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ledger_results import results
+from watch import Watch
 
 JET = Path(sys.argv[1]) / "jet"
+Watch.jet = JET
 TIMED = {"seconds", "decode_tps", "speedup", "prefill_tps", "train_tps", "speed", "predicted_speedup",
          "predicted_error", "worst_error"}
 # Nothing else may differ.
@@ -49,14 +51,17 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
         start = time.time()
-        subprocess.run(command(whole), check=True)
+        with Watch(Path(folder)) as watch:
+            subprocess.run(command(whole), check=True, env=dict(os.environ, JET_WATCH_SECONDS="0"))
         seconds = time.time() - start
         print(f"undisturbed: {seconds:.0f} s")
+        watch.check(json.loads((whole / "report.json").read_text()))
         with ThreadPoolExecutor(1) as beside:
             others = beside.submit(other_commands, whole, Path(folder))
             hits = run_killed(killed, seconds, len(results(whole, TIMED)))
             others.result()
         assert hits >= KILLS / 3, f"only {hits} kills hit the run"
+        assert json.loads((killed / "progress.json").read_text())["finished"] is True
         a, b = results(whole, TIMED), results(killed, TIMED)
         for key in sorted(a.keys() | b.keys()):
             assert a.get(key) == b.get(key), f"{key} differs after {hits} kills:\n{a.get(key)}\n{b.get(key)}"

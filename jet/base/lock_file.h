@@ -23,9 +23,10 @@ class LockFile {
   /// Waits, asleep, until the byte is free.
   void lock(uint64_t byte);
   void unlock(uint64_t byte);
+  /// Whether anybody holds a byte of the open file `fd`; false where the system does not tell.
+  static bool is_held(int fd, uint64_t byte);
 
  private:
-  int set(short type, uint64_t byte, int command) const;
   std::string path_;
   int fd_ = -1;
 };

@@ -46,6 +46,7 @@ void add_export_command(CLI::App& c, int& code);
 void add_data_command(CLI::App& c, int& code);
 void add_import_command(CLI::App& c, int& code);
 void add_serve_command(CLI::App& c, int& code);
+void add_report_command(CLI::App& c, int& code);
 void add_cache_command(CLI::App& c, int& code);
 
 }  // namespace jet

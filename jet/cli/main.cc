@@ -28,6 +28,7 @@ constexpr jet::Command kCommands[] = {
     {"quantize", "a model folder with its matrices in a smaller type", jet::add_quantize_command},
     {"export", "a model in our own layout or the official one of Jet-Nemotron", jet::add_export_command},
     {"import", "a model folder out of a GGUF file", jet::add_import_command},
+    {"report", "the tables and the page of a run; --serve DIR: watch runs in a browser", jet::add_report_command},
     {"cache", "imports of GGUF files that other commands made: list, clear", jet::add_cache_command},
     {"data", "folders of tokens to train on: build, info, check", jet::add_data_command},
 };

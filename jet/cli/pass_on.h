@@ -17,7 +17,6 @@ inline constexpr TrainCommand kTrainCommands[] = {
     {"postnas", "search a hybrid of BASE and distil it: all stages, resumable"},
     {"distill", "both distillation stages for a hybrid that exists"},
     {"study", "train small models of every kind on made-up tasks: lab/README.md"},
-    {"report", "write RUN/report.html again from RUN/report.json"},
 };
 /// Of one of them; another name does not compile.
 consteval const char* train_help(std::string_view name) {

@@ -1,50 +1,39 @@
-// jet serve MODEL: OpenAI's API over HTTP.
-#include <signal.h>
-
+// jet serve MODEL: OpenAI's API over HTTP. jet serve --runs DIR: searches to watch, beside it or alone.
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
 #include "jet/cli/commands.h"
 #include "jet/cli/options.h"
+#include "jet/cli/serving.h"
 #include "jet/serve/server.h"
 
 namespace jet {
 namespace {
 
 struct ServeArguments {
-  std::string model, name, api_key;
+  std::string model, name, runs;
   ServeOptions serve;
   EngineArguments engine;
   int most_new_tokens = 4096;
   double timeout = 600;
 };
 
-ModelServer* server = nullptr;  // the signals' handler has no other way to it
-
-/// SIGINT and SIGTERM let what runs end; a second one ends the program.
-void stop_by_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { server->stop(); };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-}
-
 void run(ServeArguments& o) {
+  if (o.model.empty()) {
+    require(!o.runs.empty(), "jet serve wants a model, a folder of runs (--runs), or both");
+    return serve_runs(o.runs, o.serve);
+  }
+  if (!o.runs.empty()) o.serve.runs = std::make_shared<RunsFolder>(o.runs);
   const auto tokenizer = Tokenizer::load(o.model);
   auto chat = ChatTemplate::find(o.model);
   const auto engine = o.engine.load(o.model);
   std::filesystem::path folder = std::filesystem::absolute(o.model).lexically_normal();
   if (folder.filename().empty()) folder = folder.parent_path();
   if (o.name.empty()) o.name = folder.filename().string();
-  if (o.api_key.empty()) {
-    if (const char* key = std::getenv("JET_API_KEY")) o.api_key = key;
-  }
-  o.serve.api_key = o.api_key;
+  o.serve.api_key = api_key(o.serve.api_key);
   PrefixFolderOptions& kept = o.serve.engine.folder;
   if (!kept.path.empty() || !o.serve.slots.empty()) kept.owner.model = model_files_hash(o.model);
   kept.tell = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
@@ -57,12 +46,8 @@ void run(ServeArguments& o) {
                           .most_new_tokens = o.most_new_tokens,
                           .most_seconds = o.timeout};
   ModelServer made(*engine, model, o.serve);
-  server = &made;
-  stop_by_signals();
-  const auto& host = o.serve.http.host;
-  fmt::print("{}: http://{}:{}{}\n", o.name, host.find(':') == host.npos ? host : "[" + host + "]", made.port(),
-             model.chat ? "" : "  (no chat template: /v1/completions only)");
-  std::fflush(stdout);
+  stop_by_signals(made.http());
+  tell_address(o.name, o.serve.http, made.port(), model.chat ? "" : "  (no chat template: /v1/completions only)");
   made.serve();
 }
 
@@ -70,10 +55,9 @@ void run(ServeArguments& o) {
 
 void add_serve_command(CLI::App& c, int&) {
   auto o = std::make_shared<ServeArguments>();
-  c.add_option("model", o->model, "model folder")->required();
-  c.add_option("--host", o->serve.http.host, "address to listen on (0.0.0.0: all)")->capture_default_str();
-  add_number(c, "--port", o->serve.http.port, "port to listen on (0: any)", 0, 65535);
-  c.add_option("--api-key", o->api_key, "what clients have to send (also JET_API_KEY, which ps does not show)");
+  c.add_option("model", o->model, "model folder; none: --runs alone");
+  c.add_option("--runs", o->runs, "folder of searches to watch at /#/runs");
+  add_address(c, o->serve);
   c.add_option("--name", o->name, "of the model, as clients see it (default: its folder's)");
   add_size(c, "--memory", o->serve.engine.scheduler.cache_bytes, "for keys, values and states of what runs");
   add_size(c, "--cache", o->serve.engine.cache_bytes, "for what was read before: beginnings that come again");

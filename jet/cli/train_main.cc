@@ -160,7 +160,7 @@ constexpr jet::Command kCommands[] = {
     {"postnas", jet::train_help("postnas"), add_postnas},
     {"distill", jet::train_help("distill"), add_distill},
     {"study", jet::train_help("study"), add_study},
-    {"report", jet::train_help("report"), add_report},
+    {"report", "write RUN/report.html again from RUN/report.json", add_report},
     {"bench", "bench train: speed and memory of training steps", add_bench},
     {"verify", "the torch path against golden outputs and gradients", add_verify},
 };

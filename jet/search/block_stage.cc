@@ -52,6 +52,19 @@ Row best_of_rates(Run& run, const Entry& e) {
   return row;
 }
 
+// An entry's best of the rates that have been trained: what can be told of it before its speed is measured.
+std::optional<Row> best_so_far(const Run& run, const Entry& e) {
+  std::optional<CandidateResult> best;
+  for (const Candidate& c : at_rates(run, e)) {
+    const auto r = find_candidate(run, c);
+    if (r && (!best || loss_of(*r) < loss_of(*best))) best = r;
+  }
+  if (!best) return std::nullopt;
+  Row row = row_of(*best);
+  row.kind = e.kind;
+  return row;
+}
+
 std::vector<Candidate> at_seeds(const Run& run, const Row& row, const Layers& layers) {
   std::vector<Candidate> all;
   for (int seed = 1; seed < run.recipe.blocks.seeds; ++seed)
@@ -107,8 +120,40 @@ void score_rows(const Run& run, std::vector<Row>& rows) {
   }
 }
 
+// What is to be trained, and what has been found out of it.
+struct Trials {
+  Entry all_linear, uniform;
+  std::optional<Entry> placed;
+  std::vector<Entry> blocks;
+  std::vector<Candidate> at_all_rates(const Run& run) const {
+    std::vector<Candidate> all;
+    const auto add = [&](const Entry& e) {
+      for (auto& c : at_rates(run, e)) all.push_back(c);
+    };
+    add(all_linear), add(uniform);
+    if (placed) add(*placed);
+    for (const auto& e : blocks) add(e);
+    return all;
+  }
+};
+
+// The stage's result without what is not known yet; `measured`: rows that are known.
+Json blocks_so_far(const Run& run, const Trials& trials, const std::vector<Row>& measured) {
+  std::vector<Row> rows = measured;
+  for (size_t i = measured.size(); i < trials.blocks.size(); ++i)
+    if (const auto row = best_so_far(run, trials.blocks[i])) rows.push_back(*row);
+  Json j = {{"candidates", rows}};
+  const auto add = [&](const char* key, const Entry& e) {
+    if (const auto row = best_so_far(run, e)) j[key] = *row;
+  };
+  add("all_linear", trials.all_linear), add("uniform", trials.uniform);
+  if (trials.placed) add("placed", *trials.placed);
+  return j;
+}
+
 // Trains the leaders from the other seeds, and ranks all again.
-void train_leaders(Run& run, const std::vector<Entry>& blocks, std::vector<Row>& rows) {
+void train_leaders(Run& run, const std::vector<Entry>& blocks, std::vector<Row>& rows,
+                   const std::function<void()>& so_far) {
   const BlocksConfig& c = run.recipe.blocks;
   std::vector<size_t> order;
   for (size_t i = 0; i < rows.size(); ++i)
@@ -118,7 +163,7 @@ void train_leaders(Run& run, const std::vector<Entry>& blocks, std::vector<Row>&
   std::vector<Candidate> trials;
   for (const size_t i : order)
     for (auto& t : at_seeds(run, rows[i], blocks[i].layers)) trials.push_back(t);
-  train_candidates(run, trials);
+  train_candidates(run, trials, so_far);
   for (const size_t i : order) add_seeds(run, rows[i], blocks[i].layers);
   score_rows(run, rows);
 }
@@ -166,31 +211,26 @@ BlocksResult select_block(Run& run, const Placement& p) {
   // The baselines have as many full and windowed layers as the placement.
   const std::string branch = run.recipe.supernet.branch;
   const Placement uniform = uniform_placement(run.teacher.spec().n_layers(), p);
-  const Entry all_linear = entry("baseline-all-linear", branch, {}),
-              spaced = entry("baseline-uniform", branch, uniform);
-  std::optional<Entry> placed;  // what eliminated layers are compared with
-  if (p.none) placed = entry("baseline-placed", branch, {.full = p.full, .swa = p.swa});
-  std::vector<Entry> blocks;
-  for (const auto& kind : c.kinds) blocks.push_back(entry("block-" + kind, kind, p));
-  std::vector<Candidate> trials;
-  const auto add = [&](const Entry& e) {
-    for (auto& t : at_rates(run, e)) trials.push_back(t);
-  };
-  add(all_linear), add(spaced);
-  if (placed) add(*placed);
-  for (const auto& e : blocks) add(e);
-  train_candidates(run, trials);
-
+  Trials trials{entry("baseline-all-linear", branch, {}), entry("baseline-uniform", branch, uniform), {}, {}};
+  if (p.none) {  // what eliminated layers are compared with
+    trials.placed = entry("baseline-placed", branch, {.full = p.full, .swa = p.swa});
+  }
+  for (const auto& kind : c.kinds) trials.blocks.push_back(entry("block-" + kind, kind, p));
   BlocksResult out;
-  out.all_linear = best_of_rates(run, all_linear), out.uniform = best_of_rates(run, spaced);
+  const auto tell = [&] { run.watch.found("blocks", [&] { return blocks_so_far(run, trials, out.candidates); }); };
+  train_candidates(run, trials.at_all_rates(run), tell);
+
+  out.all_linear = best_of_rates(run, trials.all_linear), out.uniform = best_of_rates(run, trials.uniform);
   out.uniform.layers = uniform;
-  if (placed) out.placed = best_of_rates(run, *placed);
-  for (const auto& e : blocks) {
-    out.candidates.push_back(best_of_rates(run, e));
-    out.candidates.back().kind = e.kind;
+  if (trials.placed) out.placed = best_of_rates(run, *trials.placed);
+  for (const auto& e : trials.blocks) {
+    Row row = best_of_rates(run, e);
+    row.kind = e.kind;
+    out.candidates.push_back(row);
+    tell();
   }
   score_rows(run, out.candidates);
-  train_leaders(run, blocks, out.candidates);
+  train_leaders(run, trials.blocks, out.candidates, tell);
   choose(c, out);
   if (c.random_start) out.start = compare_inheritance(run, out.best, entry("", out.chosen, p).layers);
   return out;

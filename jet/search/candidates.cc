@@ -92,12 +92,18 @@ CandidateResult train_candidate(Run& run, const Candidate& c) {
   return run.folder.ledger.once<CandidateResult>(key_of(c), [&] { return result_of(run, c); });
 }
 
-void train_candidates(Run& run, const std::vector<Candidate>& candidates) {
+void train_candidates(Run& run, const std::vector<Candidate>& candidates, const std::function<void()>& so_far) {
   for (const auto& c : candidates) {
     tell_if_found(run, c);
     run.folder.ledger.once_if_free(key_of(c), [&] { return result_of(run, c); });
+    so_far();
   }
   for (const auto& c : candidates) run.folder.ledger.once(key_of(c), [&] { return result_of(run, c); });
+}
+
+std::optional<CandidateResult> find_candidate(const Run& run, const Candidate& c) {
+  if (!run.folder.ledger.has(key_of(c))) return std::nullopt;
+  return run.folder.ledger.result<CandidateResult>(key_of(c));
 }
 
 Row candidate_row(Run& run, const Candidate& c) {

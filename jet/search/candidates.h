@@ -20,8 +20,10 @@ struct Candidate {
 /// student itself can be had again with load_candidate.
 CandidateResult train_candidate(Run& run, const Candidate& c);
 /// Trains all of them; where processes share the run, each takes those that no other one is at. Returns when every
-/// candidate is done, by whomever.
-void train_candidates(Run& run, const std::vector<Candidate>& candidates);
+/// candidate is done, by whomever; `so_far` is called after each.
+void train_candidates(Run& run, const std::vector<Candidate>& candidates, const std::function<void()>& so_far);
+/// The result of a candidate that has been trained.
+std::optional<CandidateResult> find_candidate(const Run& run, const Candidate& c);
 /// The candidate as a row of a table, with its speed in the engine where it wants that measured.
 Row candidate_row(Run& run, const Candidate& c);
 TorchModel load_candidate(Run& run, const Candidate& c);

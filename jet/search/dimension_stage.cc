@@ -135,13 +135,20 @@ DimensionsResult search_dimensions(Run& run, const Placement& p, const BlocksRes
                      .layers = with_dimensions(run, p, kind, d),
                      .lr = *blocks.best.lr};
   };
+  DimensionsResult out;
+  out.pruned = priced.pruned, out.context = c.context, out.batch = c.batch;
+  const auto tell = [&] {
+    run.watch.found("dimensions", [&] {
+      Json so_far = out;
+      so_far.erase("chosen");
+      return so_far;
+    });
+  };
   std::vector<Candidate> others;
   for (const Dimensions& d : priced.kept)
     if (!d.same_shape(own)) others.push_back(candidate(d));
-  train_candidates(run, others);
+  train_candidates(run, others, tell);
 
-  DimensionsResult out;
-  out.pruned = priced.pruned, out.context = c.context, out.batch = c.batch;
   for (const Dimensions& d : priced.kept) {
     Row row = blocks.best;
     if (!d.same_shape(own)) {
@@ -155,6 +162,7 @@ DimensionsResult search_dimensions(Run& run, const Placement& p, const BlocksRes
       out.worst_error = std::max(out.worst_error, std::abs(*row.predicted_error));
     }
     out.candidates.push_back(row);
+    tell();
   }
   out.chosen = choose(c, out.candidates);
   out.chosen.kind = kind;

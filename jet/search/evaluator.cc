@@ -139,13 +139,14 @@ Evaluation Evaluator::evaluate(const TorchModel& m) const {
   return from_json_fields<Evaluation>(j, "evaluation");
 }
 
-Evaluation Evaluator::generate(const std::string& folder) const {
+Evaluation Evaluator::generate(const std::string& folder, const std::function<void(const Evaluation&)>& so_far) const {
   const auto engine = Engine::load(folder, {.threads = recipe_.threads});
   Evaluation out;
   for (const auto& t : reported_) {
     const auto doing = progress_.doing(WorkKind::engine, static_cast<double>(tokens_of(t)));
     out.tasks.add(t.name, generate_task(t, *engine).to_json());
     progress_.count("items", std::ssize(t.items));
+    if (so_far) so_far(out);
   }
   add_losses(out, data_.corpus().names(), [&](const std::string& name) {
     return held_out_loss(*engine,

@@ -38,8 +38,8 @@ class Evaluator {
   Evaluation evaluate(const HiddenFn& hidden, const at::Tensor& head) const;
   /// Of a model's own forward pass; by the first process, for all of its world.
   Evaluation evaluate(const TorchModel& m) const;
-  /// The engine's view of a model folder: tasks by generation.
-  Evaluation generate(const std::string& folder) const;
+  /// The engine's view of a model folder: tasks by generation. `so_far` is told after every task.
+  Evaluation generate(const std::string& folder, const std::function<void(const Evaluation&)>& so_far = {}) const;
 
   /// Decode and prefill by context of the engine with the base and, where `folder` is another model, with that one by
   /// turns with it.

@@ -38,8 +38,10 @@ void add_speed(Json& g, const Json& evaluation, const std::string& model, int co
 // Where layers were eliminated, candidates are without them, and the row of the placement is one of its own.
 void add_blocks(const Recipe& recipe, const Json& blocks, const Json& placement, Json& rows) {
   const std::string branch = recipe.supernet.branch, placed = branch + ", attention where the search put it";
-  rows.push_back(gain("all-linear", blocks.at("all_linear"), branch + " in every layer"));
-  rows.push_back(gain("uniform", blocks.at("uniform"), branch + ", attention evenly spaced"));
+  if (blocks.contains("all_linear"))
+    rows.push_back(gain("all-linear", blocks["all_linear"], branch + " in every layer"));
+  if (blocks.contains("uniform"))
+    rows.push_back(gain("uniform", blocks["uniform"], branch + ", attention evenly spaced"));
   std::string gone;
   if (blocks.contains("placed")) {
     rows.push_back(gain("+ placement", blocks["placed"], placed));
@@ -49,7 +51,7 @@ void add_blocks(const Recipe& recipe, const Json& blocks, const Json& placement,
   for (const auto& c : blocks.at("candidates"))
     if (c.at("kind") == branch)
       rows.push_back(gain(gone.empty() ? "+ placement" : "- layers", c, gone.empty() ? placed : gone));
-  if (const Json& b = blocks.at("best_without_jet"); !b.is_null())
+  if (const Json b = stage_result(blocks, "best_without_jet"); !b.is_null())
     rows.push_back(gain("+ block", b, b.at("kind").get<std::string>()));
   for (const auto& c : blocks["candidates"])
     if (c.at("kind") == JetBlock::kind) rows.push_back(gain("+ JetBlock", c));
@@ -76,11 +78,11 @@ Json gains_table(const Recipe& recipe, const Json& results) {
   rows.push_back(gain("base", base, "full attention everywhere"));
   add_speed(rows.back(), final.is_null() ? base : final, "base", recipe.dimensions.context);
   if (!blocks.is_null()) add_blocks(recipe, blocks, stage_result(results, "placement"), rows);
-  if (!dims.is_null()) add_dimensions(recipe.dimensions, dims.at("chosen"), rows);
-  if (!distill.is_null()) {
-    rows.push_back(gain("+ stage 1", distill.at("stage1").at("result"), "MLPs frozen"));
-    if (final.is_null()) rows.push_back(gain("+ stage 2", distill.at("stage2").at("result"), "everything trained"));
-  }
+  if (dims.contains("chosen")) add_dimensions(recipe.dimensions, dims["chosen"], rows);
+  const auto trained = [&](const char* stage) { return stage_result(stage_result(distill, stage), "result"); };
+  if (const Json row = trained("stage1"); !row.is_null()) rows.push_back(gain("+ stage 1", row, "MLPs frozen"));
+  if (const Json row = trained("stage2"); !row.is_null() && final.is_null())
+    rows.push_back(gain("+ stage 2", row, "everything trained"));
   if (!final.is_null()) {
     rows.push_back(gain("+ stage 2", final, "everything trained; measured by generation in the engine"));
     add_speed(rows.back(), final, "hybrid", recipe.dimensions.context);

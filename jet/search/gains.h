@@ -1,6 +1,6 @@
 // The gains table: what each step of a search gave, one row a step; and what is to be said of it in words. Both are
 // read from the results of the stages (`results`: stage -> its result, as in a report); a figure that is not there is
-// left out of its row, and tables show a dash for it.
+// left out of its row, and tables show a dash for it. A stage at work has the rows that it has found so far.
 //
 //   {"step": "+ placement", "note": "gla, ...", "accuracy": {"TASK": 0.63, ...}, "loss": 3.5,
 //    "cache_bytes": 1024, "decode_tps": 90.0, "speedup": 1.9}

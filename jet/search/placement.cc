@@ -32,9 +32,15 @@ BeamDepth trace_of(int depth, const std::vector<Scored>& candidates, int width) 
 Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& o, const ScoreLayers& score) {
   Selection out;
   std::vector<Scored> beam{{{}, {}}}, single;
+  std::map<LayerSet, Score> candidates;
   bool spent = false;
+  const auto trace = [&] {
+    std::vector<BeamDepth> all = out.trace;
+    all.push_back(trace_of(static_cast<int>(all.size()) + 1, sorted(candidates), o.width));
+    return all;
+  };
   for (int depth = 1; depth <= k && !spent; ++depth) {
-    std::map<LayerSet, Score> candidates;
+    candidates.clear();
     for (const auto& [set, its_score] : beam) {
       for (int layer : allowed) {
         LayerSet next = set;
@@ -43,6 +49,7 @@ Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOpt
         if (spent) break;
         candidates[next] = score(next);
         ++out.evaluations;
+        if (o.so_far) o.so_far(trace);
       }
     }
     if (candidates.empty()) break;

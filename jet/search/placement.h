@@ -49,10 +49,14 @@ struct Selection {
   std::vector<BeamDepth> trace;
 };
 
+/// Told after every evaluation, of a function that gives the trace with the depth at work.
+using BeamSoFar = std::function<void(const std::function<std::vector<BeamDepth>()>& trace)>;
+
 struct LayerBeamOptions {
   int width = 3;
   int budget = 0;            // evaluations; 0: no limit
   double enough = INFINITY;  // an accuracy that ends the search: a smaller set has reached it
+  BeamSoFar so_far{};
 };
 
 /// The best `k` of `allowed`, by growing sets: every set of the beam is extended by every layer, the best `width` stay;

@@ -6,19 +6,24 @@
 
 namespace jet {
 
+// Cells that are not measured yet are NaN, which JSON has as null.
 HeatMap heat_map(Run& run, Supernet& net) {
   HeatMap out;
   out.layers = net.layers();
   for (const auto& t : run.evaluator.search_tasks()) {
-    const auto score = [&](const Path& p) { return net.score(p, t.name); };
-    auto &value = out.value.emplace_back(), &loss = out.loss.emplace_back();
+    out.tasks.push_back(t.name);
+    out.value.emplace_back(out.layers, NAN), out.loss.emplace_back(out.layers, NAN);
+  }
+  for (size_t t = 0; t < out.tasks.size(); ++t) {
+    const std::string& name = out.tasks[t];
+    const auto score = [&](const Path& p) { return net.score(p, name); };
+    out.all_linear.add(name, score(path_of(out.layers, {})).at("accuracy"));
+    out.base.add(name, score(Path(out.layers, Branch::full)).at("accuracy"));
     for (int i = 0; i < out.layers; ++i) {
       const Json j = score(path_of(out.layers, {i}));
-      value.push_back(j.at("accuracy")), loss.push_back(j.at("nll"));
+      out.value[t][i] = j.at("accuracy"), out.loss[t][i] = j.at("nll");
+      run.watch.found("heat_map", [&] { return Json(out); });
     }
-    out.tasks.push_back(t.name);
-    out.all_linear.add(t.name, score(path_of(out.layers, {})).at("accuracy"));
-    out.base.add(t.name, score(Path(out.layers, Branch::full)).at("accuracy"));
   }
   return out;
 }
@@ -33,8 +38,9 @@ SelectedRow scored_row(Run& run, Supernet& net, const std::string& name, const L
   return row;
 }
 
-SelectedRow run_selector(Run& run, Supernet& net, const std::string& name) {
+SelectedRow run_selector(Run& run, Supernet& net, const std::string& name, const BeamSoFar& so_far) {
   SelectionInput in(run, net, all_layers(net.layers()), run.recipe.placement.full);
+  in.so_far = so_far;
   const Selected s = selector_named(name).select(in);
   SelectedRow row = scored_row(run, net, name, s.layers);
   row.spent = in.spent, row.trace = s.trace, row.note = s.note;
@@ -42,12 +48,12 @@ SelectedRow run_selector(Run& run, Supernet& net, const std::string& name) {
 }
 
 // Windows go by their own objective among the layers that are not full.
-ChosenLayers place_windows(Run& run, Supernet& net, const LayerSet& full) {
+ChosenLayers place_windows(Run& run, Supernet& net, const LayerSet& full, const BeamSoFar& so_far) {
   const PlacementConfig& c = run.recipe.placement;
-  const Selection s =
-      beam_search(other_layers(net.layers(), full), c.swa, {.width = c.beam}, [&](const LayerSet& windows) {
-        return objective_score(net, path_of(net.layers(), full, windows), c.swa_objective);
-      });
+  const auto score = [&](const LayerSet& windows) {
+    return objective_score(net, path_of(net.layers(), full, windows), c.swa_objective);
+  };
+  const Selection s = beam_search(other_layers(net.layers(), full), c.swa, {.width = c.beam, .so_far = so_far}, score);
   return {s.layers, objective_text(c.swa_objective), c.window, s.trace};
 }
 
@@ -62,6 +68,15 @@ ChosenLayers eliminate_layers(Run& run, Supernet& net, const Placement& p) {
       other_layers(net.layers(), kept), c.eliminate, {.width = c.beam},
       [&](const LayerSet& none) { return objective_score(net, path_of(net.layers(), p.full, p.swa, none), both); });
   return {s.layers, objective_text(both), std::nullopt, s.trace};
+}
+
+// A stage at work has no choice yet.
+Json placement_so_far(const PlacementResult& out) {
+  Json j = out;
+  if (out.full.empty()) j.erase("full");
+  if (out.swa.trace.empty()) j.erase("swa");
+  j.erase("chosen");
+  return j;
 }
 
 // Where every set of layers has been scored: how many there are, and how many are better than each row's.
@@ -83,14 +98,25 @@ PlacementResult find_placement(Run& run, Supernet& net) {
   const auto names = asked_selectors(c);
   PlacementResult out;
   out.k = c.full, out.objective = objective_text(c.full_objective), out.selector = c.selector;
-  for (const auto& name : names) out.selectors.push_back(run_selector(run, net, name));
+  const auto tell = [&](std::vector<BeamDepth>& at, const std::function<std::vector<BeamDepth>()>& trace) {
+    run.watch.found("placement", [&] {
+      at = trace();
+      return placement_so_far(out);
+    });
+  };
+  const BeamSoFar unshown = [&](const auto&) { run.watch.found("placement", [&] { return placement_so_far(out); }); };
+  for (const auto& name : names) {
+    const bool shown = name == c.selector && c.selector.starts_with("beam");
+    const BeamSoFar chosen = [&](const auto& trace) { tell(out.beam ? *out.beam : out.beam.emplace(), trace); };
+    out.selectors.push_back(run_selector(run, net, name, shown ? chosen : unshown));
+    if (shown) out.beam = out.selectors.back().trace->beam;
+  }
   out.selectors.push_back(scored_row(run, net, "all linear", {}));
   out.selectors.push_back(scored_row(run, net, "all full", LayerSet(all.begin(), all.end())));
   if (std::find(names.begin(), names.end(), "exhaustive") != names.end()) add_ranks(c, net, out);
   const SelectedRow& chosen = out.selectors.front();
-  if (c.selector.starts_with("beam")) out.beam = chosen.trace->beam;
   out.full = chosen.layers;
-  out.swa = place_windows(run, net, out.full);
+  out.swa = place_windows(run, net, out.full, [&](const auto& trace) { tell(out.swa.trace, trace); });
   out.chosen = {out.full, out.swa.layers};
   if (c.eliminate > 0) {
     out.eliminated = eliminate_layers(run, net, out.chosen);

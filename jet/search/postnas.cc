@@ -97,8 +97,14 @@ void require_stage(const std::string& name) {
           "no stage is called '{}' (known: {})", name, fmt::join(known, ", "));
 }
 
-Json report_of(const Run& run, const std::string& command) {
-  return build_report(run.recipe, run.folder.ledger, run.ops.device.str(), command);
+Json report_of(const Run& run, const std::string& command, const Json& so_far = {}) {
+  return build_report(run.recipe, run.folder.ledger, run.ops.device.str(), command, so_far);
+}
+
+void open_watch(Run& run, const std::string& command) {
+  if (!world().first()) return;
+  run.progress.watched_by([&run](const RunStanding& s) { run.watch.stands(s); });
+  run.watch.open(run.folder.path(), [&run, command](const Json& so_far) { return report_of(run, command, so_far); });
 }
 
 std::string told(const Run& run, const Json& report) {
@@ -117,15 +123,13 @@ std::vector<std::string> stage_names() {
   return names;
 }
 
-std::string run_postnas(const PostnasOptions& o) {
-  require_stage(o.only), require_stage(o.until);
+namespace {
+
+// The report is written whenever a stage has ended.
+void run_stages(Run& run, const PostnasOptions& o) {
   const bool searches = std::any_of(std::begin(kStages), std::end(kStages),
                                     [&](const StageEntry& s) { return s.name == o.only && s.searches; });
-  Run run({.recipe = o.recipe, .out = o.out, .base = o.base, .trials = o.trials});
-  require_possible(run);
   Supernet net(run);
-  run.progress.plan("postnas", plan_of(run));
-  learn_rates(run);
   for (const StageEntry& stage : kStages) {
     const std::string name = stage.name;
     if (!o.only.empty() && name != o.only) {
@@ -136,6 +140,24 @@ std::string run_postnas(const PostnasOptions& o) {
     if (world().first()) write_report(o.out, report_of(run, o.command));
     if (name == o.until) break;
   }
+}
+
+}  // namespace
+
+std::string run_postnas(const PostnasOptions& o) {
+  require_stage(o.only), require_stage(o.until);
+  Run run({.recipe = o.recipe, .out = o.out, .base = o.base, .trials = o.trials});
+  require_possible(run);
+  run.progress.plan("postnas", plan_of(run));
+  learn_rates(run);
+  open_watch(run, o.command);
+  try {
+    run_stages(run, o);
+  } catch (const std::exception& e) {
+    run.watch.fail(e.what());
+    throw;
+  }
+  run.watch.end(run.folder.ledger.has("final"));
   if (!world().first()) return "";
   const Json report = report_of(run, o.command);
   write_report(o.out, report);

@@ -137,8 +137,8 @@ Json remarks(const Recipe& recipe, const Json& results, const Json& gains) {
   note(items_remark(recipe, base, gains));
   note(placement_remark(recipe.placement.full_objective, base, gains));
   if (!placement.is_null() && placement.contains("exhaustive_count")) note(ranks_remark(placement));
-  if (!validation.is_null() && validation.contains("rows")) note(validation_remark(validation));
-  if (!dimensions.is_null()) note(dimensions_remark(recipe.dimensions, dimensions));
+  if (validation.contains("spearman")) note(validation_remark(validation));
+  if (dimensions.contains("chosen")) note(dimensions_remark(recipe.dimensions, dimensions));
   note(speed_remark(recipe, gains));
   return notes;
 }

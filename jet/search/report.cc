@@ -28,7 +28,8 @@ std::string replace_once(std::string text, const std::string& from, const std::s
 
 }  // namespace
 
-Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& device, const std::string& command) {
+Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& device, const std::string& command,
+                  const Json& so_far) {
   const std::string processes = world().alone() ? "" : fmt::format(", {} processes", world().size());
   const std::string gpu = device == "cpu" ? "" : ", training on " + device;
   Json r = {{"title", recipe.title},
@@ -39,7 +40,11 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
             {"recipe", to_json_fields(recipe)}};
   Json seconds = Json::object();
   for (const auto& stage : stage_names()) {
-    if (ledger.has(stage)) r[stage] = ledger.find(stage);
+    if (ledger.has(stage)) {
+      r[stage] = ledger.find(stage);
+    } else if (so_far.contains(stage)) {
+      r[stage] = so_far[stage], r["unfinished"] = stage;
+    }
     if (ledger.has("seconds/" + stage)) seconds[stage] = ledger.find("seconds/" + stage);
   }
   r["seconds"] = seconds;

@@ -10,8 +10,9 @@
 namespace jet {
 
 /// The sections that the run has so far -> the report's JSON, with gains table and remarks. `device`: that of its
-/// trainings.
-Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& device, const std::string& command);
+/// trainings. `so_far`: of a stage that is at work, its result as far as it is; "unfinished" names it.
+Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string& device, const std::string& command,
+                  const Json& so_far = {});
 /// The report with gains table and remarks ("gains", "notes") made of the recipe and the results of stages in it.
 Json with_tables(Json report);
 /// Writes report.json and report.html into the run's folder.

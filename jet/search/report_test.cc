@@ -73,12 +73,12 @@ class Report : public testing::Test {
   }
   ~Report() override { std::filesystem::remove_all(folder_); }
 
-  Json report(const Json& stages) {
+  Json report(const Json& stages, const Json& so_far = {}) {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     Ledger ledger(folder_, {{"of", "a test"}});
     for (const auto& [stage, result] : stages.items()) ledger.once(stage, [&] { return result; });
-    return build_report(recipe_, ledger, "cpu", "");
+    return build_report(recipe_, ledger, "cpu", "", so_far);
   }
   /// The remark that holds `part`, or "".
   static std::string remark(const Json& report, const std::string& part) {
@@ -204,6 +204,39 @@ TEST_F(Report, CurvesHaveTheRunsTasks) {
       << curve;
   EXPECT_NE(curve.find("50.0 +- 1.0               -  3.500 +- 0.250"), std::string::npos) << curve;
   EXPECT_NE(curve.find("25.0 +- 1.0     12.5 +- 0.0  3.500 +- 0.250"), std::string::npos) << curve;
+}
+
+/// Steps of the gains table, in one line.
+std::string steps(const Json& report) {
+  std::string out;
+  for (const Json& g : report.at("gains")) out += (out.empty() ? "" : ", ") + g.at("step").get<std::string>();
+  return out;
+}
+
+TEST_F(Report, AStageAtWorkHasTheRowsThatItHasFound) {
+  const Json all = stages();
+  Json done = {{"base", all["base"]}, {"placement", all["placement"]}};
+  Json blocks = {{"candidates", Json::array({all["blocks"]["candidates"][1]})},
+                 {"all_linear", all["blocks"]["all_linear"]}};
+  Json r = report(done, {{"blocks", blocks}});
+  EXPECT_EQ(r["unfinished"], "blocks");
+  EXPECT_EQ(steps(r), "base, all-linear, + placement");
+  EXPECT_EQ(r["blocks"], blocks);
+  EXPECT_EQ(remark(r, "After equal training"), "") << "the other row is missing";
+
+  done["blocks"] = all["blocks"];
+  const Json curve = {{"curve", Json::array({Json::array({256, 4.5})})}, {"tokens", 256}};
+  r = report(done, {{"distill", {{"stage1", curve}}}});
+  EXPECT_EQ(steps(r), "base, all-linear, uniform, + placement, + block, + JetBlock");
+  Json trained = curve;
+  trained["result"] = all["blocks"]["best"];
+  r = report(done, {{"distill", {{"stage1", trained}, {"stage2", curve}}}});
+  EXPECT_EQ(steps(r), "base, all-linear, uniform, + placement, + block, + JetBlock, + stage 1");
+
+  r = report(done, {{"dimensions", {{"candidates", {1, 2}}, {"worst_error", 0.5}}},
+                    {"validation", {{"seeds", 2}, {"objective", "kv"}, {"rows", Json::array()}}}});
+  EXPECT_EQ(remark(r, "Dimensions") + remark(r, "Spearman"), "");
+  EXPECT_FALSE(report(all, {{"blocks", blocks}}).contains("unfinished")) << "it is finished in the ledger";
 }
 
 /// `jet report` on what another version wrote: tables and remarks are those of the results.

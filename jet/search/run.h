@@ -8,6 +8,7 @@
 #include "jet/search/recipe.h"
 #include "jet/search/run_folder.h"
 #include "jet/search/run_progress.h"
+#include "jet/search/run_watch.h"
 #include "jet/search/teacher.h"
 #include "jet/search/training_data.h"
 
@@ -34,6 +35,7 @@ struct Run {
   TorchOps ops;
   RunFolder folder;
   RunProgress progress;
+  RunWatch watch{};
   TrainingData data;
   Evaluator evaluator;
   Teacher teacher;

@@ -6,6 +6,7 @@
 //   speed-probe/                    a model while its speed is measured
 //   model/                          what came out
 //   report.json, report.html        what is told of it
+//   progress.json                   where it stands (run_watch.h)
 #pragma once
 
 #include <string>

@@ -42,6 +42,7 @@ void RunProgress::begin(const std::string& stage) {
   if (!in_stage_) return;
   stage_ = static_cast<size_t>(it - stages_.begin());
   counted_ = 0, used_ = {}, begun_ = Clock::now();
+  if (watcher_) watcher_(standing(stage_state(), nullptr));
 }
 
 void RunProgress::end() {
@@ -57,7 +58,7 @@ void RunProgress::end() {
 void RunProgress::count(const char* unit, int64_t n) {
   if (!in_stage_ || stages_[stage_].unit != std::string_view(unit)) return;
   counted_ += n;
-  if (shown_) shown_->show(stage_state());
+  tell(stage_state());
 }
 
 void RunProgress::found(WorkKind kind, double passes, const char* unit, int64_t n) {
@@ -83,18 +84,44 @@ void RunProgress::show(const ProgressState& inner) {
     now_->done_ = static_cast<double>(inner.done) / static_cast<double>(inner.total);
     now_->before_ = static_cast<double>(inner.before) / static_cast<double>(inner.total);
   }
-  if (!shown_) return;
-  if (!in_stage_) return shown_->show(inner);
+  if (!in_stage_) {
+    if (shown_) shown_->show(inner);
+    return;
+  }
   ProgressState s = stage_state();
   if (inner.finished) {  // a line of its own
     ProgressState line = inner;
     line.whole_left = s.whole_left;
-    return shown_->show(line);
+    if (shown_) shown_->show(line);
+    return;
   }
   if (inner.unit == std::string_view(s.unit)) s.done = std::min(s.total, s.done + inner.done);
   const double share = inner.total > 0 ? static_cast<double>(inner.done) / static_cast<double>(inner.total) : 1;
   s.note = fmt::format("{} {:.0f}% {}", inner.stage, 100 * share, inner.note);
-  shown_->show(s);
+  tell(s, &inner);
+}
+
+void RunProgress::tell(const ProgressState& stage, const ProgressState* work) {
+  if (shown_) shown_->show(stage);
+  if (watcher_) watcher_(standing(stage, work));
+}
+
+RunStanding RunProgress::standing(const ProgressState& stage, const ProgressState* work) const {
+  const auto known = [](double seconds) { return seconds < 0 ? NAN : seconds; };
+  RunStanding out;
+  out.run = run_, out.stage = stages_[stage_].stage, out.unit = stage.unit;
+  out.at = static_cast<int>(stage_) + 1, out.of = static_cast<int>(stages_.size());
+  out.done = stage.done, out.total = stage.total;
+  out.stage_eta_s = known(stage.left), out.eta_s = known(stage.whole_left);
+  WorkPasses all{};
+  for (const StageWork& s : stages_)
+    for (size_t k = 0; k < kWorkKinds; ++k) all[k] += s.passes[k];
+  if (const double whole = seconds_of(all); whole > 0) out.share = std::clamp(1 - out.eta_s / whole, 0.0, 1.0);
+  if (work) {
+    out.work = work->stage, out.note = work->note;
+    if (work->unit == std::string_view("tokens") && work->rate() > 0) out.tokens_per_second = work->rate();
+  }
+  return out;
 }
 
 void RunProgress::give_up() {
@@ -114,22 +141,28 @@ double RunProgress::seconds_a_pass(size_t kind) const {
   return all.passes > 0 ? all.seconds / all.passes : -1;
 }
 
-double RunProgress::seconds_left(size_t from, size_t to) const {
-  double sum = 0;
+WorkPasses RunProgress::passes_left(size_t from, size_t to) const {
+  WorkPasses left{};
   for (size_t k = 0; k < kWorkKinds; ++k) {
-    double passes = 0;
     for (size_t s = from; s < std::min(to, stages_.size()); ++s) {
       double own = stages_[s].passes[k];
       if (s == stage_ && in_stage_) {
         own -= used_[k];
         if (now_ && static_cast<size_t>(now_->kind_) == k && now_->done_ < 1) own -= now_->passes_ * now_->done_;
       }
-      passes += std::max(0.0, own);
+      left[k] += std::max(0.0, own);
     }
-    if (passes == 0) continue;
+  }
+  return left;
+}
+
+double RunProgress::seconds_of(const WorkPasses& passes) const {
+  double sum = 0;
+  for (size_t k = 0; k < kWorkKinds; ++k) {
+    if (passes[k] == 0) continue;
     const double rate = seconds_a_pass(k);
     if (rate < 0) return -1;
-    sum += passes * rate;
+    sum += passes[k] * rate;
   }
   return sum;
 }

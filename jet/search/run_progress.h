@@ -10,9 +10,11 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "jet/base/json.h"
 #include "jet/base/progress.h"
 
 namespace jet {
@@ -29,6 +31,23 @@ struct StageWork {
   double& operator[](WorkKind kind) { return passes[static_cast<size_t>(kind)]; }
 };
 
+/// Where a run stands, for those who watch it (run_watch.h); NaN is what is not known.
+struct RunStanding {
+  std::string run, stage, unit;  // unit: what the stage counts
+  int at = 0, of = 0;            // the stage's number, and how many there are
+  int64_t done = 0, total = 0;
+  double stage_eta_s = NAN, eta_s = NAN;  // of the stage, and of the run
+  double share = NAN;                     // of the run's work that is done
+  std::string work, note;                 // what is at work in the stage, and what that says of itself
+  double tokens_per_second = NAN;         // of a training
+  template <class V>
+  static void fields(RunStanding& s, V&& v) {
+    v("run", s.run), v("stage", s.stage), v("unit", s.unit), v("at", s.at), v("of", s.of), v("done", s.done);
+    v("total", s.total), v("stage_eta_s", s.stage_eta_s), v("eta_s", s.eta_s), v("share", s.share);
+    v("work", s.work), v("note", s.note), v("tokens_per_second", s.tokens_per_second);
+  }
+};
+
 /// Stands between what is at work and the program's sink while it lives. Without a plan it only hands on.
 class RunProgress : public ProgressSink {
  public:
@@ -38,6 +57,8 @@ class RunProgress : public ProgressSink {
   RunProgress& operator=(const RunProgress&) = delete;
 
   void plan(std::string run, std::vector<StageWork> stages);
+  /// Who is told of every change within a stage, often.
+  void watched_by(std::function<void(const RunStanding&)> watcher) { watcher_ = std::move(watcher); }
   /// Work of an earlier process, for the rates.
   void learn(WorkKind kind, double passes, double seconds);
   /// Stages are begun and ended in the order of the plan; some may be left out.
@@ -80,11 +101,16 @@ class RunProgress : public ProgressSink {
   struct Measured {
     double passes = 0, seconds = 0;
   };
-  double seconds_left(size_t from, size_t to) const;
+  double seconds_left(size_t from, size_t to) const { return seconds_of(passes_left(from, to)); }
+  WorkPasses passes_left(size_t from, size_t to) const;
+  double seconds_of(const WorkPasses& passes) const;
   double seconds_a_pass(size_t kind) const;
   ProgressState stage_state() const;
+  RunStanding standing(const ProgressState& stage, const ProgressState* work) const;
+  void tell(const ProgressState& stage, const ProgressState* work = nullptr);
 
   ProgressSink* shown_;
+  std::function<void(const RunStanding&)> watcher_;
   std::string run_;
   std::vector<StageWork> stages_;
   size_t stage_ = 0;

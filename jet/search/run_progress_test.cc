@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <thread>
 #include <vector>
 
@@ -65,6 +66,40 @@ TEST_F(RunProgressTest, CountsItsStagesUnitsAndTakesOffWhatIsKnown) {
   run.count("paths", 10);
   EXPECT_EQ(kept.last().stage, "postnas 2/2 placement");
   EXPECT_EQ(kept.last().done, 10);
+}
+
+TEST_F(RunProgressTest, AWatcherIsToldWhereItStands) {
+  RunProgress run;
+  std::vector<RunStanding> told;
+  run.watched_by([&](const RunStanding& s) { told.push_back(s); });
+  run.plan("postnas", {stage("supernet", "tokens", 1000, WorkKind::distill, 4000),
+                       stage("blocks", "trainings", 3, WorkKind::distill, 12000)});
+  Progress("before", 10, "items").update(3);
+  EXPECT_TRUE(told.empty());
+  run.begin("supernet");
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told.back().stage, "supernet");
+  EXPECT_TRUE(std::isnan(told.back().eta_s) && std::isnan(told.back().share)) << "nothing has been measured";
+  {
+    const auto doing = run.training(WorkKind::distill, 4000);
+    Progress tokens("random paths", 1000);
+    rest();
+    tokens.update(500, "loss 1");
+    const RunStanding s = told.back();
+    EXPECT_EQ(s.at, 1);
+    EXPECT_EQ(s.of, 2);
+    EXPECT_EQ(s.done, 500);
+    EXPECT_EQ(s.work, "random paths");
+    EXPECT_EQ(s.note, "loss 1");
+    EXPECT_GT(s.tokens_per_second, 0);
+    EXPECT_NEAR(s.share, 2000.0 / 16000, 1e-9);
+    EXPECT_NEAR(s.eta_s, 7 * s.stage_eta_s, 1e-6 * s.eta_s);
+    tokens.finish();
+  }
+  run.end();
+  run.begin("blocks");
+  EXPECT_EQ(told.back().at, 2);
+  EXPECT_NEAR(told.back().share, 0.25, 1e-9);
 }
 
 TEST_F(RunProgressTest, ATrainingTellsHowFarItIs) {

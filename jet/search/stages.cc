@@ -31,8 +31,11 @@ BaseResult measure_base(Run& run) {
   return run.folder.ledger.once_by_first<BaseResult>("base", [&] {
     const std::string& folder = run.teacher.folder();
     BaseResult out;
-    static_cast<Evaluation&>(out) = run.evaluator.generate(folder);
     out.parameters = parameter_count(run.teacher.spec());
+    static_cast<Evaluation&>(out) = run.evaluator.generate(folder, [&](const Evaluation& so_far) {
+      static_cast<Evaluation&>(out) = so_far;
+      run.watch.found("base", [&] { return Json(out); });
+    });
     out.speed = run.evaluator.speeds(folder, folder);
     return out;
   });
@@ -51,17 +54,25 @@ DistillResult distill_stages(Run& run, const Placement& p, const BlocksResult& b
   const auto layers = with_dimensions(run, p, blocks.chosen, chosen.dimensions);
   return run.folder.ledger.once<DistillResult>("distill", [&] {
     TorchModel student = load_candidate(run, {.name = *chosen.name, .layers = layers, .lr = *chosen.lr});
+    Json so_far;
     const auto stage = [&](const std::string& name, const DistillConfig& c, Scope scope) {
       DistillResult::Part out;
-      static_cast<TrainResult&>(out) = distill(run, student, name, c, scope);
+      const auto tell = [&](const TrainResult& r) {
+        run.watch.found("distill", [&] {
+          so_far[name] = to_json_fields(r), so_far[name]["lr"] = c.train.lr;
+          return so_far;
+        });
+      };
+      static_cast<TrainResult&>(out) = distill(run, student, "distill-" + name, c, scope, tell);
       run.progress.count("tokens", out.tokens);
       out.lr = c.train.lr;
       out.result = row_of(run.evaluator.evaluate(student));
+      so_far[name] = out;
       return out;
     };
     DistillResult out;
-    out.stage1 = stage("distill-stage1", run.recipe.distill.stage1, Scope::all_mixers);
-    out.stage2 = stage("distill-stage2", run.recipe.distill.stage2, Scope::everything);
+    out.stage1 = stage("stage1", run.recipe.distill.stage1, Scope::all_mixers);
+    out.stage2 = stage("stage2", run.recipe.distill.stage2, Scope::everything);
     if (world().first()) student.save(run.folder.model(), run.teacher.folder(), DType::bf16);
     return out;
   });

@@ -127,7 +127,8 @@ NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope 
   });
 }
 
-TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope) {
+TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope,
+                    const std::function<void(const TrainResult&)>& so_far) {
   const Teacher& teacher = run.teacher;
   const auto fresh = new_layers(student);
   auto changed = changed_layers(teacher.spec(), student.spec);
@@ -140,7 +141,8 @@ TrainResult distill(Run& run, TorchModel& student, const std::string& name, cons
                    : end_to_end_loss(teacher, student, fresh, texts, p, c);
   };
   const auto doing = run.progress.training(WorkKind::distill, distill_passes(c));
-  return train({name, run.folder.checkpoint(name), c.train, scope_parameters(teacher.spec(), student, scope), loss});
+  return train(
+      {name, run.folder.checkpoint(name), c.train, scope_parameters(teacher.spec(), student, scope), loss, so_far});
 }
 
 }  // namespace jet

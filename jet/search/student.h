@@ -37,7 +37,8 @@ enum class Scope { new_mixers, changed_mixers, all_mixers, everything };
 NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope);
 
 /// Distillation of `student` in place, end to end or, where `c` says so, locally (then changed mixers alone); resumable
-/// under `name`. Throws where the loss stops being finite.
-TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope);
+/// under `name`. `so_far` is told of every new point of its curve. Throws where the loss stops being finite.
+TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope,
+                    const std::function<void(const TrainResult&)>& so_far = {});
 
 }  // namespace jet

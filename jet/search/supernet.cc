@@ -79,20 +79,26 @@ SupernetResult Supernet::train() {
   const BudgetConfig& budget = run_.recipe.supernet.budget;
   const std::vector<int> all = all_layers(layers());
   SupernetResult out;
+  out.lr = budget.distill.train.lr;
+  const auto tell = [&](const TrainResult& so_far, TrainResult& part) {
+    part = so_far;
+    run_.watch.found("supernet", [&] { return Json(out); });
+  };
   fit_outputs(run_.teacher, linear_, all, {run_.data, "supernet fit", budget.align});
   if (budget.align.tokens > 0) {
     const BatchStream texts{run_.data, "supernet align", budget.align};
     const auto doing = run_.progress.training(WorkKind::align, align_passes(budget.align));
     out.align = jet::train({"supernet: alignment", run_.folder.checkpoint("supernet-align"), budget.align, trained_,
-                            [&](const Part& p) { return align_loss(run_.teacher, linear_, all, texts, p); }});
+                            [&](const Part& p) { return align_loss(run_.teacher, linear_, all, texts, p); },
+                            [&](const TrainResult& r) { tell(r, out.align.emplace()); }});
     run_.progress.count("tokens", out.align->tokens);
   }
   const auto doing = run_.progress.training(WorkKind::distill, distill_passes(budget.distill));
-  out.paths = jet::train({"supernet: random paths", run_.folder.checkpoint("supernet"), budget.distill.train, trained_,
-                          [&](const Part& p) { return path_loss(p); }});
+  out.paths =
+      jet::train({"supernet: random paths", run_.folder.checkpoint("supernet"), budget.distill.train, trained_,
+                  [&](const Part& p) { return path_loss(p); }, [&](const TrainResult& r) { tell(r, out.paths); }});
   run_.progress.count("tokens", out.paths.tokens);
   out.paths.tokens += budget.align.tokens;
-  out.lr = budget.distill.train.lr;
   return out;
 }
 

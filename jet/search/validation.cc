@@ -65,11 +65,19 @@ std::vector<Candidate> seeds_of(const Run& run, const LayerSet& full) {
   return all;
 }
 
-void distil_all(Run& run, const std::vector<LayerSet>& sets) {
+void distil_all(Run& run, const std::vector<LayerSet>& sets, const std::function<void()>& so_far) {
   std::vector<Candidate> trials;
   for (const auto& full : sets)
     for (auto& c : seeds_of(run, full)) trials.push_back(c);
-  train_candidates(run, trials);
+  train_candidates(run, trials, so_far);
+}
+
+bool is_distilled(const Run& run, const LayerSet& full) {
+  const auto all = seeds_of(run, full);
+  return std::all_of(all.begin(), all.end(), [&](const Candidate& c) {
+    const auto r = find_candidate(run, c);
+    return r && !r->diverged;
+  });
 }
 
 Distilled distil(Run& run, const LayerSet& full) {
@@ -87,21 +95,33 @@ Distilled distil(Run& run, const LayerSet& full) {
 
 MeanSd mean_sd(const std::vector<double>& x) { return {spread(x).mean, spread(x).sd}; }
 
+ValidationRow validation_row(const Chosen& c, const Score& supernet, const Distilled& d) {
+  const MeanSd accuracy = mean_sd(d.objective), loss = mean_sd(d.loss);
+  return {c.layers, c.by, supernet.accuracy, supernet.nll, accuracy.mean, accuracy.sd, d.objective, loss.mean, loss.sd};
+}
+
 void correlate(Run& run, Supernet& net, ValidationResult& out) {
-  std::vector<double> supernet, distilled, loss;
   const auto all = placements(run, run.folder.ledger.result<PlacementResult>("placement"));
   std::vector<LayerSet> sets;
-  for (const Chosen& c : all) sets.push_back(c.layers);
-  distil_all(run, sets);
-  out.rows.emplace();
+  std::vector<Score> scores;
   for (const Chosen& c : all) {
-    const Score score = objective_score(net, path_of(net.layers(), c.layers), run.recipe.placement.full_objective);
-    const Distilled d = distil(run, c.layers);
-    supernet.push_back(score.as_number());
+    sets.push_back(c.layers);
+    scores.push_back(objective_score(net, path_of(net.layers(), c.layers), run.recipe.placement.full_objective));
+  }
+  const auto rows_so_far = [&] {
+    out.rows.emplace();
+    for (size_t i = 0; i < all.size(); ++i)
+      if (is_distilled(run, sets[i])) out.rows->push_back(validation_row(all[i], scores[i], distil(run, sets[i])));
+    return Json(out);
+  };
+  distil_all(run, sets, [&] { run.watch.found("validation", rows_so_far); });
+  std::vector<double> supernet, distilled, loss;
+  out.rows.emplace();
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Distilled d = distil(run, sets[i]);
+    supernet.push_back(scores[i].as_number());
     distilled.push_back(spread(d.ranked).mean), loss.push_back(-spread(d.loss).mean);
-    const MeanSd accuracy = mean_sd(d.objective), losses = mean_sd(d.loss);
-    out.rows->push_back(
-        {c.layers, c.by, score.accuracy, score.nll, accuracy.mean, accuracy.sd, d.objective, losses.mean, losses.sd});
+    out.rows->push_back(validation_row(all[i], scores[i], d));
   }
   out.spearman = spearman(supernet, distilled), out.spearman_loss = spearman(supernet, loss);
 }
@@ -114,7 +134,7 @@ CurvePoint::Side side(Run& run, const LayerSet& full) {
   return out;
 }
 
-std::vector<CurvePoint> gain_by_count(Run& run, Supernet& net) {
+void gain_by_count(Run& run, Supernet& net, ValidationResult& out) {
   const auto all = all_layers(net.layers());
   const auto& curve = run.recipe.validation.curve;
   std::vector<LayerSet> sets;  // searched and uniform, turn about
@@ -125,11 +145,18 @@ std::vector<CurvePoint> gain_by_count(Run& run, Supernet& net) {
         choice ? selector_named(run.recipe.placement.selector).select(in).layers : uniform_layers(all, k);
     sets.push_back(searched), sets.push_back(uniform_layers(all, k));
   }
-  distil_all(run, sets);
-  std::vector<CurvePoint> points;
-  for (size_t i = 0; i < curve.size(); ++i)
-    points.push_back({curve[i], side(run, sets[2 * i]), side(run, sets[2 * i + 1])});
-  return points;
+  const auto add_point = [&](size_t i) {
+    out.curve->push_back({curve[i], side(run, sets[2 * i]), side(run, sets[2 * i + 1])});
+  };
+  const auto points_so_far = [&] {
+    out.curve.emplace();
+    for (size_t i = 0; i < curve.size(); ++i)
+      if (is_distilled(run, sets[2 * i]) && is_distilled(run, sets[2 * i + 1])) add_point(i);
+    return Json(out);
+  };
+  distil_all(run, sets, [&] { run.watch.found("validation", points_so_far); });
+  out.curve.emplace();
+  for (size_t i = 0; i < curve.size(); ++i) add_point(i);
 }
 
 }  // namespace
@@ -140,7 +167,7 @@ std::optional<ValidationResult> validate_placements(Run& run, Supernet& net) {
   ValidationResult out;
   out.seeds = c.seeds, out.objective = objective_text(run.recipe.placement.full_objective);
   if (c.placements > 0) correlate(run, net, out);
-  if (!c.curve.empty()) out.curve = gain_by_count(run, net);
+  if (!c.curve.empty()) gain_by_count(run, net, out);
   return out;
 }
 

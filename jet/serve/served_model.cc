@@ -1,7 +1,6 @@
 #include "jet/serve/served_model.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include "jet/base/hash.h"
@@ -58,10 +57,6 @@ std::string model_files_hash(const std::string& folder) {
   Hasher all;
   for (const auto& file : files) all.add(hash_text(file_hash(file)));
   return hash_text(all.value());
-}
-
-int64_t now_in_seconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 Json props_json(const ServedModel& model) {

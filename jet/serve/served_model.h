@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "jet/base/clock.h"
 #include "jet/engine/engine.h"
 #include "jet/text/chat_template.h"
 #include "jet/text/tokenizer.h"
@@ -23,9 +24,6 @@ struct ServedModel {
   int most_stop_strings = 16;
   double most_seconds = 600;  // of a request
 };
-
-/// Of the epoch, as "created" is given.
-int64_t now_in_seconds();
 
 /// Of config.json and the weights of a model folder, read as a whole: 16 digits.
 std::string model_files_hash(const std::string& folder);

@@ -5,21 +5,14 @@
 #include "jet/serve/answer.h"
 #include "jet/serve/api_error.h"
 #include "jet/serve/metrics.h"
-#include "jet/serve/page.h"
+#include "jet/serve/routes.h"
+#include "jet/serve/runs.h"
 
 namespace jet {
 namespace {
 
 constexpr std::chrono::milliseconds kPoll{100};  // between looks whether a client has gone
 constexpr const char* kJson = "application/json";
-
-/// In a time that does not tell how much of it is right.
-bool is_equal(const std::string& a, const std::string& b) {
-  unsigned char differs = a.size() != b.size();
-  for (size_t i = 0; i < a.size(); ++i)
-    differs |= static_cast<unsigned char>(a[i] ^ b[i % std::max<size_t>(1, b.size())]);
-  return differs == 0;
-}
 
 Json body_of(const httplib::Request& request) {
   if (request.get_header_value("Content-Type").rfind(kJson, 0) != 0)
@@ -30,16 +23,6 @@ Json body_of(const httplib::Request& request) {
   } catch (const Error& e) { throw ApiError(400, e.what()); }
   if (!body.is_object()) throw ApiError(400, "request: is no JSON object");
   return body;
-}
-
-void send_json(httplib::Response& response, const Json& json, int status = 200) {
-  response.status = status;
-  response.set_content(json_text(json), kJson);
-}
-
-void send_error(httplib::Response& response, int status, const std::string& message, const std::string& code = {}) {
-  if (status == 429) response.set_header("Retry-After", "1");
-  send_json(response, error_json(status, message, code), status);
 }
 
 Json models_json(const ServedModel& model) {
@@ -71,48 +54,17 @@ ModelServer::ModelServer(Engine& engine, const ServedModel& model, const ServeOp
     : model_(model), options_(options), engine_(engine, options.engine),
       slots_(engine_, model, slot_folder(options), options.engine.folder.bytes), http_(options.http) {
   add_routes();
-  add_slot_routes();
-}
-
-/// Runs a handler where the client may ask for it; what it throws becomes the answer.
-void ModelServer::guard(const httplib::Request& request, httplib::Response& response, const Handler& handler) {
-  try {
-    const std::string key = request.get_header_value("Authorization"), other = request.get_header_value("x-api-key");
-    if (!options_.api_key.empty() && !is_equal(key, "Bearer " + options_.api_key) && !is_equal(other, options_.api_key))
-      throw ApiError(401, "the API key is missing or wrong; send the header Authorization: Bearer KEY");
-    handler(request, response);
-  } catch (const ApiError& e) { send_error(response, e.status, e.what(), e.code); } catch (const Busy& e) {
-    send_error(response, 429, e.what());
-  } catch (const Error& e) {
-    send_error(response, http_.stops() ? 503 : 400, e.what());
-  } catch (const std::exception& e) { send_error(response, 500, e.what()); }
 }
 
 void ModelServer::add_routes() {
-  const auto get = [this](const char* path, Handler handler) {
-    http_.Get(path, [this, handler = std::move(handler)](const httplib::Request& request, httplib::Response& response) {
-      guard(request, response, handler);
-    });
-  };
-  const auto post = [this](const char* path, Handler handler) {
-    http_.Post(path,
-               [this, handler = std::move(handler)](const httplib::Request& request, httplib::Response& response) {
-                 guard(request, response, handler);
-               });
-  };
+  Routes routes(http_, options_.api_key);
+  const auto get = [&](const char* path, Handler handler) { routes.get(path, std::move(handler)); };
+  const auto post = [&](const char* path, Handler handler) { routes.post(path, std::move(handler)); };
   const auto post_json = [&](const char* path, std::function<Json(const Json&)> work) {
     post(path, [work = std::move(work)](const httplib::Request& request, httplib::Response& response) {
       send_json(response, work(body_of(request)));
     });
   };
-  http_.Get("/health", [](const httplib::Request&, httplib::Response& response) {
-    send_json(response, {{"status", "ok"}});
-  });
-  http_.Get("/", [](const httplib::Request&, httplib::Response& response) {
-    response.set_header("Content-Security-Policy", "frame-ancestors 'none'");  // which the page itself cannot say
-    response.set_header("X-Content-Type-Options", "nosniff");
-    response.set_content(page_html(), "text/html; charset=utf-8");
-  });
   get("/v1/models", [this](const auto&, auto& response) { send_json(response, models_json(model_)); });
   get("/props", [this](const auto&, auto& response) { send_json(response, props_json(model_)); });
   get("/stats", [this](const auto&, auto& response) { send_json(response, stats_json(engine_)); });
@@ -139,23 +91,12 @@ void ModelServer::add_routes() {
   post_json("/apply-template", [this](const Json& body) {
     return Json{{"prompt", chat_prompt_of(model_, body).text}};
   });
-  http_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
-    if (!response.body.empty()) return;
-    const bool unknown = response.status == 404;
-    send_error(response, response.status,
-               unknown ? fmt::format("there is no {} {}", request.method, request.path) : "the request cannot be read");
+  get("/slots", [this](const auto&, auto& response) { send_json(response, slots_.list()); });
+  post(R"(/slots/(\d+))", [this](const httplib::Request& request, httplib::Response& response) {
+    const Json body = body_of(request);
+    send_json(response, slots_.act(request.matches[1], request.get_param_value("action"), body));
   });
-}
-
-void ModelServer::add_slot_routes() {
-  http_.Get("/slots", [this](const httplib::Request& request, httplib::Response& response) {
-    guard(request, response, [this](const auto&, auto& r) { send_json(r, slots_.list()); });
-  });
-  http_.Post(R"(/slots/(\d+))", [this](const httplib::Request& request, httplib::Response& response) {
-    guard(request, response, [this](const httplib::Request& asked, httplib::Response& r) {
-      send_json(r, slots_.act(asked.matches[1], asked.get_param_value("action"), body_of(asked)));
-    });
-  });
+  if (options_.runs) add_run_routes(routes, options_.runs);
 }
 
 void ModelServer::answer_text(TextRequest request, httplib::Response& response) {

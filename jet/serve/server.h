@@ -4,9 +4,10 @@
 //   POST /v1/chat/completions /v1/completions /v1/messages /v1/messages/count_tokens /v1/embeddings
 //        /tokenize /detokenize /apply-template
 //   GET  /slots, POST /slots/ID?action=save|restore|erase     llama.cpp's (slots.h)
+//   GET  /runs /runs/NAME          of searches, where a folder of them is given (runs.h)
 #pragma once
 
-#include <functional>
+#include <memory>
 #include <string>
 
 #include "jet/serve/engine_thread.h"
@@ -17,12 +18,15 @@
 
 namespace jet {
 
+class RunsFolder;
+
 struct ServeOptions {
   HttpOptions http{};
   EngineThreadOptions engine{};
-  std::string api_key{};   // empty: none is asked for
-  std::string slots{};     // the folder of saved slots; empty: beside the prefix cache's files, where it has any
-  int grace_seconds = 60;  // for what runs when the server is told to end
+  std::string api_key{};               // empty: none is asked for
+  std::string slots{};                 // the folder of saved slots; empty: beside the cache's files, where it has any
+  std::shared_ptr<RunsFolder> runs{};  // null: no routes of runs
+  int grace_seconds = 60;              // for what runs when the server is told to end
 };
 
 class ModelServer {
@@ -32,14 +36,10 @@ class ModelServer {
   int port() const { return http_.port(); }
   /// Serves until stop().
   void serve() { http_.serve(options_.grace_seconds); }
-  /// May be called by a signal's handler.
-  void stop() { http_.stop_serving(); }
+  HttpServer& http() { return http_; }
 
  private:
-  using Handler = std::function<void(const httplib::Request&, httplib::Response&)>;
   void add_routes();
-  void add_slot_routes();
-  void guard(const httplib::Request& request, httplib::Response& response, const Handler& handler);
   void answer_text(TextRequest request, httplib::Response& response);
   void stream(httplib::Response& response, std::shared_ptr<TextRequest> request, std::shared_ptr<Channel> channel);
   Json embeddings(const Json& body);

@@ -280,11 +280,16 @@ void take_steps(const TrainJob& job, State& s, Gradients& gradients) {
       break;
     }
     ++s.step;
-    record(s, loss, s.step * per_step, s.step % every == 0 || s.step == total);
+    const bool point = s.step % every == 0 || s.step == total;
+    record(s, loss, s.step * per_step, point);
     const auto now = Clock::now();
     s.result.seconds += std::chrono::duration<double>(now - last).count();
     last = now;
     progress.update(s.step * per_step, fmt::format("loss {:.4f}", s.running));
+    if (point && job.so_far) {
+      s.result.tokens = s.step * per_step;
+      job.so_far(s.result);
+    }
     const bool due = std::chrono::duration<double>(now - saved).count() > save_every;
     if (s.step < total && world().first_says(due)) {
       save(job, s, false);

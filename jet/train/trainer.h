@@ -95,6 +95,8 @@ struct TrainJob {
   /// The part's share of the step's loss, a scalar: the shares of a batch's parts add up to the loss of the batch.
   /// Asked for in order, each once.
   std::function<at::Tensor(const Part&)> loss;
+  /// Told of every new point of the curve.
+  std::function<void(const TrainResult&)> so_far{};
 };
 
 /// Trains to the end, or returns at once what a finished checkpoint holds. Throws where the loss stops being finite,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A server that answers as jet serve does, from scripts instead of a model: for the page's tests, and to look at it.
 
-    web/test/mock.py [--port 8090] [--key KEY] [--runs]
+    web/test/mock.py [--port 8090] [--key KEY] [--runs [--no-model]]
 
 What the last user message says decides what comes: "table", "code", "maths", "hostile", "think", "long N", "slow N",
 "fail busy|server|broken|middle|empty". Other messages are echoed word by word.
@@ -34,9 +34,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port=0, key="", with_runs=False, template=True):
+    def __init__(self, port=0, key="", with_runs=False, template=True, model=True):
         super().__init__(("127.0.0.1", port), Handler)
-        self.key, self.with_runs, self.template = key, with_runs, template
+        self.key, self.with_runs, self.template, self.model = key, with_runs, template, model
         self.lock = threading.Lock()
         self.asked, self.broken_off, self.paths = [], 0, []
         self.busy_once, self.started, self.generated, self.prompt, self.cached, self.running = 0, time.time(), 0, 0, 0, 0
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.refused():
             pass
         elif path == "/props":
-            self.send_json({**PROPS, "has_chat_template": self.server.template})
+            self.send_json({**PROPS, "has_chat_template": self.server.template} if self.server.model else {"model": None, "version": PROPS["version"]})
         elif path == "/stats":
             self.send_json(self.stats())
         elif path == "/v1/models":
@@ -221,8 +221,9 @@ def main():
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--key", default="")
     parser.add_argument("--runs", action="store_true")
+    parser.add_argument("--no-model", action="store_true")
     args = parser.parse_args()
-    server = Server(args.port, args.key, args.runs)
+    server = Server(args.port, args.key, args.runs, model=not args.no_model)
     print(server.url, flush=True)
     server.serve_forever()
 

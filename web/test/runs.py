@@ -115,7 +115,7 @@ def built(name, seed, full, stages, now=None, part=0.0):
         out[stage] = make[stage](random.Random(seed * 100 + STAGES.index(stage)))
         out["seconds"][stage] = 10.0 + 17 * STAGES.index(stage)
     if now == "heat_map" and part > 0:
-        out["heat_map"] = heat_map(random.Random(seed * 100 + 2), part)
+        out["heat_map"], out["unfinished"] = heat_map(random.Random(seed * 100 + 2), part), "heat_map"
     if "final" in stages:
         out["layers"], out["speed"] = out["final"]["layers"], SPEED
         out["notes"] = ["One seed, where a row says no other number: differences of a few points are noise.", "Two of eight layers keep full attention."]
@@ -131,10 +131,14 @@ def reach(seconds):
 def rows(seconds):
     done, part = reach(seconds)
     finished = done == len(STAGES)
-    demo = {"name": "demo", "finished": finished}
+    demo = {"name": "demo", "state": "finished" if finished else "running", "finished": finished, "report_changed": int(seconds / 2)}
     if not finished:
-        demo.update(stage=STAGES[done], done=int(260 * part), total=260, eta_s=STAGE_SECONDS * (len(STAGES) - done - part))
-    return [demo, {"name": "standard", "finished": True}, {"name": "even", "finished": True}]
+        demo.update(stage=STAGES[done], unit="paths", at=done + 1, of=len(STAGES), done=int(260 * part), total=260,
+                    stage_eta_s=STAGE_SECONDS * (1 - part), eta_s=STAGE_SECONDS * (len(STAGES) - done - part),
+                    share=(done + part) / len(STAGES), work="random paths", note="loss 4.2083", tokens_per_second=5203.7)
+    return [demo, {"name": "standard", "state": "finished", "finished": True}, {"name": "even", "state": "finished", "finished": True},
+            {"name": "broken", "state": "stopped", "finished": False, "stage": "blocks", "unit": "trainings", "done": 3, "total": 12, "share": .61,
+             "eta_s": 500.0, "error": "block selection: every candidate diverged; lower blocks.lrs"}]
 
 
 def report(name, seconds):
@@ -142,6 +146,8 @@ def report(name, seconds):
         return built("standard", 1, [1, 5], STAGES)
     if name == "even":
         return built("even", 2, [2, 5], STAGES)
+    if name == "broken":
+        return {**built("broken", 4, [1, 5], STAGES[:6]), "unfinished": "blocks"}
     if name == "demo":
         done, part = reach(seconds)
         return built("demo", 3, [1, 5], STAGES[:done], STAGES[done] if done < len(STAGES) else None, part)

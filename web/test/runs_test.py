@@ -12,12 +12,15 @@ class Runs(browser.PageTest):
 
     def test_a_run_fills(self):
         self.page.get_by_role("link", name="Searches").click()
-        expect(self.page.locator(".run-list li")).to_have_count(3)
-        expect(self.page.locator(".run-list li").first).to_contain_text("left")
+        expect(self.page.locator(".run-list li")).to_have_count(4)
+        expect(self.page.locator(".run-list li").first).to_contain_text("% of the run")
         self.page.get_by_role("link", name="demo").click()
         self.server.started = time.time() - 2.5 * runs.STAGE_SECONDS
         expect(self.page.locator(".now-at")).to_contain_text("heat map", timeout=6000)
         expect(self.page.locator("#heat td.empty").first).to_be_visible(timeout=8000)
+        expect(self.page.locator("#heat h2")).to_contain_text("so far")
+        expect(self.page.locator(".run-head")).to_contain_text("5,204 tokens/s")
+        expect(self.page).to_have_title("demo · jet")
         expect(self.page.locator("#placement")).to_have_count(0)
         self.server.started = time.time() - 100 * runs.STAGE_SECONDS
         expect(self.page.locator("#placement")).to_be_visible(timeout=8000)
@@ -36,8 +39,17 @@ class Runs(browser.PageTest):
         expect(self.page.get_by_role("heading", name="Runs compared")).to_be_visible()
         expect(self.page.get_by_role("row", name="placement.selector")).to_contain_text("uniform")
         expect(self.page.locator(".line.tone1").first).to_be_visible()
+        expect(self.page.get_by_role("row", name="+ JetBlock").first.locator(".best")).to_have_count(1)
+        expect(self.page.get_by_role("row", name="gated delta net")).to_be_visible()
         self.page.reload()
         expect(self.page.get_by_role("row", name="placement.selector")).to_be_visible()
+
+    def test_a_run_that_stopped(self):
+        self.page.goto(self.server.url + "#/runs/broken")
+        expect(self.page.locator(".now-at")).to_have_text("stopped at blocks, 3 of 12 trainings")
+        expect(self.page.get_by_role("alert")).to_contain_text("every candidate diverged")
+        expect(self.page.locator(".run-head")).not_to_contain_text("left")
+        expect(self.page.locator("#blocks h2")).to_contain_text("so far")
 
     def test_odd_reports(self):
         """Reports of other versions, or cut short, leave out what they lack and break nothing else."""
@@ -52,6 +64,19 @@ class Runs(browser.PageTest):
             self.assertIsNone(self.page.evaluate("window.hacked ?? null"))
         finally:
             mock.runs.report = whole
+
+
+class RunsAlone(browser.PageTest):
+    options = {"with_runs": True, "model": False}
+
+    def test_without_a_model_there_is_no_chat(self):
+        expect(self.page.get_by_role("heading", name="Searches")).to_be_visible()
+        expect(self.page.locator(".run-list li")).to_have_count(4)
+        expect(self.page.get_by_role("textbox", name="Message")).to_have_count(0)
+        expect(self.page.get_by_role("link", name="New chat")).to_have_count(0)
+        self.page.get_by_role("link", name="standard", exact=True).click()
+        expect(self.page.locator("#gains")).to_be_visible()
+        expect(self.page.get_by_role("alert")).to_have_count(0)
 
 
 class NoRuns(browser.PageTest):

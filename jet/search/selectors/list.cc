@@ -92,7 +92,7 @@ namespace {
 
 Selected select_beam(SelectionInput& in) {
   const PlacementConfig& c = in.config();
-  LayerBeamOptions o{.width = c.beam, .budget = c.beam_budget};
+  LayerBeamOptions o{.width = c.beam, .budget = c.beam_budget, .so_far = in.so_far};
   if (c.beam_patience >= 0)
     o.enough = in.score(LayerSet(in.allowed.begin(), in.allowed.end())).accuracy - c.beam_patience;
   Selection s = beam_search(in.allowed, in.k, o, in.scorer());

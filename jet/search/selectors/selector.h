@@ -35,6 +35,7 @@ class SelectionInput {
   std::vector<int> allowed;
   int k;
   Spent spent;
+  BeamSoFar so_far{};
 };
 
 struct Selected {

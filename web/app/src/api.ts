@@ -1,10 +1,11 @@
 // The server, as the page asks it. Every request goes to the page's own origin.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { settings } from "./store/settings";
 import type { Failure } from "./store/types";
 
 export interface Props {
-  model: { name: string; parameters?: number; context?: number; vocabulary?: number; weight_bytes?: number };
+  /// null: the server shows runs and has no model to talk with.
+  model: { name: string; parameters?: number; context?: number; vocabulary?: number; weight_bytes?: number } | null;
   has_chat_template?: boolean;
   thinks?: boolean;
   layers?: { mixer: string; window?: number }[];
@@ -32,11 +33,23 @@ export interface ServerStats {
 
 export interface RunRow {
   name: string;
+  state?: "running" | "finished" | "stopped";
+  finished?: boolean;
+  /// How far the stage is, in its unit, and the run as a whole; seconds.
   stage?: string;
+  unit?: string;
   done?: number;
   total?: number;
+  stage_eta_s?: number;
+  share?: number;
   eta_s?: number;
-  finished?: boolean;
+  /// What is at work in the stage, and what it says of itself.
+  work?: string;
+  note?: string;
+  tokens_per_second?: number;
+  error?: string;
+  /// When the report was written.
+  report_changed?: number;
 }
 
 export class ApiError extends Error {
@@ -46,6 +59,7 @@ export class ApiError extends Error {
 }
 
 export const props = signal<Props | null>(null);
+export const hasChat = computed(() => props.value?.model !== null);
 /// Why there are no props: the server wants a key, or does not answer.
 export const trouble = signal<Failure | null>(null);
 

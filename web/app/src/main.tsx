@@ -17,11 +17,14 @@ async function start(): Promise<void> {
   await beginRouter();
   // Asked again whenever the key changes.
   let key: string | null = null;
+  let known: Promise<unknown> = Promise.resolve();
   effect(() => {
     if (settings.value.key === key) return;
     key = settings.value.key;
-    void readProps();
+    known = readProps();
     void readRuns();
   });
+  // Whether there is a chat at all; a server that is slow to say so is not waited for.
+  await Promise.race([known, new Promise((done) => setTimeout(done, 300))]);
   render(<App />, document.getElementById("app")!);
 }

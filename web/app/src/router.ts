@@ -46,7 +46,11 @@ export async function beginRouter(): Promise<void> {
   await follow();
   // A conversation that begins, or is deleted, changes the address; going back does not begin it again.
   effect(() => {
-    if (place.value.view !== "chat") return;
+    const at = place.value;
+    if (at.view !== "chat") {
+      document.title = (at.view === "run" ? at.name : "Searches") + " · jet";
+      return;
+    }
     const wanted = current.value ? address.chat(current.value) : address.fresh;
     document.title = open.value ? `${open.value.title} · jet` : "jet";
     if ((location.hash || "#/") !== wanted) history.replaceState(null, "", wanted);

@@ -79,7 +79,7 @@ async function request(answer: Message): Promise<Request> {
   const { conversation, messages } = await state.whole(answer.conversation);
   const history = line(messages, answer.parent).filter((m) => m.role === "user" || m.content);
   const system = conversation?.system.trim();
-  const common = { model: props.value?.model.name ?? "default", stream: true, stream_options: { include_usage: true } };
+  const common = { model: props.value?.model?.name ?? "default", stream: true, stream_options: { include_usage: true } };
   if (props.value?.has_chat_template === false) {
     const { chat_template_kwargs: _, ...sampling } = asked(conversation);
     return { path: "v1/completions", body: { ...common, prompt: running(system, history), ...sampling } };

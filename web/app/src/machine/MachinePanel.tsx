@@ -66,7 +66,7 @@ export function MachinePanel() {
         <button class="icon only-overlaid" onClick={() => (drawer.value = null)} aria-label="Close"><Icon name="close" /></button>
       </header>
       <Speed />
-      {p?.cache && <CacheFigure cache={p.cache} tokens={tokensNow()} context={p.model.context} />}
+      {p?.cache && <CacheFigure cache={p.cache} tokens={tokensNow()} context={p.model?.context} />}
       {p?.layers?.length ? <LayerMap layers={p.layers} /> : null}
       <Model />
       <Server />

@@ -6,7 +6,7 @@ import { reports, rowOf, useRuns } from "./data";
 import { Frame } from "./Frame";
 import { progressText } from "./Progress";
 import { smooth } from "./sections";
-import { list, Placed, Table, tasksOf, type Column, type Row } from "./table";
+import { list, Placed, score, Table, tasksOf, type Column, type Row } from "./table";
 
 interface Run {
   name: string;
@@ -20,6 +20,8 @@ export function Compare({ names }: { names: string[] }) {
     <Frame title="Runs compared" back={address.runs}>
       <Outcome runs={all} />
       <Curves runs={all} />
+      <Steps runs={all} />
+      <Blocks runs={all} />
       <Recipes runs={all} />
     </Frame>
   );
@@ -79,6 +81,51 @@ function Curves({ runs }: { runs: Run[] }) {
       </div>
     </section>
   );
+}
+
+type Figures = Map<string, unknown>;
+
+/// One figure of every run a row, the best of them marked; nothing where no run has any.
+function Beside({ runs, of, what, title, higher = true }: { runs: Run[]; of: (r: Row) => Figures; what: string; title: string; higher?: boolean }) {
+  const figures = runs.map((x) => of(x.r));
+  const keys = [...new Set(figures.flatMap((m) => [...m.keys()]))];
+  if (!keys.length) return null;
+  const best = (key: string) => {
+    const v = figures.map((m) => m.get(key)).filter(isNumber);
+    const top = higher ? Math.max(...v) : Math.min(...v);
+    return v.length > 1 && v.filter((x) => x === top).length === 1 ? top : null;
+  };
+  const columns: Column[] = [
+    { name: what, cell: (row) => row.key.replace(/_/g, " ") },
+    ...runs.map((x, i): Column => ({ name: x.name, num: true, cell: (row) => <span class={figures[i]!.get(row.key) === best(row.key) ? "best" : ""}>{fixed(figures[i]!.get(row.key))}</span> })),
+  ];
+  return <div><h3>{title}</h3><Table columns={columns} rows={keys.map((key) => ({ key }))} /></div>;
+}
+
+function Steps({ runs }: { runs: Run[] }) {
+  const of = (value: (g: Row) => unknown) => (r: Row): Figures => new Map(list(r.gains).map((g) => [String(g.step), value(g)]));
+  return (
+    <section>
+      <h2>Step by step</h2>
+      <div class="pair">
+        <Beside runs={runs} what="step" title="Accuracy, mean of the tasks" of={of((g) => score(g.accuracy))} />
+        <Beside runs={runs} what="step" title="Loss, nats per token" of={of((g) => g.loss)} higher={false} />
+      </div>
+    </section>
+  );
+}
+
+function Blocks({ runs }: { runs: Run[] }) {
+  const best = (r: Row): Figures => {
+    const out: Figures = new Map();
+    for (const c of list(r.blocks?.candidates)) {
+      const x = score(c.accuracy), before = out.get(c.kind);
+      if (isNumber(x) && !(isNumber(before) && before >= x)) out.set(String(c.kind), x);
+    }
+    return out;
+  };
+  if (!runs.some((x) => best(x.r).size)) return null;
+  return <section><h2>Blocks</h2><Beside runs={runs} what="block" title="Accuracy, mean of the tasks" of={best} /></section>;
 }
 
 /// {"a": {"b": 1}} -> a.b: 1

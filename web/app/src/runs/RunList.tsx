@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { address, go } from "../router";
 import { lost, runs, useRuns } from "./data";
 import { Frame } from "./Frame";
-import { progressText, share } from "./Progress";
+import { progressText, share, wholeText } from "./Progress";
 import { Bar } from "./table";
 
 export function RunList() {
@@ -22,11 +22,11 @@ export function RunList() {
           </div>
           <ul class="run-list">
             {rows.map((r) => (
-              <li key={r.name} class={r.finished ? "" : "going"}>
+              <li key={r.name} class={r.state ?? ""}>
                 <input type="checkbox" aria-label={`Compare ${r.name}`} checked={picked.includes(r.name)} onChange={() => toggle(r.name)} />
                 <a href={address.run(r.name)}>{r.name}</a>
-                <Bar share={r.finished ? 1 : share(r)} plain={!!r.finished} />
-                <span class="sub">{progressText(r)}</span>
+                <Bar share={r.finished ? 1 : (r.share ?? share(r))} plain={r.state !== "running"} />
+                <span class="sub">{progressText(r)}{wholeText(r) && <span class="note">{wholeText(r)}</span>}{r.error && <span class="note bad">{r.error}</span>}</span>
               </li>
             ))}
           </ul>

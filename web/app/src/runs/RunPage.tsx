@@ -4,7 +4,7 @@ import { context, duration, fixed, isNumber, layerClass, ranges } from "../forma
 import { address } from "../router";
 import { lost, reports, rowOf, useRuns } from "./data";
 import { Frame } from "./Frame";
-import { progressText, Stages } from "./Progress";
+import { progressText, Stages, wholeText, workText } from "./Progress";
 import { SECTIONS, type Section } from "./sections";
 import { list, type Row } from "./table";
 
@@ -44,7 +44,7 @@ export function RunPage({ name }: { name: string }) {
 function Part({ section: s, r }: { section: Section; r: Row }) {
   return (
     <section id={s.id}>
-      <h2>{s.title}</h2>
+      <h2>{s.title}{s.stage && r.unfinished === s.stage && <span class="so-far">so far</span>}</h2>
       <Guarded r={r}><s.Draw r={r} /></Guarded>
     </section>
   );
@@ -57,10 +57,12 @@ function Head({ r, name }: { r: Row; name: string }) {
   return (
     <div class="run-head">
       {facts && <p class="sub">{facts}</p>}
-      {row && !row.finished && (
+      {row && !(row.finished && row.state !== "running") && (
         <>
           <p class="now-at" role="status">{progressText(row)}</p>
-          <Stages row={row} has={(s) => r[s] !== undefined} />
+          <Stages row={row} has={(s) => r[s] !== undefined && r.unfinished !== s} />
+          <p class="sub whole">{[wholeText(row), workText(row)].filter(Boolean).join(" · ")}</p>
+          {row.error && <p class="note bad" role="alert">{row.error}</p>}
         </>
       )}
       {list(r.layers).length > 0 && <Layers labels={list(r.layers)} />}

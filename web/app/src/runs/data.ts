@@ -13,6 +13,7 @@ export const reports = signal<ReadonlyMap<string, Row>>(new Map());
 export const lost = signal("");
 
 const texts = new Map<string, string>();
+const asked = new Map<string, number | undefined>();
 
 export async function readRuns(): Promise<void> {
   try {
@@ -26,9 +27,11 @@ export async function readRuns(): Promise<void> {
 }
 
 /// A report that has not changed stays the same object, and nothing is drawn again.
-export async function readReport(name: string): Promise<void> {
+async function readReport(name: string): Promise<void> {
+  const changed = rowOf(name)?.report_changed;
   try {
     const report = await getJson<Row>("runs/" + encodeURIComponent(name));
+    asked.set(name, changed);
     const text = JSON.stringify(report);
     if (texts.get(name) === text) return;
     texts.set(name, text);
@@ -41,25 +44,17 @@ export async function readReport(name: string): Promise<void> {
 export const rowOf = (name: string) => runs.value?.find((r) => r.name === name);
 
 const ROWS_MS = 2000;
-const REPORT_MS = 4000;
 
 /// Keeps the list, and the reports of `names`, as they are on the server.
 export function useRuns(names: string[]): void {
   const key = names.join("/");
   useEffect(() => {
     let asking = false;
-    let reportsAt = 0;
     const ask = async () => {
       if (asking || document.hidden) return;
       asking = true;
       await readRuns();
-      const due = Date.now() - reportsAt >= REPORT_MS;
-      for (const name of names) {
-        const known = reports.value.has(name);
-        const final = known && reports.value.get(name)!.final;
-        if (!known || (due && !(rowOf(name)?.finished && final))) await readReport(name);
-      }
-      if (due) reportsAt = Date.now();
+      for (const name of names) if (!reports.value.has(name) || rowOf(name)?.report_changed !== asked.get(name)) await readReport(name);
       asking = false;
     };
     void ask();

@@ -138,6 +138,17 @@ function Speed({ r }: { r: Row }) {
   );
 }
 
+function Supernet({ r }: { r: Row }) {
+  const { align } = r.supernet as Row;
+  if (!isObject(align)) return <LossCurve stage={r.supernet} />;
+  return (
+    <div class="pair">
+      <LossCurve stage={align} title="Branches aligned with the attention that they replace" />
+      {list(r.supernet.curve).length > 0 && <LossCurve stage={r.supernet} title="Random paths" />}
+    </div>
+  );
+}
+
 function Distill({ r }: { r: Row }) {
   const stages = Object.entries(r.distill).filter(([, v]) => isObject(v)) as [string, Row][];
   return <div class="pair">{stages.map(([name, v]) => <LossCurve key={name} stage={v} title={name.replace(/^stage(\d)$/, "Stage $1")} />)}</div>;
@@ -201,6 +212,8 @@ const Notes = ({ r }: { r: Row }) => <ul class="notes">{list(r.notes).map((n) =>
 
 export interface Section {
   id: string;
+  /// Whose result it shows.
+  stage?: string;
   title: string;
   has: (r: Row) => unknown;
   Draw: (p: { r: Row }) => ComponentChildren;
@@ -210,14 +223,14 @@ export const SECTIONS: Section[] = [
   { id: "gains", title: "What each step gave", has: (r) => list(r.gains).length, Draw: Gains },
   { id: "notes", title: "Remarks", has: (r) => list(r.notes).length, Draw: Notes },
   { id: "speed", title: "Speed and memory", has: (r) => list(r.speed?.contexts).length, Draw: Speed },
-  { id: "heat", title: "Which layers matter", has: (r) => r.heat_map, Draw: HeatMap },
-  { id: "placement", title: "Placement of full attention", has: (r) => r.placement, Draw: Placement },
-  { id: "validation", title: "Placements, distilled", has: (r) => r.validation, Draw: Validation },
-  { id: "blocks", title: "Choice of the linear block", has: (r) => list(r.blocks?.candidates).length, Draw: Blocks },
-  { id: "dimensions", title: "Dimensions for this machine", has: (r) => list(r.dimensions?.candidates).length, Draw: Dimensions },
-  { id: "supernet", title: "Supernet", has: (r) => r.supernet, Draw: ({ r }) => <LossCurve stage={r.supernet} /> },
-  { id: "distill", title: "Distillation", has: (r) => isObject(r.distill), Draw: Distill },
+  { id: "heat", stage: "heat_map", title: "Which layers matter", has: (r) => r.heat_map, Draw: HeatMap },
+  { id: "placement", stage: "placement", title: "Placement of full attention", has: (r) => r.placement, Draw: Placement },
+  { id: "validation", stage: "validation", title: "Placements, distilled", has: (r) => r.validation, Draw: Validation },
+  { id: "blocks", stage: "blocks", title: "Choice of the linear block", has: (r) => list(r.blocks?.candidates).length, Draw: Blocks },
+  { id: "dimensions", stage: "dimensions", title: "Dimensions for this machine", has: (r) => list(r.dimensions?.candidates).length, Draw: Dimensions },
+  { id: "supernet", stage: "supernet", title: "Supernet", has: (r) => r.supernet, Draw: Supernet },
+  { id: "distill", stage: "distill", title: "Distillation", has: (r) => isObject(r.distill), Draw: Distill },
   { id: "ablations", title: "What each kind of layer does", has: (r) => list(r.final?.ablations).length, Draw: Ablations },
-  { id: "base", title: "Base model", has: (r) => r.base, Draw: Base },
+  { id: "base", stage: "base", title: "Base model", has: (r) => r.base, Draw: Base },
   { id: "run", title: "The run", has: (r) => r.recipe || r.seconds || r.command, Draw: TheRun },
 ];

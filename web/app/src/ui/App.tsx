@@ -1,4 +1,5 @@
 import { useEffect } from "preact/hooks";
+import { hasChat } from "../api";
 import { replyIn, said, stop } from "../chat/chat";
 import { MachinePanel } from "../machine/MachinePanel";
 import { address, go, place } from "../router";
@@ -18,12 +19,12 @@ export function App() {
     return () => removeEventListener("keydown", keys);
   }, []);
   const { sidebar, panel } = settings.value;
-  const chat = place.value.view === "chat";
+  const chat = place.value.view === "chat" && hasChat.value;
   const classes = ["app", sidebar ? "" : "no-side", chat && panel ? "with-panel" : "", drawer.value ? `drawer-${drawer.value}` : ""];
   return (
     <div class={classes.filter(Boolean).join(" ")}>
       <a class="skip" href="#main" onClick={skip}>
-        Skip to the chat
+        Skip to the {chat ? "chat" : "page"}
       </a>
       <Sidebar />
       <main id="main" tabIndex={-1} inert={drawer.value !== null}>{chat ? <ChatView /> : <Runs />}</main>

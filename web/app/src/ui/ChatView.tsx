@@ -55,7 +55,7 @@ function Title() {
   const [editing, edit] = useState(false);
   const box = useRef<HTMLInputElement>(null);
   useEffect(() => box.current?.select(), [editing]);
-  const model = props.value?.model.name ?? "";
+  const model = props.value?.model?.name ?? "";
   if (!c) return <div class="title"><b>New chat</b><span class="sub">{model}</span></div>;
   if (!editing) {
     return (

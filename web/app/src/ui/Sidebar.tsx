@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { hasChat } from "../api";
 import { replies } from "../chat/chat";
 import { search, type Hit } from "../chat/search";
 import { asMarkdown, download, exportOne, fileName } from "../chat/transfer";
@@ -27,17 +28,21 @@ export function Sidebar() {
         <a class="brand" href={address.fresh} onClick={away}>jet</a>
         <button class="icon" onClick={hide} aria-label="Hide conversations" title="Hide conversations"><Icon name="side" /></button>
       </div>
-      <div class="side-end top">
-        <a class="entry" href={address.fresh} title="New chat (Ctrl+Shift+O)" onClick={() => { away(); focusComposer(); }}>
-          <Icon name="plus" />
-          New chat
-        </a>
-      </div>
-      <Search />
-      <div class="list">{query.value.trim() ? <Hits /> : <All />}</div>
+      {hasChat.value && (
+        <>
+          <div class="side-end top">
+            <a class="entry" href={address.fresh} title="New chat (Ctrl+Shift+O)" onClick={() => { away(); focusComposer(); }}>
+              <Icon name="plus" />
+              New chat
+            </a>
+          </div>
+          <Search />
+        </>
+      )}
+      <div class="list">{hasChat.value && (query.value.trim() ? <Hits /> : <All />)}</div>
       <div class="side-end">
         {hasRuns.value && (
-          <a class={place.value.view === "chat" ? "entry" : "entry here"} href={address.runs} onClick={away}>
+          <a class={place.value.view === "chat" && hasChat.value ? "entry" : "entry here"} href={address.runs} onClick={away}>
             <Icon name="runs" />
             Searches
           </a>
