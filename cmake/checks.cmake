@@ -32,6 +32,9 @@ add_test(NAME serving COMMAND Python3::Interpreter tests/serve_test.py ${CMAKE_B
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME serving_cache COMMAND Python3::Interpreter tests/cache_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME structured COMMAND Python3::Interpreter tests/structured_test.py ${CMAKE_BINARY_DIR}
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+set_tests_properties(structured PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
 # The server's page: its build, and in a browser.
 add_test(NAME page_build COMMAND ${BASH} tests/page_build_test.sh WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(page_build PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")

@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 requirements=(torch==2.13.0)
 clients=(openai==3.57.0 anthropic==2.14.0 playwright==1.65.2)
+xgrammar='xgrammar==0.2.8 --hash=sha256:8305646fd2b319d6c3003f51a1665e54cbbe9cba1fb636bc41d0b46434ccbb80'
 read -r -d '' packages <<'END' || true
 g++                   C++20 compiler
 cmake                 build description
@@ -107,6 +108,25 @@ make_venv() {
   echo "${requirements[*]}" >"$stamp"
 }
 
+# The C++ sources of xgrammar, which keeps replies to schemas; without them jet is built without that.
+fetch_xgrammar() {
+  local name=${xgrammar%% *} folder
+  folder=.venv/src/${name/==/-}
+  if [[ -d $folder ]]; then return; fi
+  begin "fetching the sources of $name into $folder"
+  rm -rf .venv/src
+  mkdir -p .venv/src/part
+  echo "$xgrammar" >.venv/src/requirements.txt
+  if .venv/bin/python -m pip download --no-deps --no-binary xgrammar -r .venv/src/requirements.txt -d .venv/src >>"$log" 2>&1 &&
+    tar -xzf "$folder.tar.gz" -C .venv/src/part --strip-components=1 \
+      "${name/==/-}"/{cpp,include,LICENSE,NOTICE,3rdparty/picojson,3rdparty/dlpack} >>"$log" 2>&1; then
+    mv .venv/src/part "$folder"
+  else
+    echo "setup: could not fetch $name $(reason); jet is built without grammars" >&2
+  fi
+  rm -rf .venv/src/part "$folder.tar.gz"
+}
+
 install_clients() {
   install_packages "$client_packages"
   if [[ -f .venv/.jet-clients && $(<.venv/.jet-clients) == "${clients[*]}" ]]; then return; fi
@@ -117,4 +137,5 @@ install_clients() {
 
 install_packages "$packages"
 make_venv
+fetch_xgrammar
 if [[ ${1-} == clients ]]; then install_clients; fi

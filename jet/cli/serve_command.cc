@@ -42,6 +42,8 @@ void run(ServeArguments& o) {
                           .engine = *engine,
                           .tokenizer = tokenizer,
                           .chat = std::move(chat),
+                          .grammars = std::make_shared<GrammarCompiler>(tokenizer, engine->spec().vocab_size,
+                                                                        engine->generation().eos_token_id),
                           .created = now_in_seconds(),
                           .most_new_tokens = o.most_new_tokens,
                           .most_seconds = o.timeout};

@@ -109,13 +109,13 @@ TEST(Beams, TakeTheStepsThatChangeLogits) {
   // Adding and masking do the same to logits and to their log softmax, so that one beam is greedy decoding.
   for (const SamplerOptions& o : {SamplerOptions{.presence_penalty = 0.7f, .frequency_penalty = 0.4f},
                                   {.logit_bias = {{3, 1.5f}, {7, -2}}},
-                                  {.mask = allow_by_turns}}) {
+                                  {.grammar = by_turns(61)}}) {
     const Generated greedy = generate(*e, *e->create(), prompt, {.max_new_tokens = 20, .sampler = o});
     EXPECT_EQ(run(1, o)[0].ids, greedy.ids);
     EXPECT_NE(run(1, {})[0].ids, greedy.ids);
   }
-  for (const Beam& b : run(4, {.mask = allow_by_turns})) {
-    for (size_t i = 0; i < b.ids.size(); ++i) EXPECT_EQ(b.ids[i] % 3, static_cast<int>((9 + i) % 3));
+  for (const Beam& b : run(4, {.grammar = by_turns(61)})) {
+    for (size_t i = 0; i < b.ids.size(); ++i) EXPECT_EQ(b.ids[i] % 3, static_cast<int>(i % 3));
   }
   // Log-probabilities are below 0: what was there is multiplied, and comes again less often.
   const Ids often = run(4, {})[0].ids, seldom = run(4, {.repetition_penalty = 4})[0].ids;

@@ -13,6 +13,7 @@ const char* name_of(Finish finish) {
     case Finish::length: return "length";
     case Finish::context: return "context";
     case Finish::stopped: return "stopped";
+    case Finish::grammar: return "grammar";
   }
   return "?";
 }
@@ -29,7 +30,8 @@ int64_t most_new_tokens(const Engine& engine, int64_t read, int max_new_tokens) 
 
 Decoding::Decoding(const Engine& engine, std::span<const int32_t> prompt, const GenerateOptions& options,
                    OnToken on_token, Generated& made, int64_t before)
-    : options_(options), on_token_(std::move(on_token)), ends_(ends_of_text(engine, options.ignore_eos)),
+    : options_(options), on_token_(std::move(on_token)),
+      ends_(ends_of_text(engine, options.ignore_eos && !options.sampler.grammar)),
       most_(most_new_tokens(engine, before + static_cast<int64_t>(prompt.size()), options.max_new_tokens)),
       sampler_(options.sampler, engine.spec().vocab_size), stream_(options.stop_strings),
       ids_(prompt.begin(), prompt.end()), prompt_(prompt.size()), made_(made) {
@@ -63,6 +65,7 @@ std::string Decoding::text_of(int32_t id) {
 Finish Decoding::finish_after(bool goes_on) const {
   if (!goes_on) return Finish::stopped;
   if (stream_.stopped() || named_stop_) return Finish::stop_string;
+  if (sampler_.is_whole({ids_, prompt_})) return Finish::grammar;
   if (left() > 0) return Finish::none;
   return static_cast<int64_t>(made_.ids.size()) == options_.max_new_tokens ? Finish::length : Finish::context;
 }

@@ -4,6 +4,7 @@
 //   logits --> sampler --> id --> one that ends a text? ------------------------> eos (not kept)
 //                                  | kept; its bytes --> text stream
 //                                  +--> the listener returned false ------------> stopped
+//                                  +--> its grammar lets nothing follow ---------> grammar
 //                                  +--> a stop string is whole -----------------> stop_string (not part of the text)
 //                                  +--> max_new_tokens are made ----------------> length
 //                                  +--> the model's positions are full ---------> context
@@ -26,13 +27,13 @@ namespace jet {
 
 struct GenerateOptions {
   int max_new_tokens = 128;
-  bool ignore_eos = false;
+  bool ignore_eos = false;  // where no grammar says when the text ends
   SamplerOptions sampler{};
   const Tokenizer* tokenizer = nullptr;     // the model's, where text is wanted; it must outlive the generation
   std::vector<std::string> stop_strings{};  // texts that end it; they want a tokenizer
 };
 
-enum class Finish { none, eos, stop_string, length, context, stopped };
+enum class Finish { none, eos, stop_string, length, context, stopped, grammar };
 const char* name_of(Finish finish);
 
 /// What was made. The ids hold no eos; the text holds neither special tokens nor the stop string.

@@ -95,11 +95,14 @@ void keep_typical(std::vector<Choice>& choices, double p) {
   std::erase_if(choices, [&](const Choice& c) { return distance(c) > farthest; });
 }
 
-void apply_mask(const TokenMask& mask, const History& history, std::span<float> logits) {
-  std::vector<bool> allowed(logits.size());
-  mask(history, allowed);
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (!allowed[id]) logits[id] = kNever;
+void keep_allowed(const TokenSet& allowed, std::span<float> logits) {
+  const auto words = allowed.words();
+  require(words.size() == (logits.size() + 31) / 32, "a grammar of another vocabulary");
+  for (size_t w = 0; w < words.size(); ++w) {
+    const auto part = logits.subspan(w * 32, std::min<size_t>(32, logits.size() - w * 32));
+    if (words[w] == 0) std::fill(part.begin(), part.end(), kNever);
+    if (words[w] == 0 || ~words[w] == 0) continue;
+    for (size_t i = 0; i < part.size(); ++i) part[i] = words[w] >> i & 1 ? part[i] : kNever;
   }
 }
 
@@ -176,6 +179,10 @@ LogitSteps::LogitSteps(const SamplerOptions& o, int64_t vocab) {
     require(id >= 0 && id < vocab, "logit_bias: token id {} is outside the vocabulary of {}", id, vocab);
   }
   using Logits = std::span<float>;
+  if (o.grammar) {
+    matcher_ = o.grammar->start();
+    steps_.push_back([m = matcher_](Logits l, const History& h) { keep_allowed(m->allowed(h.made()), l); });
+  }
   if (!o.logit_bias.empty()) {
     steps_.push_back([biases = o.logit_bias](Logits l, const History&) {
       for (const auto& [id, bias] : biases) l[id] += bias;
@@ -193,13 +200,12 @@ LogitSteps::LogitSteps(const SamplerOptions& o, int64_t vocab) {
       each_once(h.made(), counts, [&](int32_t id, int n) { l[id] -= p + f * static_cast<float>(n); });
     });
   }
-  if (o.mask) steps_.push_back([mask = o.mask](Logits l, const History& h) { apply_mask(mask, h, l); });
 }
 
 void LogitSteps::apply(std::span<float> logits, const History& history) const {
   for (const auto& step : steps_) step(logits, history);
   require(std::any_of(logits.begin(), logits.end(), [](float l) { return std::isfinite(l); }),
-          "biases and the mask leave no token that may be next");
+          "biases and the grammar leave no token that may be next");
 }
 
 Sampler::Sampler(const SamplerOptions& o, int64_t vocab)

@@ -1,14 +1,14 @@
 // From logits to the next token. A sampler is an ordered list of steps, some of which change logits and some of which
 // leave choices out; what an option leaves at its neutral value is no step at all:
 //
-//   logits --> logit bias --> repetition penalty --> presence, frequency --> mask ---- temperature 0 --> the greatest
-//                                                                             |
-//      draw <-- typical-p <-- min-p <-- top-p <-- top-k <-- exp(l / temperature)
+//   logits --> grammar --> logit bias --> repetition penalty --> presence, frequency ---- temperature 0 --> the greatest
+//                                                                                    |
+//             draw <-- typical-p <-- min-p <-- top-p <-- top-k <-- exp(l / temperature)
 //
+//   grammar               l = -inf for ids that it does not allow
 //   logit bias            l[id] += b                                                           (OpenAI)
 //   repetition penalty    l = l > 0 ? l / r : l * r, each id of the prompt and of what was made (Keskar 2019)
 //   presence, frequency   l -= p + f * n, each id that was made n > 0 times                     (OpenAI)
-//   mask                  l = -inf for ids that a grammar does not allow
 //   top-k                 the k likeliest; of equals, the lower ids
 //   top-p                 the fewest of the likeliest that have probability p together           (Holtzman 2020)
 //   min-p                 those at least min_p times as likely as the likeliest                  (Nguyen 2024)
@@ -25,11 +25,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "jet/base/rng.h"
+#include "jet/engine/token_grammar.h"
 #include "jet/model/generation_config.h"
 
 namespace jet {
@@ -41,10 +43,6 @@ struct History {
   std::span<const int32_t> made() const { return ids.subspan(prompt); }
 };
 
-/// Marks in `allowed`, which comes with a false for every id, the ids that may be next. Where the text may end, so may
-/// the ids that end it.
-using TokenMask = std::function<void(const History& history, std::vector<bool>& allowed)>;
-
 struct SamplerOptions {
   float temperature = 0;  // 0: always the likeliest
   int top_k = 0;          // 0: all
@@ -55,7 +53,7 @@ struct SamplerOptions {
   float presence_penalty = 0;
   float frequency_penalty = 0;
   std::vector<std::pair<int32_t, float>> logit_bias{};  // -inf: never
-  TokenMask mask{};
+  std::shared_ptr<const TokenGrammar> grammar{};        // null: any text
   int top_logprobs = -1;  // with every id, its log-probability and so many of the likeliest ids' (-1: nothing)
   uint64_t seed = 0;
 };
@@ -72,11 +70,14 @@ class LogitSteps {
  public:
   /// Throws Error on a bias of an id outside the vocabulary.
   LogitSteps(const SamplerOptions& options, int64_t vocab);
+  /// Whether a grammar lets nothing but an end follow.
+  bool is_whole(const History& history) const { return matcher_ && matcher_->is_whole(history.made()); }
   bool empty() const { return steps_.empty(); }
   /// `history` holds ids of the vocabulary. Throws Error where no token is left.
   void apply(std::span<float> logits, const History& history) const;
 
  private:
+  std::shared_ptr<TokenMatcher> matcher_;  // null: any text
   std::vector<std::function<void(std::span<float>, const History&)>> steps_;
 };
 
@@ -101,6 +102,8 @@ class Sampler {
   Draw draw(std::span<const float> logits, const History& history = {});
   /// What draw() chooses among, good until the next call.
   std::span<const Choice> choices(std::span<const float> logits, const History& history = {});
+  /// Whether a grammar lets nothing but an end follow.
+  bool is_whole(const History& history) const { return logit_steps_.is_whole(history); }
 
  private:
   SamplerOptions options_;

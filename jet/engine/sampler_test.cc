@@ -64,10 +64,10 @@ Probabilities reference(const Floats& given, const SamplerOptions& o, const Hist
   }
   for (const int32_t id : std::set<int32_t>(h.made().begin(), h.made().end())) l[id] -= o.presence_penalty;
   for (const int32_t id : h.made()) l[id] -= o.frequency_penalty;
-  if (o.mask) {
-    std::vector<bool> allowed(l.size());
-    o.mask(h, allowed);
-    for (size_t i = 0; i < l.size(); ++i) l[i] = allowed[i] ? l[i] : -kInfinity;
+  if (o.grammar) {
+    const auto matcher = o.grammar->start();
+    const TokenSet& allowed = matcher->allowed(h.made());
+    for (size_t i = 0; i < l.size(); ++i) l[i] = allowed.has(static_cast<int32_t>(i)) ? l[i] : -kInfinity;
   }
   const auto best = static_cast<int32_t>(std::max_element(l.begin(), l.end()) - l.begin());
   if (o.temperature == 0) return {{best, 1}};
@@ -108,7 +108,7 @@ TEST(Sampler, TakesEveryStepAsTheReferenceDoes) {
       const Floats logits = random_logits(n, seed, seed % 2 == 0);
       const Ids ids = {5, 3, 3, 19, 0, 3, 12, 12, 12, 5};
       int list = 0;
-      for (const SamplerOptions& o : test_samplers(seed)) {
+      for (const SamplerOptions& o : test_samplers(seed, n)) {
         const History history{ids, 4};
         Probabilities want = reference(logits, o, history), got;
         Sampler sampler(o, n);
@@ -223,9 +223,10 @@ TEST(Sampler, ChangesLogitsByTheHistory) {
   EXPECT_EQ(changed({.logit_bias = {{3, 4}, {0, -kInfinity}}}), (Floats{-kInfinity, 1.5f, -1, 2.8f}));
   // In this order: a penalty sees the bias.
   EXPECT_EQ(changed({.repetition_penalty = 2, .logit_bias = {{2, 3}}}), (Floats{1, 0.75f, 1, -1.2f}));
-  const TokenMask only_last = [](const History& h, std::vector<bool>& allowed) { allowed[h.made().size()] = true; };
-  EXPECT_EQ(Sampler({.mask = only_last}, 4).draw(logits, history).id, 3);
-  EXPECT_THROW(Sampler({.logit_bias = {{3, -kInfinity}}, .mask = only_last}, 4).draw(logits, history), Error);
+  const auto only_last = test_grammar(4, [](size_t made, int32_t id) { return id == static_cast<int32_t>(made); });
+  EXPECT_EQ(Sampler({.grammar = only_last}, 4).draw(logits, history).id, 3);
+  EXPECT_THROW(Sampler({.logit_bias = {{3, -kInfinity}}, .grammar = only_last}, 4).draw(logits, history), Error);
+  EXPECT_THROW(Sampler({.grammar = test_grammar(99, [](size_t, int32_t) { return true; })}, 4).draw(logits), Error);
 }
 
 TEST(Sampler, TellsTheModelsLogProbabilities) {

@@ -57,6 +57,22 @@ void add_blocks(const std::string& role, const Json& blocks, Json& messages) {
   if (!text.empty() || !calls.empty()) messages.push_back(message);
 }
 
+/// {"type": "auto" | "any" | "none" | "tool", "name", "disable_parallel_tool_use"}
+void add_tool_choice(const Json& choice, Json& chat) {
+  if (choice.is_null()) return;
+  const Json type = choice.is_object() ? choice.value("type", Json()) : Json();
+  if (type == "none" || type == "auto") {
+    chat["tool_choice"] = type;
+  } else if (type == "any") {
+    chat["tool_choice"] = "required";
+  } else if (type == "tool") {
+    chat["tool_choice"] = {{"type", "function"}, {"function", {{"name", choice.value("name", Json())}}}};
+  } else {
+    throw ApiError(400, R"(request: 'tool_choice' is {"type": "auto", "any", "tool" or "none"})");
+  }
+  if (choice.value("disable_parallel_tool_use", Json()) == true) chat["parallel_tool_calls"] = false;
+}
+
 Json chat_body(const Json& body) {
   if (!body.contains("messages") || !body["messages"].is_array())
     throw ApiError(400, "request: 'messages' is no list of messages");
@@ -78,9 +94,7 @@ Json chat_body(const Json& body) {
   for (const char* key : {"max_tokens", "temperature", "top_p", "top_k", "stream", "seed", "chat_template_kwargs"})
     if (body.contains(key)) chat[key] = body[key];
   if (body.contains("stop_sequences")) chat["stop"] = body["stop_sequences"];
-  const Json choice = body.value("tool_choice", Json());
-  const std::string asked = choice.is_object() ? choice.value("type", "auto") : "auto";
-  if (asked != "auto") chat["tool_choice"] = asked == "none" ? "none" : "required";
+  add_tool_choice(body.value("tool_choice", Json()), chat);
   if (!body.contains("tools") || !body["tools"].is_array()) return chat;
   chat["tools"] = Json::array();
   for (const Json& tool : body["tools"]) {

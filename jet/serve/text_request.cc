@@ -7,6 +7,7 @@
 
 #include "jet/engine/chat.h"
 #include "jet/serve/api_error.h"
+#include "jet/serve/reply_form.h"
 
 namespace jet {
 namespace {
@@ -96,13 +97,7 @@ GenerateOptions options_of(const ServedModel& model, const Json& body, int logpr
 }
 
 void refuse_what_is_not_there(const Json& body) {
-  const Json& format = has(body, "response_format") ? body["response_format"] : Json();
-  if (format.is_object() && format.value("type", "text") != "text")
-    throw ApiError(400, "request: 'response_format' other than text is not supported yet");
-  const Json choice = body.value("tool_choice", Json());
-  if (choice.is_object() || choice == "required")
-    throw ApiError(400, "request: 'tool_choice' other than auto and none is not supported yet");
-  for (const char* key : {"grammar", "guided_json", "guided_regex", "json_schema", "suffix", "audio"})
+  for (const char* key : {"suffix", "audio"})
     if (has(body, key)) throw ApiError(400, fmt::format("request: '{}' is not supported", key));
   const int64_t n = field<int64_t>(body, "n", 1);
   if (has(body, "best_of") && field<int64_t>(body, "best_of", n) != n)
@@ -180,7 +175,9 @@ TextRequest read_chat_request(const ServedModel& model, const Json& body) {
     r.logprobs = check_logprobs(field<int64_t>(body, "top_logprobs", 0), "top_logprobs");
   const ServedPrompt prompt = chat_prompt_of(model, body);
   r.thinking = prompt.thinking;
-  add_choices(model, body, {prompt}, options_of(model, body, r.logprobs), r);
+  GenerateOptions options = options_of(model, body, r.logprobs);
+  options.sampler.grammar = reply_grammar(model, body, &prompt);
+  add_choices(model, body, {prompt}, options, r);
   return r;
 }
 
@@ -190,7 +187,9 @@ TextRequest read_completion_request(const ServedModel& model, const Json& body) 
   read_stream(body, r);
   r.echo = field(body, "echo", false);
   if (has(body, "logprobs")) r.logprobs = check_logprobs(field<int64_t>(body, "logprobs", 0), "logprobs");
-  add_choices(model, body, prompts_of(model, body), options_of(model, body, r.logprobs), r);
+  GenerateOptions options = options_of(model, body, r.logprobs);
+  options.sampler.grammar = reply_grammar(model, body, nullptr);
+  add_choices(model, body, prompts_of(model, body), options, r);
   return r;
 }
 

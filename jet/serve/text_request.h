@@ -6,7 +6,7 @@
 //
 //   both: max_tokens | max_completion_tokens, n, stream, stream_options.include_usage, stop, seed, temperature, top_p,
 //         top_k, min_p, typical_p, repetition_penalty | repeat_penalty, presence_penalty, frequency_penalty,
-//         logit_bias, ignore_eos, logprobs, top_logprobs, chat_template_kwargs
+//         logit_bias, ignore_eos, logprobs, top_logprobs, chat_template_kwargs, and what reply_form.h lists
 #pragma once
 
 #include <string>
