@@ -2,7 +2,6 @@
 # with its include/ and lib/ (JET_LIBTORCH). Its own CMake package is not asked: that of a wheel for CUDA wants a CUDA
 # compiler, and nothing here needs one.
 # jet_torch carries its include folders as system ones: its headers do not pass this project's warnings.
-set(JET_PYTHON ${PROJECT_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "Python that has torch")
 set(JET_LIBTORCH "" CACHE PATH "folder of libtorch; empty: that of JET_PYTHON's torch")
 set(torch_root ${JET_LIBTORCH})
 if(NOT torch_root)

@@ -10,7 +10,7 @@ command -v clang-format >/dev/null || { echo "format: clang-format is missing; t
 
 # Tracked and new files; where git cannot answer (a source archive), all files.
 mapfile -t files < <(
-  { git ls-files --cached --others --exclude-standard -- jet tests 2>/dev/null || find jet tests -type f 2>/dev/null; } |
+  { git ls-files --cached --others --exclude-standard -- jet python tests 2>/dev/null || find jet python tests -type f 2>/dev/null; } |
     grep -E '\.(h|cc|cu|cuh)$' | sort -u | while read -r file; do [[ ! -f $file ]] || echo "$file"; done
 )
 if ((${#files[@]} == 0)); then echo "format: no sources under jet/" >&2; exit 1; fi

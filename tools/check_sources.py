@@ -60,7 +60,7 @@ def size_faults(name, function, line, lines, parameters):
 
 
 def cpp_faults(name, text):
-    if name.startswith("jet/") and not name.endswith("_test.cc"):
+    if name.startswith(("jet/", "python/")) and not name.endswith("_test.cc"):
         tokens = cpp.tokens(text)
         if not name.startswith("jet/cli/"):
             yield from quiet_faults(name, tokens)
@@ -81,7 +81,7 @@ def python_faults(name, text):
 
 def check(root):
     faults = []
-    for folder in ("jet", "tests", "tools", "lab"):
+    for folder in ("jet", "python", "tests", "tools", "lab"):
         for path in sorted((root / folder).rglob("*")):
             name = path.relative_to(root).as_posix()
             if path.suffix in (".h", ".cc", ".cu", ".cuh"):

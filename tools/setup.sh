@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-requirements=(torch==2.13.0)
-clients=(openai==3.57.0 anthropic==2.14.0 playwright==1.65.2)
+requirements=(torch==2.13.0 numpy==2.4.6 nanobind==3.1.0)
+clients=(openai==3.57.0 anthropic==2.14.0 playwright==1.65.2 transformers==5.23.0 lm_eval==0.4.13)
 xgrammar='xgrammar==0.2.8 --hash=sha256:8305646fd2b319d6c3003f51a1665e54cbbe9cba1fb636bc41d0b46434ccbb80'
 read -r -d '' packages <<'END' || true
 g++                   C++20 compiler
@@ -16,6 +16,7 @@ ninja-build           build runner
 ccache                second builds in seconds
 pkg-config            finds libraries that have no CMake file
 python3-venv          home for PyTorch
+python3-dev           headers of the Python package's extension
 clang-format          source format
 git                   list of sources to check
 libgtest-dev          tests

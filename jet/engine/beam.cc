@@ -46,7 +46,7 @@ class Search {
   Search(Engine& engine, const BeamOptions& options, std::span<const int32_t> prompt, int64_t most_tokens)
       : engine_(engine), options_(options), prompt_(prompt), most_tokens_(most_tokens),
         vocab_(engine.spec().vocab_size), steps_(options.sampler, vocab_),
-        eos_(ends_of_text(engine, options.ignore_eos)) {
+        eos_(options.ends ? std::span<const int>(*options.ends) : ends_of_text(engine, options.ignore_eos)) {
     kept_ = std::max<int64_t>(2, 1 + static_cast<int64_t>(eos_.size())) * options.num_beams;
     require(kept_ <= vocab_, "num_beams is {}, too many for a vocabulary of {}", options.num_beams, vocab_);
   }
@@ -109,7 +109,7 @@ class Search {
       } else if (i < options_.num_beams) {
         const Finish finish = ends ? Finish::eos : n == options_.max_new_tokens ? Finish::length : Finish::context;
         Beam beam{running_[c.beam].ids, c.score / std::pow(static_cast<float>(n), options_.length_penalty), finish};
-        if (!ends) beam.ids.push_back(c.id);
+        (ends ? beam.end : beam.ids.emplace_back()) = c.id;
         finished_.push_back(std::move(beam));
       }
     }
@@ -139,6 +139,7 @@ class Search {
     running_ = std::move(next);
     std::vector<Step> steps;
     for (const Running& r : running_) steps.push_back({r.sequence.get(), std::span(r.ids).last(1)});
+    if (options_.before_pass) options_.before_pass();
     engine_.forward(steps);
     std::vector<std::span<const float>> logits;
     for (const Step& s : steps) logits.push_back(s.logits);

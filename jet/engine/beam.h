@@ -17,7 +17,10 @@
 // history in view.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "jet/engine/generate.h"
 
@@ -34,13 +37,16 @@ struct BeamOptions {
   EarlyStopping early_stopping = EarlyStopping::no;
   int max_new_tokens = 128;
   bool ignore_eos = false;
-  SamplerOptions sampler{};  // bias, penalties and mask; nothing is drawn
+  SamplerOptions sampler{};                    // bias, penalties and mask; nothing is drawn
+  std::optional<std::vector<int32_t>> ends{};  // ids that end a text, in place of the model's
+  std::function<void()> before_pass{};         // what it throws ends the search
 };
 
 struct Beam {
   std::vector<int32_t> ids{};  // new tokens, eos not included
   float score = 0;
   Finish finish = Finish::none;
+  int32_t end = -1;  // the eos that it ended with
 };
 
 /// Prefills `prompt` into `sequence`, where it stays, and searches on forks of it. The best beams, best first; at most
