@@ -11,17 +11,17 @@ same threads) one after the other:
   second turn   its reply and a message of --new tokens follow
   edited        that message is another one
   again         another reply to the same
-  restart       after the server was stopped and started again: the second turn once more
+  restart       after the server was stopped and started again: a third message in its place
   alone         such a message, with nothing before it
 
-MODEL is a folder; it is given a plain chat template where it has none. Without FILE.gguf llama.cpp is left out.
+MODEL is a folder; it is given a plain chat template where it has none. Without FILE.gguf llama.cpp is left out; with it
+this needs llama-cpp-python[server], built for this machine.
 """
 import argparse
 import http.client
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -51,13 +51,15 @@ class Server:
                 time.sleep(0.1)
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         self.process.wait()
 
     def ask(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
-        return json.loads(connection.getresponse().read())
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer
 
     def timed(self, path, body, text_of):
         """Seconds to the first text, and the whole text."""
@@ -72,6 +74,7 @@ class Server:
             if new and first is None:
                 first = time.perf_counter() - begin
             text += new
+        connection.close()
         if first is None:
             sys.exit(f"{path}: no text came")
         return first, text
@@ -92,24 +95,27 @@ class Llama(Server):
         self.jet = jet
         super().__init__(*arguments)
 
+    def stop(self):
+        self.process.kill()  # it would wait for its own streams
+        self.process.wait()
+
     def reply(self, messages, tokens=4):
         prompt = self.jet.ask("POST", "/apply-template", dict(messages=messages))["prompt"]
         return self.timed("/v1/completions", dict(prompt=prompt, max_tokens=tokens), lambda c: c["text"])
 
 
-def servers(o, pair, folder, log):
+def servers(o, pair, folder, log, made):
     model, _, gguf = pair.partition("=")
     copy = Path(folder) / Path(model).name
     shutil.copytree(model, copy)
     if not (copy / "chat_template.jinja").exists():
         (copy / "chat_template.jinja").write_text(TEMPLATE)
-    made = [Jet([o.jet, "serve", str(copy), "--port", str(o.port), "--threads", str(o.threads), "--cache-dir",
-                 str(Path(folder) / "cache")], o.port, log)]
+    made.append(Jet([o.jet, "serve", str(copy), "--port", str(o.port), "--threads", str(o.threads), "--cache-dir",
+                 str(Path(folder) / "cache")], o.port, log))
     if gguf:
         made.append(Llama(made[0], [sys.executable, "-m", "llama_cpp.server", "--model", gguf, "--n_ctx", "8192",
                                     "--port", str(o.port + 1), "--n_threads", str(o.threads), "--n_threads_batch",
                                     str(o.threads)], o.port + 1, log))
-    return made
 
 
 def words(server, text, tokens, begin):
@@ -122,7 +128,7 @@ def words(server, text, tokens, begin):
 def conversation(o, jet, text, turn):
     at = 60_000 * (turn + 1)
     first = [{"role": "user", "content": words(jet, text, o.tokens, at)}]
-    news = [[{"role": "user", "content": words(jet, text, o.new, at + 40_000 + 5_000 * i)}] for i in range(3)]
+    news = [[{"role": "user", "content": words(jet, text, o.new, at + 40_000 + 5_000 * i)}] for i in range(4)]
     return first, news
 
 
@@ -144,19 +150,23 @@ def measure(o, made, text, turn, times):
                     else:
                         continue
                 past = first + [{"role": "assistant", "content": replies[s.name].strip()}]
-                seconds, _ = s.reply(past + news[0 if step in ("second turn", "restart") else 1])
+                seconds, _ = s.reply(past + news[{"second turn": 0, "restart": 3}.get(step, 1)])
             times.setdefault((step, s.name), []).append(seconds)
+            print(f"{step}, {s.name}: {1000 * seconds:.0f} ms", file=sys.stderr, flush=True)
 
 
 def run(o, pair, text, log):
     with tempfile.TemporaryDirectory(dir=o.folder) as folder:
-        made, times = servers(o, pair, folder, log), {}
-        for s in made:
-            s.reply([{"role": "user", "content": "x"}])
-        for turn in range(o.turns):
-            measure(o, made, text, turn, times)
-        for s in made:
-            s.stop()
+        made, times = [], {}
+        try:
+            servers(o, pair, folder, log, made)
+            for s in made:
+                s.reply([{"role": "user", "content": "x"}])
+            for turn in range(o.turns):
+                measure(o, made, text, turn, times)
+        finally:
+            for s in made:
+                s.stop()
     print(f"\n{pair}: {o.tokens} tokens, then {o.new}; milliseconds to the first text, median (least to most)")
     print("| | " + " | ".join(s.name for s in made) + " |\n|" + "---|" * (len(made) + 1))
     for step in STEPS:

@@ -173,20 +173,20 @@ class CacheFolderTest(unittest.TestCase):
         for name, model in self.models.items():
             cache = self.folder()
             server = Server(model, "--exact", "--cache-dir", cache)
-            prompt = ids("slots", 150)
+            prompt = ids("slots", 180)
             answer = server.post("/v1/completions", prompt=prompt, max_tokens=8, temperature=0, id_slot=3,
                                  ignore_eos=True)
             (slot,) = server.ask("GET", "/slots")[1]
-            self.assertEqual((slot["id"], slot["n_prompt_tokens"], slot["n_cached_tokens"]), (3, 150, 157))
+            self.assertEqual((slot["id"], slot["n_prompt_tokens"], slot["n_cached_tokens"]), (3, 180, 187))
             saved = server.post("/slots/3?action=save", filename="story.bin")
             file = Path(cache) / "slots" / "story.bin"
-            self.assertEqual((saved["n_saved"], saved["n_written"]), (157, file.stat().st_size))
+            self.assertEqual((saved["n_saved"], saved["n_written"]), (187, file.stat().st_size))
             by_text = server.post("/slots/0?action=save", filename="by-prompt", prompt=prompt)
-            self.assertEqual(by_text["n_saved"], 157)
-            self.assertEqual(server.post("/slots/3?action=erase")["n_erased"], 157)
-            self.assertEqual(completion(server, prompt), (answer["choices"][0]["text"], 150))
+            self.assertEqual(by_text["n_saved"], 187)
+            self.assertEqual(server.post("/slots/3?action=erase")["n_erased"], 187)
+            self.assertEqual(completion(server, prompt), (answer["choices"][0]["text"], 180))
             server.post("/slots/0?action=erase", prompt=prompt)
-            self.assertEqual(server.post("/slots/5?action=restore", filename="story.bin")["n_restored"], 157)
+            self.assertEqual(server.post("/slots/5?action=restore", filename="story.bin")["n_restored"], 187)
             self.assertEqual(completion(server, prompt), (answer["choices"][0]["text"], 1))
             self.assertEqual(completion(server, prompt[:140])[1], 140 - 128)  # from a checkpoint within
             server.process.kill()
