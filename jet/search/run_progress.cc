@@ -112,11 +112,13 @@ RunStanding RunProgress::standing(const ProgressState& stage, const ProgressStat
   out.run = run_, out.stage = stages_[stage_].stage, out.unit = stage.unit;
   out.at = static_cast<int>(stage_) + 1, out.of = static_cast<int>(stages_.size());
   out.done = stage.done, out.total = stage.total;
-  out.stage_eta_s = known(stage.left), out.eta_s = known(stage.whole_left);
+  const WorkPasses rates = seconds_a_pass();  // of one moment, so that the figures agree
+  out.stage_eta_s = known(seconds_of(passes_left(stage_, stage_ + 1), rates));
+  out.eta_s = known(seconds_of(passes_left(stage_, stages_.size()), rates));
   WorkPasses all{};
   for (const StageWork& s : stages_)
     for (size_t k = 0; k < kWorkKinds; ++k) all[k] += s.passes[k];
-  if (const double whole = seconds_of(all); whole > 0) out.share = std::clamp(1 - out.eta_s / whole, 0.0, 1.0);
+  if (const double whole = seconds_of(all, rates); whole > 0) out.share = std::clamp(1 - out.eta_s / whole, 0.0, 1.0);
   if (work) {
     out.work = work->stage, out.note = work->note;
     if (work->unit == std::string_view("tokens") && work->rate() > 0) out.tokens_per_second = work->rate();
@@ -128,17 +130,21 @@ void RunProgress::give_up() {
   if (shown_) shown_->give_up();
 }
 
-double RunProgress::seconds_a_pass(size_t kind) const {
+// A kind that has not been met is taken to be as fast as all others together.
+WorkPasses RunProgress::seconds_a_pass() const {
+  WorkPasses seconds{};
   Measured all;
   for (size_t k = 0; k < kWorkKinds; ++k) {
     Measured m = measured_[k];
     if (now_ && static_cast<size_t>(now_->kind_) == k && now_->done_ < 1) {
       m.passes += now_->passes_ * (now_->done_ - now_->before_), m.seconds += seconds_since(now_->start_);
     }
-    if (k == kind && m.passes > 0) return m.seconds / m.passes;
+    seconds[k] = m.passes > 0 ? m.seconds / m.passes : -1;
     all.passes += m.passes, all.seconds += m.seconds;
   }
-  return all.passes > 0 ? all.seconds / all.passes : -1;
+  for (double& s : seconds)
+    if (s < 0 && all.passes > 0) s = all.seconds / all.passes;
+  return seconds;
 }
 
 WorkPasses RunProgress::passes_left(size_t from, size_t to) const {
@@ -156,13 +162,12 @@ WorkPasses RunProgress::passes_left(size_t from, size_t to) const {
   return left;
 }
 
-double RunProgress::seconds_of(const WorkPasses& passes) const {
+double RunProgress::seconds_of(const WorkPasses& passes, const WorkPasses& seconds_a_pass) {
   double sum = 0;
   for (size_t k = 0; k < kWorkKinds; ++k) {
     if (passes[k] == 0) continue;
-    const double rate = seconds_a_pass(k);
-    if (rate < 0) return -1;
-    sum += passes[k] * rate;
+    if (seconds_a_pass[k] < 0) return -1;
+    sum += passes[k] * seconds_a_pass[k];
   }
   return sum;
 }

@@ -101,10 +101,11 @@ class RunProgress : public ProgressSink {
   struct Measured {
     double passes = 0, seconds = 0;
   };
-  double seconds_left(size_t from, size_t to) const { return seconds_of(passes_left(from, to)); }
+  double seconds_left(size_t from, size_t to) const { return seconds_of(passes_left(from, to), seconds_a_pass()); }
   WorkPasses passes_left(size_t from, size_t to) const;
-  double seconds_of(const WorkPasses& passes) const;
-  double seconds_a_pass(size_t kind) const;
+  /// By kind; negative while nothing has been measured.
+  WorkPasses seconds_a_pass() const;
+  static double seconds_of(const WorkPasses& passes, const WorkPasses& seconds_a_pass);
   ProgressState stage_state() const;
   RunStanding standing(const ProgressState& stage, const ProgressState* work) const;
   void tell(const ProgressState& stage, const ProgressState* work = nullptr);
