@@ -10,7 +10,7 @@ CMAKE_INPUTS := CMakeLists.txt CMakePresets.json FLOORS $(wildcard cmake/*.cmake
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo models clients test test-sanitizers test-asan test-tsan fuzz check format clean
+.PHONY: help setup build demo models clients test test-sanitizers test-asan test-tsan fuzz soak check format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -60,6 +60,10 @@ test-tsan: build-tsan/build.ninja ## the torch-free tests under the thread sanit
 
 fuzz: ## hunt for inputs that break the readers, FUZZ_SECONDS (120) each; wants clang
 	tools/fuzz.sh
+
+soak: build/build.ninja ## the server under load and odd requests for long, SOAK_SECONDS (600); wants schemathesis
+	cmake --build --preset release --target jet -j $(JOBS)
+	python3 tests/api_fuzz_test.py build --seconds $(or $(SOAK_SECONDS),600)
 
 check: setup ## floors, sources and format, without a build
 	tools/check_floors.py

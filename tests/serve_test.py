@@ -5,11 +5,7 @@ usage: serve_test.py BUILD_DIR        (from the project's root)
 models/base has no chat template: the tests give it one. The official openai and anthropic clients are tried where they
 are installed.
 """
-import http.client
 import json
-import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,64 +15,7 @@ import time
 import unittest
 from pathlib import Path
 
-JET = str(Path(sys.argv[1]) / "jet")
-TEMPLATE = ("{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}"
-            "{% if add_generation_prompt %}<assistant>{% endif %}")
-
-
-class Server:
-    def __init__(self, folder, *options, **environment):
-        self.process = subprocess.Popen([JET, "serve", str(folder), "--port", "0", *options], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, env=dict(os.environ, **environment))
-        line = self.process.stdout.readline()
-        assert "http://" in line, (line, self.process.stderr.read())
-        self.port = int(line.split("http://")[1].split()[0].rsplit(":", 1)[1])
-
-    def ask(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        headers = dict({"Content-Type": "application/json"} if body is not None else {}, **(headers or {}))
-        connection.request(method, path, json.dumps(body) if isinstance(body, (dict, list)) else body, headers)
-        r = connection.getresponse()
-        text = r.read().decode()
-        connection.close()
-        return r.status, json.loads(text) if text.startswith(("{", "[")) else text, dict(r.getheaders())
-
-    def post(self, path, **body):
-        status, answer, _ = self.ask("POST", path, body)
-        assert status == 200, (status, answer)
-        return answer
-
-    def events(self, path, **body):
-        """The chunks of a streamed answer."""
-        status, text, headers = self.ask("POST", path, dict(body, stream=True))
-        assert status == 200 and headers["Content-Type"] == "text/event-stream", (status, text)
-        sent = text.split("\n\n")
-        assert sent[-2:] == ["data: [DONE]", ""], sent[-2:]
-        return [json.loads(e.removeprefix("data: ")) for e in sent[:-2]]
-
-    def stats(self):
-        return self.ask("GET", "/stats")[1]
-
-    def wait(self, condition, seconds=20):
-        end = time.monotonic() + seconds
-        while not condition(self.stats()):
-            assert time.monotonic() < end, self.stats()
-            time.sleep(0.02)
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return code
-
-
-def chat_model(folder):
-    """models/base with a chat template."""
-    model = Path(folder) / "base"
-    shutil.copytree("models/base", model)
-    (model / "chat_template.jinja").write_text(TEMPLATE)
-    return model
+from served import JET, Server, chat_model
 
 
 def generated(folder, prompt, tokens):
@@ -342,6 +281,26 @@ class OtherServersTest(unittest.TestCase):
         self.assertEqual(answers[0][0], 500)
         self.assertIn("longer than the server allows", answers[0][1]["error"]["message"])
         self.assertEqual(server.post("/v1/completions", prompt="One day", max_tokens=2)["usage"]["completion_tokens"], 2)
+        self.assertEqual(server.end(), 0)
+
+    def test_one_client_does_not_hold_up_another(self):
+        server = Server("models/base", "--most-running", "2", "--most-waiting", "40")
+        body, order = dict(prompt="One day", max_tokens=60, ignore_eos=True), []
+
+        def ask(key):
+            status, answer, headers = server.ask("POST", "/v1/completions", body, {"Authorization": f"Bearer {key}"})
+            order.append((key, status, headers.get("Retry-After")))
+
+        many = [threading.Thread(target=ask, args=("a",)) for _ in range(60)]
+        for t in many:
+            t.start()
+        server.wait(lambda s: s["waiting"] >= 38)
+        ask("b")
+        place = order.index(("b", 200, None))
+        for t in many:
+            t.join()
+        self.assertEqual({o[1:] for o in order}, {(200, None), (429, "1")})
+        self.assertGreater(len([o for o in order[place:] if o[1] == 200]), 15)
         self.assertEqual(server.end(), 0)
 
     def test_the_end_lets_streams_finish(self):

@@ -7,30 +7,11 @@
 #include "jet/base/file.h"
 #include "jet/cli/console.h"
 #include "jet/engine/chat.h"
+#include "jet/engine/sampling_json.h"
 #include "jet/engine/scheduler.h"
 
 namespace jet {
 namespace {
-
-/// The settings of a line over those of the command.
-SamplingArguments own_settings(SamplingArguments s, const Json& line, const std::string& where) {
-  s.generate.max_new_tokens = get_or(line, "max_new_tokens", s.generate.max_new_tokens, where);
-  s.generate.sampler.seed = get_or(line, "seed", s.generate.sampler.seed, where);
-  const auto own = [&](const char* key, auto& setting) {
-    using T = typename std::decay_t<decltype(setting)>::value_type;
-    if (line.contains(key)) setting = get<T>(line, key, where);
-  };
-  own("temperature", s.asked.temperature);
-  own("top_k", s.asked.top_k);
-  own("top_p", s.asked.top_p);
-  own("min_p", s.asked.min_p);
-  if (line.contains("stop")) {
-    const bool is_one = line["stop"].is_string();
-    s.generate.stop_strings =
-        is_one ? std::vector{line["stop"].get<std::string>()} : get<std::vector<std::string>>(line, "stop", where);
-  }
-  return s;
-}
 
 class BatchReader {
  public:
@@ -41,10 +22,10 @@ class BatchReader {
     if (line.is_string()) line = Json{{"prompt", line}};
     require(line.is_object() && (line.contains("prompt") != line.contains("messages")),
             "{}: expected a string, or an object with either 'prompt' or 'messages'", where);
-    SamplingArguments settings = own_settings(arguments_.sampling, line, where);
+    SamplingArguments settings = arguments_.sampling;  // the line's own come over the command's
+    read_sampling(line, where, settings.generate, settings.asked);
     Request made{.prompt = ids_of(line, where), .options = {}};
     try {
-      settings.check();
       made.options = settings.settled(engine_, tokenizer_);
     } catch (const Error& e) { fail("{}: {}", where, e.what()); }
     return made;
@@ -62,8 +43,7 @@ class BatchReader {
       line["messages"] = std::move(messages);
       line.erase("prompt");
     }
-    for (const char* setting : {"max_new_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop"})
-      line.erase(setting);
+    for (const auto& setting : sampling_keys()) line.erase(setting);
     ChatInput input = chat_input_from(line, where);
     if (!line.contains("add_generation_prompt")) input.add_generation_prompt = true;
     if (!template_) template_ = ChatTemplate::load(arguments_.model);

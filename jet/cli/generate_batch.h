@@ -1,7 +1,7 @@
 // jet generate MODEL --prompts FILE.jsonl: many prompts at once, by continuous batching.
 //
 //   in    "text"  |  {"prompt": "text"}  |  {"messages": [...], "tools": [...], ...}
-//         an object may have: max_new_tokens, temperature, top_k, top_p, min_p, seed, stop (a string or a list)
+//         an object may have its own sampling: jet/engine/sampling_json.h
 //   out   {"index": 0, "text": "...", "ids": [...], "finish": "eos", "prompt_tokens": 7}   a line each, in order;
 //         {"index": 0, "error": "..."} where it failed
 #pragma once

@@ -69,7 +69,7 @@ void add_serve_command(CLI::App& c, int&) {
            "for its files; for those of saved slots as much again");
   c.add_option("--slot-save-path", o->serve.slots, "folder of POST /slots/ID?action=save (default: in --cache-dir)");
   add_number(c, "--most-running", o->serve.engine.scheduler.most_running, "texts at once", 1, 4096);
-  add_number(c, "--most-waiting", o->serve.engine.most_waiting, "texts that wait; more get 429", 0);
+  add_number(c, "--most-waiting", o->serve.engine.most_waiting, "texts of a client that wait; more get 429", 0);
   add_number(c, "--prefill-tokens", o->serve.engine.scheduler.prefill_tokens, "of prompts, in one pass", 1);
   add_number(c, "-n,--max-new-tokens", o->most_new_tokens, "where a request does not say", 0);
   add_number(c, "--timeout", o->timeout, "seconds of a request, in all", 0.001);

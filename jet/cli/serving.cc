@@ -20,6 +20,7 @@ void add_address(CLI::App& c, ServeOptions& o) {
   c.add_option("--host", o.http.host, "address to listen on (0.0.0.0: all)")->capture_default_str();
   add_number(c, "--port", o.http.port, "port to listen on (0: any)", 0, 65535);
   c.add_option("--api-key", o.api_key, "what clients have to send (also JET_API_KEY, which ps does not show)");
+  c.add_option("--cors", o.http.cors, "origin whose pages may ask, or * (default: none but the server's own page)");
 }
 
 std::string api_key(const std::string& given) {

@@ -12,6 +12,7 @@ namespace jet {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kMost = 1e6f;  // of penalties and biases: logits stay finite
 
 /// Calls f(id, count) once for each id.
 template <class F>
@@ -141,19 +142,18 @@ void check_sampler(const SamplerOptions& o, const std::string& where) {
   const auto check = [&](bool holds, const char* name, float value, const char* expected) {
     require(holds, "{}{}{} is {}, expected {}", where, where.empty() ? "" : ": ", name, value, expected);
   };
-  const auto finite = [](float x) { return std::isfinite(x); };
-  check(finite(o.temperature) && o.temperature >= 0, "temperature", o.temperature, "0 or more");
+  const auto bounded = [](float x) { return std::abs(x) <= kMost; };
+  check(std::isfinite(o.temperature) && o.temperature >= 0, "temperature", o.temperature, "0 or more");
   check(o.top_k >= 0, "top_k", static_cast<float>(o.top_k), "0 (all) or more");
   check(o.top_p > 0 && o.top_p <= 1, "top_p", o.top_p, "a number in (0, 1]");
   check(o.min_p >= 0 && o.min_p <= 1, "min_p", o.min_p, "a number in [0, 1]");
   check(o.typical_p > 0 && o.typical_p <= 1, "typical_p", o.typical_p, "a number in (0, 1]");
-  check(finite(o.repetition_penalty) && o.repetition_penalty > 0, "repetition_penalty", o.repetition_penalty,
-        "a number above 0");
-  check(finite(o.presence_penalty), "presence_penalty", o.presence_penalty, "a finite number");
-  check(finite(o.frequency_penalty), "frequency_penalty", o.frequency_penalty, "a finite number");
-  for (const auto& [id, bias] : o.logit_bias) {
-    check(bias < std::numeric_limits<float>::infinity(), "logit_bias", bias, "a number or -inf");
-  }
+  check(o.repetition_penalty >= 1 / kMost && o.repetition_penalty <= kMost, "repetition_penalty", o.repetition_penalty,
+        "a number above 0, at most 1e6");
+  check(bounded(o.presence_penalty), "presence_penalty", o.presence_penalty, "a number in [-1e6, 1e6]");
+  check(bounded(o.frequency_penalty), "frequency_penalty", o.frequency_penalty, "a number in [-1e6, 1e6]");
+  for (const auto& [id, bias] : o.logit_bias)
+    check(bounded(bias) || bias == kNever, "logit_bias", bias, "a number in [-1e6, 1e6], or -inf");
   check(o.top_logprobs >= -1, "top_logprobs", static_cast<float>(o.top_logprobs), "-1 (none) or more");
 }
 

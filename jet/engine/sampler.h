@@ -1,8 +1,8 @@
 // From logits to the next token. A sampler is an ordered list of steps, some of which change logits and some of which
 // leave choices out; what an option leaves at its neutral value is no step at all:
 //
-//   logits --> grammar --> logit bias --> repetition penalty --> presence, frequency ---- temperature 0 --> the greatest
-//                                                                                    |
+//   logits --> grammar --> logit bias --> repetition penalty --> presence, frequency --- temperature 0 --> the greatest
+//                                                                                   |
 //             draw <-- typical-p <-- min-p <-- top-p <-- top-k <-- exp(l / temperature)
 //
 //   grammar               l = -inf for ids that it does not allow

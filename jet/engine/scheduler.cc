@@ -1,6 +1,8 @@
 #include "jet/engine/scheduler.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace jet {
 
@@ -14,6 +16,7 @@ struct Scheduler::Job {
   Decoding decoding;                     // the sequence holds the beginning of its ids
   int64_t most_tokens = 0;               // that the sequence can come to hold
   int64_t bytes = 0;                     // set aside for them
+  int64_t turn = 0;                      // when it is to be admitted, and when its prompt is to be read
   std::unique_ptr<Sequence> sequence{};  // null before and after running
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
 };
@@ -45,7 +48,22 @@ std::shared_ptr<const Generation> Scheduler::submit(Request request) {
           "{} prompt tokens and {} new ones need {} bytes of cache, the scheduler has {}: shorten the request or raise "
           "the budget",
           n, job->request.options.max_new_tokens, job->bytes, options_.cache_bytes);
-  return waiting_.emplace_back(std::move(job))->generation;
+  const auto generation = job->generation;
+  line_up(std::move(job));
+  return generation;
+}
+
+/// A client's next turn is after its last one, and not before that of what was admitted last.
+void Scheduler::line_up(std::unique_ptr<Job> job) {
+  job->turn = turn_;
+  const auto look_at = [&](const auto& jobs) {
+    for (const auto& other : jobs)
+      if (other->request.client == job->request.client) job->turn = std::max(job->turn, other->turn + 1);
+  };
+  look_at(running_);
+  look_at(waiting_);
+  const auto is_later = [&](const auto& other) { return other->turn > job->turn; };
+  waiting_.insert(std::find_if(waiting_.begin(), waiting_.end(), is_later), std::move(job));
 }
 
 void Scheduler::cancel(const std::shared_ptr<const Generation>& generation) {
@@ -59,6 +77,11 @@ void Scheduler::cancel(const std::shared_ptr<const Generation>& generation) {
 }
 
 int64_t Scheduler::waiting() const { return static_cast<int64_t>(waiting_.size()); }
+
+int64_t Scheduler::waiting_of(uint64_t client) const {
+  return std::count_if(waiting_.begin(), waiting_.end(),
+                       [&](const auto& job) { return job->request.client == client; });
+}
 
 int64_t Scheduler::running() const {
   return std::count_if(running_.begin(), running_.end(), [](const auto& job) { return job->sequence != nullptr; });
@@ -78,33 +101,44 @@ void Scheduler::admit() {
     job.sequence = cache_ ? cache_->lookup(job.decoding.ids(), job.most_tokens) : engine_.create();
     job.sequence->reserve(job.most_tokens);
     job.generation->status = Generation::running;
+    turn_ = job.turn;
     job.generation->prompt_tokens_run = job.decoding.size() - job.sequence->length();
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
 }
 
-/// The pass's steps: a token of each sequence that generates, then prompts in the order of arrival.
+/// The pass's steps: a token of each sequence that generates, then prompts: the first of each client in the order of
+/// arrival, then the second of each, ...
 void Scheduler::collect() {
   steps_.clear();
   step_jobs_.clear();
-  int64_t budget = options_.prefill_tokens;
-  for (const bool reads_prompt : {false, true}) {
-    for (const auto& job : running_) {
-      const int64_t at = job->sequence->length(), size = job->prompt_tokens();
-      if ((at < size) != reads_prompt) continue;
-      int64_t n = 1;
-      if (reads_prompt) {
-        n = std::min(budget, (cache_ ? cache_->next_stop(at, size, job->request.marks) : size) - at);
-        budget -= n;
-        prompt_tokens_run_ += n;
-        if (n == 0) return;
-      }
-      const Want want = at + n == job->decoding.size() ? Want::last : Want::nothing;
-      steps_.push_back({job->sequence.get(), job->decoding.ids().subspan(at, n), want});
-      step_jobs_.push_back(job.get());
+  std::vector<std::pair<int, Job*>> reading;
+  std::map<uint64_t, int> places;  // of a client's next prompt
+  for (const auto& job : running_) {
+    if (job->sequence->length() < job->prompt_tokens()) {
+      reading.emplace_back(places[job->request.client]++, job.get());
+    } else {
+      add_step(*job, 1);
     }
   }
+  std::stable_sort(reading.begin(), reading.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  int64_t budget = options_.prefill_tokens;
+  for (const auto& [place, job] : reading) {
+    const int64_t at = job->sequence->length(), size = job->prompt_tokens();
+    const int64_t n = std::min(budget, (cache_ ? cache_->next_stop(at, size, job->request.marks) : size) - at);
+    if (n == 0) return;
+    budget -= n;
+    prompt_tokens_run_ += n;
+    add_step(*job, n);
+  }
+}
+
+void Scheduler::add_step(Job& job, int64_t tokens) {
+  const int64_t at = job.sequence->length();
+  const Want want = at + tokens == job.decoding.size() ? Want::last : Want::nothing;
+  steps_.push_back({job.sequence.get(), job.decoding.ids().subspan(at, tokens), want});
+  step_jobs_.push_back(&job);
 }
 
 bool Scheduler::step() {

@@ -3,9 +3,13 @@
 //
 //   pass:   | A: 1 | C: 1 | D: 1 | E: 300 tokens of its prompt | F: 212 |
 //
-// Requests wait in the order of their arrival until the memory that their sequence can come to need (prompt and
-// max_new_tokens) is free; none overtakes another. Each is what generate() makes of it alone: its own Decoding takes
-// its own logits.
+// Requests wait until the memory that their sequence can come to need (prompt and max_new_tokens) is free. Clients take
+// turns, and each one's requests keep the order of their arrival; what is next waits for its memory, and none overtakes
+// it. Prompts are read in turn, too:
+//
+//   arrived   A1 A2 A3 A4 B1 A5 B2          admitted   A1 B1 A2 B2 A3 A4 A5
+//
+// Each is what generate() makes of it alone: its own Decoding takes its own logits.
 #pragma once
 
 #include <deque>
@@ -24,6 +28,7 @@ struct Request {
   GenerateOptions options{};
   OnToken on_token{};            // may submit and cancel
   std::vector<int64_t> marks{};  // where the prefix cache should keep checkpoints: ends of messages
+  uint64_t client = 0;           // who asks
 };
 
 /// What has become of a request, and what was made of it so far.
@@ -55,25 +60,29 @@ class Scheduler {
   bool step();
 
   int64_t waiting() const;
+  int64_t waiting_of(uint64_t client) const;
   int64_t running() const;
   int64_t bytes() const;                                            // set aside for running sequences
   int64_t prompt_tokens_run() const { return prompt_tokens_run_; }  // of all requests since the start
 
  private:
   struct Job;
+  void line_up(std::unique_ptr<Job> job);
   void admit();
   void collect();
+  void add_step(Job& job, int64_t tokens);
   void advance(Job& job, std::span<const float> logits);
   void finish(Job& job, Generation::Status status);
 
   Engine& engine_;
   SchedulerOptions options_;
   PrefixCache* cache_;
-  std::deque<std::unique_ptr<Job>> waiting_;
+  std::deque<std::unique_ptr<Job>> waiting_;  // by turn
   std::vector<std::unique_ptr<Job>> running_;
   std::vector<Step> steps_;      // of the present pass
   std::vector<Job*> step_jobs_;  // whose they are
   int64_t prompt_tokens_run_ = 0;
+  int64_t turn_ = 0;  // of what was admitted last
 };
 
 }  // namespace jet

@@ -139,6 +139,50 @@ TEST(Scheduler, AdmitsByMemoryInOrder) {
   }
 }
 
+TEST(Scheduler, ClientsTakeTurns) {
+  const auto e = plain_engine();
+  Scheduler scheduler(*e, {.most_running = 1});
+  std::string order;
+  const auto submit = [&](char name, uint64_t client) {
+    scheduler.submit({.prompt = test_ids(5, 1),
+                      .options = {.max_new_tokens = 2},
+                      .on_token =
+                          [&order, name](auto&) {
+                            if (order.empty() || order.back() != name) order += name;
+                            return true;
+                          },
+                      .client = client});
+  };
+  for (const char name : {'a', 'b', 'c', 'd'}) submit(name, 1);
+  scheduler.step();  // 'a' runs
+  submit('x', 2);
+  submit('y', 2);
+  submit('z', 3);
+  EXPECT_EQ(scheduler.waiting_of(1), 3);
+  EXPECT_EQ(scheduler.waiting_of(2), 2);
+  while (order.find('b') == std::string::npos) scheduler.step();
+  submit('v', 2);  // after its own 'y', and no sooner for what it had already
+  while (scheduler.step()) {}
+  EXPECT_EQ(order, "axzbycvd");
+}
+
+TEST(Scheduler, ReadsPromptsOfClientsInTurn) {
+  const auto e = plain_engine();
+  Scheduler scheduler(*e, {.prefill_tokens = 20});
+  std::vector<Handle> many;
+  for (int i = 0; i < 10; ++i) {
+    many.push_back(scheduler.submit({.prompt = test_ids(30, i), .options = {.max_new_tokens = 1}, .client = 1}));
+  }
+  scheduler.step();
+  const auto one = scheduler.submit({.prompt = test_ids(10, 50), .options = {.max_new_tokens = 1}, .client = 2});
+  scheduler.step();
+  scheduler.step();
+  EXPECT_EQ(one->finish, Finish::length);
+  EXPECT_FALSE(many[2]->over());
+  while (scheduler.step()) {}
+  EXPECT_EQ(one->ids, alone(*e, {.prompt = test_ids(10, 50), .options = {.max_new_tokens = 1}}).ids);
+}
+
 TEST(Scheduler, CancelsAndStops) {
   const auto e = plain_engine();
   Scheduler scheduler(*e, {.most_running = 3});

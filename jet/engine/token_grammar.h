@@ -28,8 +28,8 @@ class TokenSet {
 class TokenMatcher {
  public:
   virtual ~TokenMatcher() = default;
-  /// The ids that may come after `made`, all of the text so far. Where the text may end, so may the ids that end it. Good
-  /// until the next call. Throws Error on a text that the grammar does not have.
+  /// The ids that may come after `made`, all of the text so far. Where the text may end, so may the ids that end it.
+  /// Good until the next call. Throws Error on a text that the grammar does not have.
   virtual const TokenSet& allowed(std::span<const int32_t> made) = 0;
   /// Whether the text is whole and nothing but an end may follow.
   virtual bool is_whole(std::span<const int32_t> made) = 0;

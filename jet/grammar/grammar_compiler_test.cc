@@ -95,7 +95,8 @@ TEST_F(Grammars, KeepTextsToSchemas) {
           "minimum": 0, "maximum": 120}, "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1,
           "maxItems": 3}}, "required": ["name", "age", "tags"]})",
       R"({"type": "object", "properties": {"kind": {"enum": ["a", "b\n\u00e9", 3, null]}, "more": {"type": "object",
-          "properties": {"x": {"type": "number"}, "y": {"type": "boolean"}}, "required": ["y"]}}, "required": ["kind"]})",
+          "properties": {"x": {"type": "number"}, "y": {"type": "boolean"}}, "required": ["y"]}},
+          "required": ["kind"]})",
       R"({"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "properties": {"n": {"type": "integer"},
           "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/tree"}]}}, "required": ["n", "next"]}}})",
       R"j({"type": "object", "properties": {"p": {"type": "string", "pattern": "^[^a-z]{2,4}(.|x){3}$"}, "d": {"type":

@@ -14,7 +14,7 @@ struct RehearsalLimits {
 };
 
 /// What went wrong with `work` in a child process: what it threw, or which limit it met; empty where it ended well. The
-/// child has this thread alone and no open files: `work` must wait for no other thread, nor for a lock that one may hold.
+/// child has this thread alone and no open files: `work` must wait for no other thread, nor for a lock that one holds.
 std::string rehearse(const std::function<void()>& work, const RehearsalLimits& limits);
 
 }  // namespace jet

@@ -1,10 +1,12 @@
 #include "jet/serve/answer.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
 #include "jet/base/hash.h"
 #include "jet/serve/api_error.h"
+#include "jet/text/utf8.h"
 
 namespace jet {
 
@@ -30,6 +32,7 @@ std::string Answer::take(int index, ReplyPart part, const NewToken* token) {
   if (token && request_.logprobs >= 0) c.tokens.push_back(*token);
   part.text.insert(0, std::exchange(c.echo, ""));
   c.thinking += part.thinking, c.text += part.text;
+  c.thinking_tokens += token && !part.thinking.empty() && part.text.empty();
   c.calls.insert(c.calls.end(), part.calls.begin(), part.calls.end());
   return request_.stream ? send_part(index, part, token) : "";
 }
@@ -46,9 +49,11 @@ std::string Answer::event(const ChannelEvent& e) {
   std::string sent = take(e.choice, part_of(e.outcome.tail), nullptr);
   sent += take(e.choice, c.stream.finish(), nullptr);
   if (!request_.stream) return "";
-  if (!e.outcome.error.empty()) return sent + sent_event(error_json(500, e.outcome.error));
+  if (!e.outcome.error.empty()) return sent + send_error(e.outcome.error);
   return sent + send_end(e.choice);
 }
+
+std::string Answer::send_error(const std::string& message) { return sent_event(error_json(500, message)); }
 
 Json Answer::whole() const {
   for (const Choice& c : choices_)
@@ -62,16 +67,36 @@ Answer::Usage Answer::usage() const {
   const std::vector<int32_t>* last = nullptr;
   for (size_t i = 0; i < choices_.size(); ++i) {
     const auto& ids = request_.choices[i].prompt;
-    u.made += choices_[i].outcome.made_tokens;
+    u.made += choices_[i].outcome.made_tokens, u.thinking += choices_[i].thinking_tokens;
     if (!last || *last != ids) u.prompt += std::ssize(ids), u.cached += choices_[i].outcome.cached_tokens;
     last = &ids;
   }
   return u;
 }
 
+Json Answer::logprobs_of(std::span<const NewToken> tokens) const {
+  const auto entry = [&](int32_t id, float logprob) {
+    const std::string& bytes = model_.tokenizer.bytes_of(id);
+    Json numbers = Json::array();
+    for (const char c : bytes) numbers.push_back(static_cast<unsigned char>(c));
+    return Json{{"token", repair_utf8(bytes)}, {"logprob", std::max(logprob, -9999.0f)}, {"bytes", numbers}};
+  };
+  Json list = Json::array();
+  for (const NewToken& token : tokens) {
+    Json top = Json::array();
+    for (const auto& [id, logprob] : token.top) top.push_back(entry(id, logprob));
+    list.push_back(entry(token.id, token.logprob));
+    list.back()["top_logprobs"] = std::move(top);
+  }
+  return list;
+}
+
 std::unique_ptr<Answer> make_answer(const ServedModel& model, const TextRequest& request) {
-  return request.api == TextRequest::messages ? make_messages_answer(model, request)
-                                              : make_openai_answer(model, request);
+  switch (request.api) {
+    case TextRequest::messages: return make_messages_answer(model, request);
+    case TextRequest::responses: return make_responses_answer(model, request);
+    default: return make_openai_answer(model, request);
+  }
 }
 
 }  // namespace jet

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,17 +36,22 @@ class Answer {
     std::vector<ToolCall> calls{};
     std::vector<NewToken> tokens{};  // where log-probabilities are asked for
     Outcome outcome{};
+    int64_t thinking_tokens = 0;
     bool begun = false;  // something was sent
   };
   /// What a stream sends for a part, which the choice has already; `token`: the one that brought it, or null.
   virtual std::string send_part(int index, const ReplyPart& part, const NewToken* token) = 0;
   virtual std::string send_end(int index) = 0;
+  /// Of a text that failed.
+  virtual std::string send_error(const std::string& message);
   virtual Json whole_json() const = 0;
 
   struct Usage {
-    int64_t prompt = 0, made = 0, cached = 0;
+    int64_t prompt = 0, made = 0, cached = 0, thinking = 0;
   };
   Usage usage() const;
+  /// [{"token", "logprob", "bytes", "top_logprobs": [{"token", "logprob", "bytes"}, ...]}, ...]
+  Json logprobs_of(std::span<const NewToken> tokens) const;
 
   const ServedModel& model_;
   const TextRequest& request_;
@@ -61,6 +67,7 @@ class Answer {
 std::unique_ptr<Answer> make_answer(const ServedModel& model, const TextRequest& request);
 std::unique_ptr<Answer> make_openai_answer(const ServedModel& model, const TextRequest& request);
 std::unique_ptr<Answer> make_messages_answer(const ServedModel& model, const TextRequest& request);
+std::unique_ptr<Answer> make_responses_answer(const ServedModel& model, const TextRequest& request);
 
 /// "event: NAME\ndata: ...\n\n"; without a name the data alone.
 std::string sent_event(const Json& json, const char* name = nullptr);

@@ -14,6 +14,7 @@
 #include "jet/engine/chat.h"
 #include "jet/serve/api_error.h"
 #include "jet/serve/text_request.h"
+#include "jet/text/utf8.h"
 
 namespace jet {
 namespace {
@@ -22,8 +23,7 @@ Json message_of(Json message) {
   if (!message.is_object() || !message.contains("role") || !message["role"].is_string())
     throw ApiError(400, "request: a message is {\"role\": ..., \"content\": ...}");
   if (message["role"] == "developer") message["role"] = "system";
-  if (message.contains("content") && message["content"].is_array())
-    message["content"] = text_of_content(message["content"]);
+  if (has(message, "content")) message["content"] = text_of_content(message["content"]);
   if (!message.contains("tool_calls") || !message["tool_calls"].is_array()) return message;
   for (Json& call : message["tool_calls"]) {
     if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) continue;
@@ -36,16 +36,29 @@ Json message_of(Json message) {
   return message;
 }
 
+/// Whether it is there and not empty. Throws where it is something else.
+bool has_list(const Json& body, const char* key) {
+  if (!has(body, key)) return false;
+  if (!body[key].is_array()) throw ApiError(400, fmt::format("request: '{}' is no list", key));
+  for (const Json& item : body[key])
+    if (!item.is_object()) throw ApiError(400, fmt::format("request: '{}' is no list of objects", key));
+  return !body[key].empty();
+}
+
 ChatInput input_of(const Json& body) {
   if (!body.contains("messages") || !body["messages"].is_array() || body["messages"].empty())
     throw ApiError(400, "request: 'messages' is no list of messages");
   ChatInput input;
   for (const Json& m : body["messages"]) input.messages.push_back(message_of(m));
-  const bool uses_tools = !body.contains("tool_choice") || body["tool_choice"] != "none";
-  if (body.contains("tools") && uses_tools) input.tools = body["tools"];
-  if (body.contains("documents")) input.documents = body["documents"];
-  if (body.contains("chat_template_kwargs") && body["chat_template_kwargs"].is_object())
-    input.variables = body["chat_template_kwargs"];
+  if (has_list(body, "tools") && body.value("tool_choice", Json()) != "none") input.tools = body["tools"];
+  if (has_list(body, "documents")) input.documents = body["documents"];
+  if (has(body, "reasoning_effort")) {
+    const auto effort = field(body, "reasoning_effort", std::string());
+    input.variables = {{"reasoning_effort", effort}, {"enable_thinking", effort != "none"}};
+  }
+  if (!has(body, "chat_template_kwargs")) return input;
+  if (!body["chat_template_kwargs"].is_object()) throw ApiError(400, "request: 'chat_template_kwargs' is no object");
+  input.variables.update(body["chat_template_kwargs"]);
   return input;
 }
 
@@ -68,10 +81,11 @@ std::string text_of_content(const Json& content) {
   if (!content.is_array()) throw ApiError(400, "request: a content is neither a text nor a list of parts");
   std::string text;
   for (const Json& part : content) {
-    const std::string type = part.is_object() ? part.value("type", "") : "";
-    if (type != "text" || !part.contains("text") || !part["text"].is_string())
-      throw ApiError(400, fmt::format("request: a message's part is of type '{}', only text can be read", type));
-    text += part["text"].get<std::string>();
+    const auto type = part.is_object() ? field(part, "type", std::string()) : "";
+    const bool is_text = type == "text" || type.ends_with("_text");  // input_text, output_text of /v1/responses
+    if (!is_text || !part.contains("text") || !part["text"].is_string())
+      throw ApiError(400, fmt::format("request: a message's part is of type {}, only text can be read", shown(type)));
+    text += part["text"].get_ref<const std::string&>();
   }
   return text;
 }
@@ -80,8 +94,9 @@ ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body) {
   if (!model.chat) throw ApiError(400, "this model has no chat template; ask /v1/completions");
   ChatInput input = input_of(body);
   ServedPrompt prompt;
+  prompt.tools = !input.tools.is_null();
   try {
-    prompt = {chat_prompt(*model.chat, model.tokenizer, input), {}};
+    static_cast<ChatPrompt&>(prompt) = chat_prompt(*model.chat, model.tokenizer, input);
   } catch (const Error& e) { throw ApiError(400, e.what()); }
   prompt.marks.push_back(mark_of(model, input, prompt.ids));
   const auto is_user = [](const Json& m) { return m["role"] == "user"; };

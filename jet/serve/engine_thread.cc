@@ -11,6 +11,7 @@ namespace {
 using Clock = Channel::Clock;
 constexpr std::chrono::seconds kRateWindow{5};
 constexpr int64_t kWorthReading = 16;  // tokens that a file has beyond what memory has
+constexpr int64_t kMostClients = 4;    // whose texts may wait, as many as may of each
 
 double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
@@ -151,8 +152,9 @@ void EngineThread::submit(std::vector<Request> choices, const std::shared_ptr<Ch
 void EngineThread::add(std::vector<Request> choices, const std::shared_ptr<Channel>& channel) {
   const auto count = static_cast<int64_t>(choices.size());
   const int64_t places = std::max<int64_t>(0, options_.scheduler.most_running - scheduler_.running());
-  if (scheduler_.waiting() + count > options_.most_waiting + places)
-    throw Busy(fmt::format("{} texts wait already; ask again later", scheduler_.waiting()));
+  const int64_t waiting = scheduler_.waiting(), own = scheduler_.waiting_of(choices[0].client);
+  if (own + count > options_.most_waiting + places || waiting + count > kMostClients * options_.most_waiting + places)
+    throw Busy(fmt::format("{} texts wait already, {} of them yours; ask again later", waiting, own));
   std::vector<std::unique_ptr<Text>> added;
   try {
     for (int i = 0; i < count; ++i) added.push_back(text_of(std::move(choices[i]), i, channel));
@@ -160,7 +162,7 @@ void EngineThread::add(std::vector<Request> choices, const std::shared_ptr<Chann
     for (const auto& text : added) scheduler_.cancel(text->generation);
     throw;
   }
-  ++now_.requests;
+  tell([](EngineStats& s) { ++s.requests; });
   for (auto& text : added) texts_.push_back(std::move(text));
 }
 
@@ -171,7 +173,7 @@ std::unique_ptr<EngineThread::Text> EngineThread::text_of(Request request, int c
   request.on_token = [this, t = text.get()](const NewToken& token) {
     if (t->first == Clock::time_point()) t->first = Clock::now();
     t->told += token.text.size();
-    ++now_.generated_tokens;
+    tell([](EngineStats& s) { ++s.generated_tokens; });
     return t->channel->push(t->choice, token);
   };
   text->generation = scheduler_.submit(std::move(request));
@@ -186,8 +188,10 @@ void EngineThread::end_what_is_over() {
     const bool ran = g.prompt_tokens_run > 0;  // a token of a prompt is always left to run
     if (ran && !std::exchange(text->counted, true)) {
       text->begun = Clock::now();
-      now_.prompt_tokens += text->prompt_tokens;
-      now_.cached_tokens += text->prompt_tokens - g.prompt_tokens_run;
+      tell([&](EngineStats& s) {
+        s.prompt_tokens += text->prompt_tokens;
+        s.cached_tokens += text->prompt_tokens - g.prompt_tokens_run;
+      });
     }
     if (!g.over()) continue;
     const auto end = Clock::now(), first = text->first == Clock::time_point() ? end : text->first;
@@ -209,22 +213,23 @@ void EngineThread::end_what_is_over() {
 void EngineThread::count() {
   const auto now = Clock::now();
   while (!rates_.empty() && now - rates_.front().at > kRateWindow) rates_.pop_front();
-  rates_.push_back({now, now_.generated_tokens, scheduler_.prompt_tokens_run()});
-  const double seconds = seconds_between(rates_.front().at, now);
+  rates_.push_back({now, stats_.generated_tokens, scheduler_.prompt_tokens_run()});
+  const Rate &first = rates_.front(), &last = rates_.back();
+  const double seconds = seconds_between(first.at, now);
   const auto rate = [&](int64_t n) { return seconds > 0 ? static_cast<double>(n) / seconds : 0; };
-  now_.decode_tps = rate(rates_.back().made - rates_.front().made);
-  now_.prefill_tps = rate(rates_.back().read - rates_.front().read);
-  now_.running = scheduler_.running(), now_.waiting = scheduler_.waiting();
-  now_.sequence_bytes = scheduler_.bytes();
-  now_.cache_bytes = cache_.bytes(), now_.checkpoints = cache_.checkpoints();
-  const std::lock_guard lock(mutex_);
-  shown_ = now_, shown_at_ = now;
+  tell([&](EngineStats& s) {
+    s.decode_tps = rate(last.made - first.made), s.prefill_tps = rate(last.read - first.read);
+    s.running = scheduler_.running(), s.waiting = scheduler_.waiting();
+    s.sequence_bytes = scheduler_.bytes();
+    s.cache_bytes = cache_.bytes(), s.checkpoints = cache_.checkpoints();
+    counted_at_ = now;
+  });
 }
 
 EngineStats EngineThread::stats() const {
   const std::lock_guard lock(mutex_);
-  EngineStats s = shown_;
-  if (Clock::now() - shown_at_ > kRateWindow) s.decode_tps = s.prefill_tps = 0;  // it sleeps
+  EngineStats s = stats_;
+  if (Clock::now() - counted_at_ > kRateWindow) s.decode_tps = s.prefill_tps = 0;  // it sleeps
   s.uptime_s = seconds_between(started_, Clock::now());
   if (folder_) s.folder = folder_->stats();
   return s;

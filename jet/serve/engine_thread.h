@@ -26,7 +26,7 @@ struct EngineThreadOptions {
   SchedulerOptions scheduler{};
   int64_t cache_bytes = int64_t{1} << 30;  // of the prefix cache
   int cache_stride = 64;                   // tokens between its checkpoints
-  int64_t most_waiting = 256;              // texts that wait for memory
+  int64_t most_waiting = 256;              // texts of a client that wait for memory; in all four times so many
   PrefixFolderOptions folder{};            // of the prefix cache; without a path there is none. owner.model: a hash
                                            // of the model's files, which what else tells models apart is added to
 };
@@ -84,6 +84,11 @@ class EngineThread {
   void end_what_is_over();
   void end_all(const std::string& why);
   void count();
+  template <class F>
+  void tell(F&& change) {
+    const std::lock_guard lock(mutex_);
+    change(stats_);
+  }
 
   Engine& engine_;
   PrefixCache cache_;
@@ -93,14 +98,13 @@ class EngineThread {
   Scheduler scheduler_;
   std::vector<std::unique_ptr<Text>> texts_;  // those that are not over
   std::deque<Rate> rates_;
-  EngineStats now_;  // the engine thread's own
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable came_;
   std::deque<std::function<void()>> mail_;
   bool stops_ = false;
-  EngineStats shown_;
-  Channel::Clock::time_point shown_at_{};
+  EngineStats stats_;  // written by the engine's thread
+  Channel::Clock::time_point counted_at_{};
   const Channel::Clock::time_point started_ = Channel::Clock::now();
 
   std::thread thread_;

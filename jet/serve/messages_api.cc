@@ -23,9 +23,10 @@ namespace {
 constexpr std::string_view kBilling = "x-anthropic-billing-header";
 
 std::string system_text(const Json& system) {
-  Json blocks = system.is_string() ? Json::array({{{"type", "text"}, {"text", system}}}) : system;
+  const Json blocks = system.is_string() ? Json::array({{{"type", "text"}, {"text", system}}}) : system;
   std::string text;
-  for (Json& block : blocks) {
+  if (!blocks.is_array()) throw ApiError(400, "request: 'system' is neither a text nor a list of blocks");
+  for (const Json& block : blocks) {
     std::string part = text_of_content(Json::array({block}));
     if (part.starts_with(kBilling)) part.erase(0, std::min(part.find('\n'), part.size() - 1) + 1);
     if (!part.empty()) text += (text.empty() ? "" : "\n") + part;
@@ -36,18 +37,19 @@ std::string system_text(const Json& system) {
 void add_blocks(const std::string& role, const Json& blocks, Json& messages) {
   Json message{{"role", role}, {"content", ""}}, text = Json::array(), calls = Json::array();
   for (const Json& block : blocks) {
-    const std::string type = block.is_object() ? block.value("type", "") : "";
+    const auto type = block.is_object() ? field(block, "type", std::string()) : "";
     if (type == "tool_result") {
       messages.push_back({{"role", "tool"},
-                          {"tool_call_id", block.value("tool_use_id", "")},
-                          {"content", text_of_content(block.value("content", Json("")))}});
+                          {"tool_call_id", field(block, "tool_use_id", std::string())},
+                          {"content", has(block, "content") ? text_of_content(block["content"]) : ""}});
     } else if (type == "tool_use") {
-      calls.push_back(
-          {{"id", block.value("id", "")},
-           {"type", "function"},
-           {"function", {{"name", block.value("name", "")}, {"arguments", block.value("input", Json::object())}}}});
+      calls.push_back({{"id", field(block, "id", std::string())},
+                       {"type", "function"},
+                       {"function",
+                        {{"name", field(block, "name", std::string())},
+                         {"arguments", has(block, "input") ? block["input"] : Json::object()}}}});
     } else if (type == "thinking") {
-      message["reasoning_content"] = block.value("thinking", "");
+      message["reasoning_content"] = field(block, "thinking", std::string());
     } else if (type != "redacted_thinking") {
       text.push_back(block);
     }
@@ -101,8 +103,8 @@ Json chat_body(const Json& body) {
     if (!tool.is_object() || !tool.contains("input_schema")) throw ApiError(400, "request: a tool has no input_schema");
     chat["tools"].push_back({{"type", "function"},
                              {"function",
-                              {{"name", tool.value("name", "")},
-                               {"description", tool.value("description", "")},
+                              {{"name", field(tool, "name", std::string())},
+                               {"description", field(tool, "description", std::string())},
                                {"parameters", tool["input_schema"]}}}});
   }
   return chat;
@@ -114,12 +116,16 @@ class MessagesAnswer : public Answer {
       : Answer(model, request), id_(random_id("msg_")) {}
 
   std::string first_events() override { return event_of("message_start", {{"message", message_json()}}); }
-  std::string last_events() override { return event_of("message_stop", Json::object()); }
+  std::string last_events() override { return failed_ ? "" : event_of("message_stop", Json::object()); }
 
  private:
   static std::string event_of(const char* type, Json json) {
     json["type"] = type;
     return sent_event(json, type);
+  }
+  std::string send_error(const std::string& message) override {
+    failed_ = true;
+    return event_of("error", messages_error_json(500, message));
   }
   std::string send_part(int, const ReplyPart& part, const NewToken*) override {
     std::string sent;
@@ -200,6 +206,7 @@ class MessagesAnswer : public Answer {
 
   std::string id_, open_;  // open_: the type of the block that is being sent
   int block_ = 0;
+  bool failed_ = false;
 };
 
 }  // namespace

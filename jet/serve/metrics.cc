@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "jet/model/model_cost.h"
-#include "jet/serve/served_model.h"
+#include <string_view>
+#include <vector>
 
 namespace jet {
 namespace {
@@ -59,25 +59,6 @@ std::string metrics_text(const EngineThread& engine) {
                         m.kind, m.value);
   }
   return text;
-}
-
-std::vector<float> mean_hidden(Engine& engine, std::span<const int32_t> ids) {
-  std::vector<double> sum(engine.spec().hidden_size);
-  engine.observe([&](const char* name, int, std::span<const float> values) {
-    if (std::string_view(name) != "hidden.norm") return;
-    for (size_t i = 0; i < values.size(); ++i) sum[i % sum.size()] += values[i];
-  });
-  try {
-    const auto sequence = engine.create();
-    engine.prefill(*sequence, ids);
-  } catch (...) {
-    engine.observe({});
-    throw;
-  }
-  engine.observe({});
-  std::vector<float> mean;
-  for (const double s : sum) mean.push_back(static_cast<float>(s / static_cast<double>(ids.size())));
-  return mean;
 }
 
 }  // namespace jet

@@ -9,12 +9,10 @@
 //   data: [DONE]
 //
 // "timings" is llama.cpp's: tokens read and made, with their milliseconds.
-#include <algorithm>
 #include <span>
 #include <utility>
 
 #include "jet/serve/answer.h"
-#include "jet/text/utf8.h"
 
 namespace jet {
 namespace {
@@ -62,33 +60,22 @@ Json calls_json(std::span<const ToolCall> calls, size_t first) {
 
 /// A list an entry a token in chats; in completions a list a kind.
 Json OpenaiAnswer::logprobs_json(std::span<const NewToken> tokens, int64_t& offset) const {
-  const auto entry = [&](int32_t id, float logprob) {
-    const std::string& bytes = model_.tokenizer.bytes_of(id);
-    Json numbers = Json::array();
-    for (const char c : bytes) numbers.push_back(static_cast<unsigned char>(c));
-    return Json{{"token", repair_utf8(bytes)}, {"logprob", std::max(logprob, -9999.0f)}, {"bytes", numbers}};
-  };
-  Json content = Json::array();
+  Json content = logprobs_of(tokens);
+  if (chat_) return {{"content", content}};
   Json lists{{"tokens", Json::array()},
              {"token_logprobs", Json::array()},
              {"top_logprobs", Json::array()},
              {"text_offset", Json::array()}};
-  for (const NewToken& token : tokens) {
-    Json e = entry(token.id, token.logprob);
-    Json top = Json::array(), by_name = Json::object();
-    for (const auto& [id, logprob] : token.top) {
-      top.push_back(entry(id, logprob));
-      by_name[top.back()["token"].get<std::string>()] = top.back()["logprob"];
-    }
+  for (const Json& e : content) {
+    Json by_name = Json::object();
+    for (const Json& t : e["top_logprobs"]) by_name[t["token"].get_ref<const std::string&>()] = t["logprob"];
     lists["tokens"].push_back(e["token"]);
     lists["token_logprobs"].push_back(e["logprob"]);
-    lists["top_logprobs"].push_back(by_name);
+    lists["top_logprobs"].push_back(std::move(by_name));
     lists["text_offset"].push_back(offset);
-    offset += std::ssize(model_.tokenizer.bytes_of(token.id));
-    e["top_logprobs"] = std::move(top);
-    content.push_back(std::move(e));
+    offset += std::ssize(e["bytes"]);
   }
-  return chat_ ? Json{{"content", content}} : lists;
+  return lists;
 }
 
 Json OpenaiAnswer::chunk(int index, Json delta, const Json& logprobs, const Json& finish) const {
@@ -128,7 +115,8 @@ Json OpenaiAnswer::usage_json() const {
   return {{"prompt_tokens", u.prompt},
           {"completion_tokens", u.made},
           {"total_tokens", u.prompt + u.made},
-          {"prompt_tokens_details", {{"cached_tokens", u.cached}}}};
+          {"prompt_tokens_details", {{"cached_tokens", u.cached}}},
+          {"completion_tokens_details", {{"reasoning_tokens", u.thinking}}}};
 }
 
 /// Of the first text.

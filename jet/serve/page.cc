@@ -9,4 +9,11 @@ const std::string& page_html() {
   return html;
 }
 
+const std::string& openapi_json() {
+  static const std::string json =
+#include "openapi_json.inc"
+      ;
+  return json;
+}
+
 }  // namespace jet

@@ -5,6 +5,7 @@
 #include "jet/serve/api_error.h"
 #include "jet/serve/engine_thread.h"
 #include "jet/serve/page.h"
+#include "jet/text/utf8.h"
 
 namespace jet {
 namespace {
@@ -17,9 +18,20 @@ bool is_equal(const std::string& a, const std::string& b) {
   return differs == 0;
 }
 
-void send_error(httplib::Response& response, int status, const std::string& message, const std::string& code = {}) {
-  if (status == 429) response.set_header("Retry-After", "1");
-  send_json(response, error_json(status, message, code), status);
+void send_error(const httplib::Request& request, httplib::Response& response, int status, const std::string& message,
+                const std::string& code = {}) {
+  if (status == 429 || status == 503) response.set_header("Retry-After", "1");
+  const bool anthropic = request.path.starts_with("/v1/messages");
+  send_json(response, anthropic ? messages_error_json(status, message) : error_json(status, message, code), status);
+}
+
+/// Of what is answered before a handler sees it.
+const char* why_unread(int status) {
+  switch (status) {
+    case 413: return "the request's body is larger than this server takes";
+    case 414: return "the request's path is longer than this server takes";
+    default: return "the request cannot be read: its first line or its headers are malformed, too long or too many";
+  }
 }
 
 }  // namespace
@@ -38,11 +50,20 @@ Routes::Routes(HttpServer& http, std::string api_key) : http_(http), api_key_(st
     response.set_header("X-Content-Type-Options", "nosniff");
     response.set_content(page_html(), "text/html; charset=utf-8");
   });
-  http_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+  http_.set_error_handler([server = &http_](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return;
-    const bool unknown = response.status == 404;
-    send_error(response, response.status,
-               unknown ? fmt::format("there is no {} {}", request.method, request.path) : "the request cannot be read");
+    const std::string methods = server->methods_of(request.path);
+    int status = response.status;
+    if (status != 404) status = HttpServer::end_connection(response);
+    // httplib says 404 of methods that it knows, and 400 of others.
+    if (!methods.empty() && methods.find(request.method) == methods.npos && (status == 400 || status == 404)) {
+      response.set_header("Allow", methods);
+      return send_error(request, response, 405,
+                        fmt::format("{} takes {}, not {}", request.path, methods, request.method));
+    }
+    send_error(
+        request, response, status,
+        status == 404 ? fmt::format("there is no {} {}", request.method, shown(request.path)) : why_unread(status));
   });
 }
 
@@ -65,11 +86,11 @@ void Routes::guard(const httplib::Request& request, httplib::Response& response,
     if (!api_key_.empty() && !is_equal(key, "Bearer " + api_key_) && !is_equal(other, api_key_))
       throw ApiError(401, "the API key is missing or wrong; send the header Authorization: Bearer KEY");
     handler(request, response);
-  } catch (const ApiError& e) { send_error(response, e.status, e.what(), e.code); } catch (const Busy& e) {
-    send_error(response, 429, e.what());
+  } catch (const ApiError& e) { send_error(request, response, e.status, e.what(), e.code); } catch (const Busy& e) {
+    send_error(request, response, 429, e.what());
   } catch (const Error& e) {
-    send_error(response, http_.stops() ? 503 : 400, e.what());
-  } catch (const std::exception& e) { send_error(response, 500, e.what()); }
+    send_error(request, response, http_.stops() ? 503 : 400, e.what());
+  } catch (const std::exception& e) { send_error(request, response, 500, e.what()); }
 }
 
 }  // namespace jet

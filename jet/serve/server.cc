@@ -1,10 +1,16 @@
 #include "jet/serve/server.h"
 
+#include <algorithm>
+#include <cctype>
 #include <utility>
+
+#include "jet/base/hash.h"
 
 #include "jet/serve/answer.h"
 #include "jet/serve/api_error.h"
+#include "jet/serve/embeddings.h"
 #include "jet/serve/metrics.h"
+#include "jet/serve/page.h"
 #include "jet/serve/routes.h"
 #include "jet/serve/runs.h"
 
@@ -14,9 +20,46 @@ namespace {
 constexpr std::chrono::milliseconds kPoll{100};  // between looks whether a client has gone
 constexpr const char* kJson = "application/json";
 
+/// Who asks, as far as can be told: what texts wait for in turn.
+uint64_t client_of(const httplib::Request& request) {
+  return content_hash(request.remote_addr + '\n' + request.get_header_value("Authorization") + '\n' +
+                      request.get_header_value("x-api-key"));
+}
+
+/// Objects are searched key by key, so one of a million keys would take a processor for an hour.
+void check_keys(const std::string& text) {
+  constexpr int64_t kMostComparisons = int64_t{1} << 27, kList = -1;
+  std::vector<int64_t> keys;  // of each object that is open, beyond its first; or a list
+  int64_t comparisons = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') in_string = !in_string;
+    if (in_string) {
+      i += c == '\\';
+    } else if (c == '{' || c == '[') {
+      keys.push_back(c == '{' ? 0 : kList);
+    } else if (!keys.empty() && (c == '}' || c == ']')) {
+      keys.pop_back();
+    } else if (!keys.empty() && c == ',' && keys.back() != kList) {
+      comparisons += ++keys.back();
+      if (comparisons > kMostComparisons) throw ApiError(400, "request: its JSON has too many keys");
+    }
+  }
+}
+
+bool is_json(std::string type) {
+  type.resize(std::min(type.size(), type.find_first_of("; \t")));
+  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::tolower(c); });
+  return type == kJson;
+}
+
 Json body_of(const httplib::Request& request) {
-  if (request.get_header_value("Content-Type").rfind(kJson, 0) != 0)
-    throw ApiError(415, "the body is not of type application/json; send the header Content-Type: application/json");
+  if (!is_json(request.get_header_value("Content-Type")))
+    throw ApiError(415,
+                   "the body is not plain application/json; send the header Content-Type: application/json, and no "
+                   "Content-Encoding");
+  check_keys(request.body);
   Json body;
   try {
     body = parse_json(request.body, "request");
@@ -39,9 +82,8 @@ Json tokenized(const ServedModel& model, const Json& body) {
 }
 
 Json detokenized(const ServedModel& model, const Json& body) {
-  if (!body.contains("tokens") || !fits<std::vector<int32_t>>(body["tokens"]))
-    throw ApiError(400, "request: 'tokens' is no list of ids");
-  return {{"content", model.tokenizer.decode(body["tokens"].get<std::vector<int32_t>>())}};
+  if (!has(body, "tokens")) throw ApiError(400, "request: key 'tokens' is missing");
+  return {{"content", model.tokenizer.decode(ids_from(model, body["tokens"], "tokens"))}};
 }
 
 std::string slot_folder(const ServeOptions& o) {
@@ -65,6 +107,8 @@ void ModelServer::add_routes() {
       send_json(response, work(body_of(request)));
     });
   };
+  http_.Get("/openapi.json",
+            [](const httplib::Request&, httplib::Response& response) { response.set_content(openapi_json(), kJson); });
   get("/v1/models", [this](const auto&, auto& response) { send_json(response, models_json(model_)); });
   get("/props", [this](const auto&, auto& response) { send_json(response, props_json(model_)); });
   get("/stats", [this](const auto&, auto& response) { send_json(response, stats_json(engine_)); });
@@ -76,16 +120,18 @@ void ModelServer::add_routes() {
       const Json body = body_of(request);
       TextRequest asked = read(model_, body);
       slots_.note(body, asked);
-      answer_text(std::move(asked), response);
+      answer_text(std::move(asked), client_of(request), response);
     });
   };
   post_text("/v1/chat/completions", read_chat_request);
   post_text("/v1/completions", read_completion_request);
+  post_text("/v1/responses", read_responses_request);
   post_text("/v1/messages", read_messages_request);
   post_json("/v1/messages/count_tokens", [this](const Json& body) {
     return Json{{"input_tokens", count_messages_tokens(model_, body)}};
   });
-  post_json("/v1/embeddings", [this](const Json& body) { return embeddings(body); });
+  post_json("/v1/embeddings",
+            [this](const Json& body) { return embeddings_json(model_, engine_, body, HttpServer::client_has_gone); });
   post_json("/tokenize", [this](const Json& body) { return tokenized(model_, body); });
   post_json("/detokenize", [this](const Json& body) { return detokenized(model_, body); });
   post_json("/apply-template", [this](const Json& body) {
@@ -99,7 +145,8 @@ void ModelServer::add_routes() {
   if (options_.runs) add_run_routes(routes, options_.runs);
 }
 
-void ModelServer::answer_text(TextRequest request, httplib::Response& response) {
+void ModelServer::answer_text(TextRequest request, uint64_t client, httplib::Response& response) {
+  for (Request& choice : request.choices) choice.client = client;
   auto asked = std::make_shared<TextRequest>(std::move(request));
   const auto limit = std::chrono::duration<double>(model_.most_seconds);
   auto channel =
@@ -133,36 +180,6 @@ void ModelServer::stream(httplib::Response& response, std::shared_ptr<TextReques
         if (over) sink.done();
         return true;
       });
-}
-
-/// The mean over a text's tokens of what the head reads: hidden states after the last norm.
-Json ModelServer::embeddings(const Json& body) {
-  std::vector<std::string> texts;
-  if (body.contains("input") && body["input"].is_string()) {
-    texts = {body["input"].get<std::string>()};
-  } else if (body.contains("input") && fits<std::vector<std::string>>(body["input"]) && !body["input"].empty()) {
-    for (const Json& t : body["input"]) {
-      if (!t.is_string()) throw ApiError(400, "request: 'input' is a text or a list of texts");
-      texts.push_back(t.get<std::string>());
-    }
-  } else {
-    throw ApiError(400, "request: 'input' is a text or a list of texts");
-  }
-  Json data = Json::array();
-  int64_t tokens = 0;
-  for (const auto& text : texts) {
-    const auto ids = model_.tokenizer.encode(text, /*add_special_tokens=*/true);
-    if (ids.empty()) throw ApiError(400, "request: a text without tokens has no embedding");
-    tokens += std::ssize(ids);
-    std::vector<float> mean;
-    engine_.run([&](Engine& engine) { mean = mean_hidden(engine, ids); });
-    data.push_back({{"object", "embedding"}, {"index", data.size()}, {"embedding", mean}});
-  }
-  return {{"object", "list"},
-          {"data", data},
-          {"model", model_.name},
-          {"pooling", "mean of the last hidden states"},
-          {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}};
 }
 
 }  // namespace jet

@@ -1,14 +1,17 @@
 // The server of one model: OpenAI's API, what others ask for (llama.cpp's /tokenize, /props, Prometheus), and the page.
 //
-//   GET  / /health /v1/models /props /stats /metrics
-//   POST /v1/chat/completions /v1/completions /v1/messages /v1/messages/count_tokens /v1/embeddings
+//   GET  / /health /v1/models /props /stats /metrics /openapi.json
+//   POST /v1/chat/completions /v1/completions /v1/responses /v1/messages /v1/messages/count_tokens /v1/embeddings
 //        /tokenize /detokenize /apply-template
 //   GET  /slots, POST /slots/ID?action=save|restore|erase     llama.cpp's (slots.h)
 //   GET  /runs /runs/NAME          of searches, where a folder of them is given (runs.h)
+//
+// web/openapi.json describes them.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "jet/serve/engine_thread.h"
 #include "jet/serve/http_server.h"
@@ -34,15 +37,15 @@ class ModelServer {
   /// Binds the port and starts the engine's thread; engine and model must outlive it.
   ModelServer(Engine& engine, const ServedModel& model, const ServeOptions& options);
   int port() const { return http_.port(); }
+  const std::vector<HttpServer::Route>& routes() const { return http_.routes(); }
   /// Serves until stop().
   void serve() { http_.serve(options_.grace_seconds); }
   HttpServer& http() { return http_; }
 
  private:
   void add_routes();
-  void answer_text(TextRequest request, httplib::Response& response);
+  void answer_text(TextRequest request, uint64_t client, httplib::Response& response);
   void stream(httplib::Response& response, std::shared_ptr<TextRequest> request, std::shared_ptr<Channel> channel);
-  Json embeddings(const Json& body);
 
   const ServedModel& model_;
   ServeOptions options_;

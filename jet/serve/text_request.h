@@ -4,9 +4,8 @@
 //   POST /v1/chat/completions   {"messages": [...], "tools"}     through the model's chat template
 //   POST /v1/completions        {"prompt": text, ids, or a list of either}
 //
-//   both: max_tokens | max_completion_tokens, n, stream, stream_options.include_usage, stop, seed, temperature, top_p,
-//         top_k, min_p, typical_p, repetition_penalty | repeat_penalty, presence_penalty, frequency_penalty,
-//         logit_bias, ignore_eos, logprobs, top_logprobs, chat_template_kwargs, and what reply_form.h lists
+//   both: n, stream, stream_options.include_usage, logprobs, top_logprobs; jet/engine/sampling_json.h, reply_form.h
+//   chats: reasoning_effort ("none": no thinking), documents, chat_template_kwargs
 #pragma once
 
 #include <string>
@@ -19,13 +18,14 @@
 namespace jet {
 
 struct TextRequest {
-  enum Api { chat, completions, messages } api = chat;
+  enum Api { chat, completions, messages, responses } api = chat;
   bool stream = false, include_usage = false, echo = false;
   bool thinking = false;               // the prompt has opened the reply's thinking
   bool tools = false;                  // there are tools to call
   int logprobs = -1;                   // with each token its own and so many others' (-1: none)
   std::vector<Request> choices{};      // prompt by prompt, n of each
   std::vector<std::string> prompts{};  // to echo
+  Json asked{};                        // what an answer of /v1/responses says again
 };
 
 /// Throws ApiError.
@@ -34,13 +34,21 @@ TextRequest read_completion_request(const ServedModel& model, const Json& body);
 /// Of Anthropic's API (messages_api.cc).
 TextRequest read_messages_request(const ServedModel& model, const Json& body);
 int64_t count_messages_tokens(const ServedModel& model, const Json& body);
+/// Of /v1/responses (responses_api.cc).
+TextRequest read_responses_request(const ServedModel& model, const Json& body);
 
 /// The text of a chat request as the template writes it, and its tokens; marks: where messages of users and the reply
 /// begin, which the prefix cache keeps.
 struct ServedPrompt : ChatPrompt {
   std::vector<int64_t> marks{};
+  bool tools = false;  // there are tools to call
 };
 ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body);
+
+/// A list of the vocabulary's ids; `key`: whose value it is. Throws ApiError.
+std::vector<int32_t> ids_from(const ServedModel& model, const Json& list, const char* key);
+/// The texts body[key], of which there may be so many: text, ids, or a list of either. Throws ApiError.
+std::vector<ServedPrompt> prompts_of(const ServedModel& model, const Json& body, const char* key, int64_t most);
 
 /// A message's content: a text, or parts of type text, put together. Throws ApiError.
 std::string text_of_content(const Json& content);
