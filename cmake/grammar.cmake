@@ -16,12 +16,13 @@ if(JET_GRAMMAR AND EXISTS "${xgrammar}/include/xgrammar/xgrammar.h")
   file(READ ${xgrammar}/cpp/json_schema_converter.cc text)
   string(REPLACE "int32_t character =\n          builder_.AddCharacterClass({{"
                  "int32_t character =\n          builder_.AddCharacterClass({{0, 0x1f}, {" text "${text}")
+  string(REPLACE "#include \"" "#include \"${xgrammar}/cpp/" text "${text}")
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/xgrammar/json_schema_converter.cc CONTENT "${text}")
   list(TRANSFORM sources REPLACE ".*/json_schema_converter.cc"
                                  "${CMAKE_BINARY_DIR}/xgrammar/json_schema_converter.cc")
   add_library(jet_xgrammar STATIC ${sources} ${xgrammar}/cpp/testing.cc)
   set(xgrammar_includes ${xgrammar}/include ${xgrammar}/3rdparty/picojson ${xgrammar}/3rdparty/dlpack/include)
-  target_include_directories(jet_xgrammar SYSTEM PRIVATE ${xgrammar_includes} ${xgrammar}/cpp)
+  target_include_directories(jet_xgrammar SYSTEM PRIVATE ${xgrammar_includes})
   # What it has to say is caught, not printed.
   target_compile_definitions(jet_xgrammar PRIVATE XGRAMMAR_LOG_CUSTOMIZE=1 XGRAMMAR_ENABLE_CPPTRACE=0
                              XGRAMMAR_ENABLE_INTERNAL_CHECK=0)

@@ -1,4 +1,4 @@
-// jet report RUN: a run's tables and page again, which jet-train makes. jet report --serve DIR: runs to watch live.
+// jet report RUN: a run's tables and page again, which jet-train makes. jet report --serve DIR: runs in a browser.
 #include <CLI/CLI.hpp>
 
 #include <memory>

@@ -178,13 +178,12 @@ void PrefixCache::drop(Node* node) {
 }
 
 int64_t PrefixCache::next_stop(int64_t length, int64_t size, std::span<const int64_t> marks) const {
-  int64_t mark = size - 1 > length ? size - 1 : size;
-  for (const int64_t m : marks) {
-    if (m > length) mark = std::min(mark, m);
+  int64_t stop = std::min(size, (length / stride_ + 1) * stride_);
+  if (size - 1 > length) stop = std::min(stop, size - 1);
+  for (const int64_t mark : marks) {
+    if (mark > length) stop = std::min(stop, mark);
   }
-  // A pass of few tokens takes nearly as long as one of many, so there is no step shortly before a mark.
-  const int64_t step = (length / stride_ + 1) * stride_;
-  return mark - step >= stride_ / 2 ? std::min(step, mark) : mark;
+  return stop;
 }
 
 PrefixCache::Stop PrefixCache::stop_at(int64_t length, int64_t size, std::span<const int64_t> marks) const {

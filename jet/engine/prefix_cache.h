@@ -7,9 +7,9 @@
 //                      \---- [256: edited] -- [12: end of the prompt]
 //
 // Rows that conversations share are held once, and a prompt goes on at the deepest node with a checkpoint whose path it
-// begins with. Checkpoints are taken at multiples of the stride, though not within half of it before a mark, and at
-// marks: one token before a prompt's end (so that the same prompt again takes one token), where the caller says
-// (beginnings of messages) and wherever a caller stores a sequence.
+// begins with. Checkpoints are taken at multiples of the stride and at marks: one token before a prompt's end (so that
+// the same prompt again takes one token), where the caller says (beginnings of messages) and wherever a caller stores a
+// sequence.
 //
 // Over the budget, checkpoints at mere multiples of the stride go first, then marks; of each, the one that was made or
 // used longest ago. Rows go with the last checkpoint behind them. Before a mark goes, a PrefixStore is offered the path

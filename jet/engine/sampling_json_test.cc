@@ -56,8 +56,8 @@ TEST(SamplingJson, SaysWhatIsWrongAndWhere) {
       {R"({"seed": 1e30})", "line: key 'seed' has the wrong type or is out of range: 1e+30"},
       {R"({"stop": [1]})", "line: key 'stop' has the wrong type or is out of range: [1]"},
       {R"({"logit_bias": [1]})", "line: 'logit_bias' is no object of ids"},
-      {R"({"logit_bias": {"a": 1}})", R"(line: 'logit_bias' is {"id": number}, found '["a",1]')"},
-      {R"({"logit_bias": {"99999999999": 1}})", R"(line: 'logit_bias' is {"id": number}, found '["99999999999",1]')"},
+      {R"({"logit_bias": {"a": 1}})", R"(line: 'logit_bias' is {"id": number}, found '{"a":1}')"},
+      {R"({"logit_bias": {"99999999999": 1}})", R"(line: 'logit_bias' is {"id": number}, found '{"99999999999":1}')"},
   };
   for (const auto& [json, text] : cases) {
     SamplingSettings asked;

@@ -34,8 +34,8 @@ Json text_form(std::string text) { return {{"type", "const_string"}, {"value", s
 /// A call of one tool, from `begin` on.
 Json call_form(const Json& tool, Family family) {
   const Json& function = tool["function"];
-  const Json schema = function.contains("parameters") ? function["parameters"] : Json{{"type", "object"}};
-  Json arguments = json_form(schema);
+  const Json schema = function.value("parameters", Json());
+  Json arguments = json_form(schema.is_null() ? Json{{"type", "object"}} : schema);
   if (family == Family::tagged_xml) {
     arguments["style"] = "qwen_xml";
     return {{"type", "tag"},
@@ -50,12 +50,6 @@ Json call_form(const Json& tool, Family family) {
            fmt::format("{}{{\"name\": {}, \"{}\": ", tagged ? "<tool_call>\n" : "", json_text(function["name"]), key)},
           {"content", arguments},
           {"end", tagged ? "}\n</tool_call>" : "}"}};
-}
-
-Json call_forms(const ToolChoice& choice, Family family) {
-  Json forms = Json::array();
-  for (const Json& tool : choice.tools) forms.push_back(call_form(tool, family));
-  return forms;
 }
 
 /// As "tools" should list them. Throws ApiError.
@@ -73,6 +67,13 @@ void check_tools(const Json& tools) {
   }
 }
 
+Json call_forms(const ToolChoice& choice, Family family) {
+  check_tools(choice.tools);
+  Json forms = Json::array();
+  for (const Json& tool : choice.tools) forms.push_back(call_form(tool, family));
+  return forms;
+}
+
 }  // namespace
 
 ToolChoice tool_choice_of(const Json& body) {
@@ -88,15 +89,14 @@ ToolChoice tool_choice_of(const Json& body) {
   if (!any || asked == "none") return choice;
   choice.parallel = body.value("parallel_tool_calls", Json(true)) != false;
   choice.kind = forces ? ToolChoice::required : ToolChoice::free;
-  if (forces) check_tools(tools);
   const auto is_strict = [](const Json& tool) {
     return tool.is_object() && tool.contains("function") && tool["function"].is_object() &&
            tool["function"].value("strict", Json()) == true;
   };
   choice.strict = tools.is_array() && std::any_of(tools.begin(), tools.end(), is_strict);
-  if (choice.strict) check_tools(tools);
   choice.tools = tools;
   if (!names) return choice;
+  check_tools(tools);
   const Json function = asked.value("function", Json::object());
   const Json name = function.is_object() ? function.value("name", Json()) : Json();
   const auto found =

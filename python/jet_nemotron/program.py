@@ -69,8 +69,9 @@ def run_jet(arguments: list[str], callback: Callback | None = None, trains: bool
         _end(child)
         raise
     finally:
-        reader.join()
-        child.stdout.close()
+        reader.join(10)  # of a process of the child's that lives on, its end is not waited for
+        if not reader.is_alive():
+            child.stdout.close()
         child.stderr.close()
     if code != 0:
         raise JetError(complaint.removeprefix("jet: ") or f"jet {arguments[0]} ended with {code}")

@@ -434,7 +434,7 @@ class Programs(unittest.TestCase):
             self.fake(folder, "echo 'jet: r.toml: is missing' >&2; exit 2")
             with self.assertRaisesRegex(JetError, "^r.toml: is missing$"):
                 distill(BASE, HYBRID, "r.toml", f"{folder}/out", lines.append)
-            self.fake(folder, f"trap 'touch {folder}/ended; exit 130' INT; echo begun >&2; sleep 60 & wait")
+            self.fake(folder, f"trap 'touch {folder}/ended; exit 130' INT; echo begun >&2; sleep 60 >/dev/null 2>&1 & wait")
 
             def interrupt(line):
                 signal.raise_signal(signal.SIGINT)
