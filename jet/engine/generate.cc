@@ -31,7 +31,8 @@ int64_t most_new_tokens(const Engine& engine, int64_t read, int max_new_tokens) 
 Decoding::Decoding(const Engine& engine, std::span<const int32_t> prompt, const GenerateOptions& options,
                    OnToken on_token, Generated& made, int64_t before)
     : options_(options), on_token_(std::move(on_token)),
-      ends_(ends_of_text(engine, options.ignore_eos && !options.sampler.grammar)),
+      ends_(ends_of_text(engine,
+                         options.ignore_eos && !(options.sampler.grammar && options.sampler.grammar->rules_ends()))),
       most_(most_new_tokens(engine, before + static_cast<int64_t>(prompt.size()), options.max_new_tokens)),
       sampler_(options.sampler, engine.spec().vocab_size), stream_(options.stop_strings),
       ids_(prompt.begin(), prompt.end()), prompt_(prompt.size()), made_(made) {

@@ -40,6 +40,8 @@ class TokenGrammar {
  public:
   virtual ~TokenGrammar() = default;
   virtual std::unique_ptr<TokenMatcher> start() const = 0;
+  /// Whether it says where a text may end, so that the model's ends count even where they are ignored otherwise.
+  virtual bool rules_ends() const { return true; }
 };
 
 }  // namespace jet

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 
 #include "jet/engine/beam.h"
 #include "jet/engine/prompt_lookup.h"
@@ -15,21 +16,49 @@ constexpr int64_t kCacheBytes = int64_t{1} << 30;  // of all texts that run at o
 bool among(const std::vector<int32_t>& ids, int32_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
 
 /// What transformers forbids: an end before there are min_new_tokens, and the last of n tokens that stood together.
-void forbid(const Settings& s, const History& history, std::vector<bool>& allowed) {
-  std::fill(allowed.begin(), allowed.end(), true);
-  if (static_cast<int>(history.made().size()) < s.min_new_tokens) {
-    for (const int32_t id : s.ends) allowed[id] = false;
+class Forbidding : public TokenGrammar, public std::enable_shared_from_this<Forbidding> {
+ public:
+  Forbidding(const Settings& s, std::span<const int32_t> prompt, int64_t vocab)
+      : settings_(s), prompt_(prompt.begin(), prompt.end()), vocab_(vocab) {}
+  std::unique_ptr<TokenMatcher> start() const override { return std::make_unique<Matcher>(shared_from_this()); }
+  bool rules_ends() const override { return false; }
+
+ private:
+  class Matcher : public TokenMatcher {
+   public:
+    explicit Matcher(std::shared_ptr<const Forbidding> of) : of_(std::move(of)), allowed_(of_->vocab_) {}
+    const TokenSet& allowed(std::span<const int32_t> made) override;
+    bool is_whole(std::span<const int32_t>) override { return false; }
+
+   private:
+    std::shared_ptr<const Forbidding> of_;
+    TokenSet allowed_;
+  };
+
+  Settings settings_;
+  std::vector<int32_t> prompt_;
+  int64_t vocab_;
+};
+
+const TokenSet& Forbidding::Matcher::allowed(std::span<const int32_t> made) {
+  const Settings& s = of_->settings_;
+  std::fill(allowed_.words().begin(), allowed_.words().end(), ~uint32_t{0});
+  if (static_cast<int>(made.size()) < s.min_new_tokens) {
+    for (const int32_t id : s.ends) allowed_.remove(id);
   }
-  const auto ids = history.ids;
+  std::vector<int32_t> ids = of_->prompt_;
+  ids.insert(ids.end(), made.begin(), made.end());
   const auto n = static_cast<size_t>(s.no_repeat_ngram_size);
-  if (n == 0 || ids.size() < n) return;
-  const auto last = ids.last(n - 1);
+  if (n == 0 || ids.size() < n) return allowed_;
+  const auto last = std::span(ids).last(n - 1);
   for (size_t i = 0; i + n <= ids.size(); ++i) {
-    if (std::equal(last.begin(), last.end(), ids.begin() + i)) allowed[ids[i + n - 1]] = false;
+    if (std::equal(last.begin(), last.end(), ids.begin() + i)) allowed_.remove(ids[i + n - 1]);
   }
+  return allowed_;
 }
 
-SamplerOptions sampler_of(const Settings& s, size_t row, int64_t vocab) {
+SamplerOptions sampler_of(const Job& job, size_t row, int64_t vocab) {
+  const Settings& s = job.settings;
   require(s.min_new_tokens >= 0 && s.no_repeat_ngram_size >= 0,
           "min_new_tokens is {} and no_repeat_ngram_size {}, expected 0 or more", s.min_new_tokens,
           s.no_repeat_ngram_size);
@@ -37,16 +66,15 @@ SamplerOptions sampler_of(const Settings& s, size_t row, int64_t vocab) {
     require(id >= 0 && id < vocab, "eos_token_id {} is outside the vocabulary of {}", id, vocab);
   SamplerOptions sampler = s;
   sampler.seed += row;
-  if (s.min_new_tokens > 0 || s.no_repeat_ngram_size > 0) {
-    sampler.mask = [&s](const History& history, std::vector<bool>& allowed) { forbid(s, history, allowed); };
-  }
+  if (s.min_new_tokens > 0 || s.no_repeat_ngram_size > 0)
+    sampler.grammar = std::make_shared<Forbidding>(s, job.prompts[row], vocab);
   return sampler;
 }
 
 GenerateOptions options_of(const Engine& engine, const Job& job, size_t row) {
   return {.max_new_tokens = job.settings.max_new_tokens,
           .ignore_eos = true,
-          .sampler = sampler_of(job.settings, row, engine.spec().vocab_size),
+          .sampler = sampler_of(job, row, engine.spec().vocab_size),
           .tokenizer = job.settings.stop_strings.empty() ? nullptr : job.tokenizer,
           .stop_strings = job.settings.stop_strings};
 }
@@ -93,7 +121,7 @@ std::vector<Text> search(Engine& engine, Sequence& sequence, const Job& job, siz
                             .length_penalty = s.length_penalty,
                             .early_stopping = early_stopping_from(s.early_stopping),
                             .max_new_tokens = s.max_new_tokens,
-                            .sampler = sampler_of(s, row, engine.spec().vocab_size),
+                            .sampler = sampler_of(job, row, engine.spec().vocab_size),
                             .ends = s.ends,
                             .before_pass = job.pause};
   std::vector<Text> texts;
