@@ -61,9 +61,15 @@ test-tsan: build-tsan/build.ninja ## the torch-free tests under the thread sanit
 fuzz: ## hunt for inputs that break the readers, FUZZ_SECONDS (120) each; wants clang
 	tools/fuzz.sh
 
-soak: build/build.ninja ## the server under load and odd requests for long, SOAK_SECONDS (600); wants schemathesis
+# A real model too where `make models` fetched one, and requests made from /openapi.json where schemathesis is.
+SOAK_SECONDS ?= 600
+soak: build/build.ninja ## a server under 64 clients for SOAK_SECONDS (600), then under odd requests
 	cmake --build --preset release --target jet -j $(JOBS)
-	python3 tests/api_fuzz_test.py build --seconds $(or $(SOAK_SECONDS),600)
+	tests/load_test.py build/jet models/base --seconds $(SOAK_SECONDS) -- --cache 64M --exact
+	[[ ! -d models/smollm2-135m || -d build/soak-int8 ]] || \
+	  build/jet quantize models/smollm2-135m build/soak-int8 --type int8 --calibrate none
+	[[ ! -d build/soak-int8 ]] || tests/load_test.py build/jet build/soak-int8 --seconds 180 -- --cache 256M --exact
+	python3 tests/api_fuzz_test.py build --seconds $(SOAK_SECONDS)
 
 check: setup ## floors, sources and format, without a build
 	tools/check_floors.py

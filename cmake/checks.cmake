@@ -35,6 +35,8 @@ add_test(NAME serving_cache COMMAND Python3::Interpreter tests/cache_test.py ${C
 add_test(NAME structured COMMAND Python3::Interpreter tests/structured_test.py ${CMAKE_BINARY_DIR}
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(structured PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
+add_test(NAME load COMMAND Python3::Interpreter tests/load_test.py ${CMAKE_BINARY_DIR}/jet models/base
+         --clients 16 --seconds 8 -- --exact WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 foreach(test responses hostile_requests api_fuzz)
   add_test(NAME ${test} COMMAND Python3::Interpreter tests/${test}_test.py ${CMAKE_BINARY_DIR}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
@@ -46,7 +48,7 @@ set_tests_properties(page_build PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
 foreach(test chat safety runs)
   add_test(NAME page_${test} COMMAND Python3::Interpreter web/test/${test}_test.py
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(page_${test} PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
+  set_tests_properties(page_${test} PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: " RESOURCE_LOCK browser)
 endforeach()
 if(JET_TORCH)
   add_test(NAME postnas COMMAND Python3::Interpreter tests/postnas_test.py ${CMAKE_BINARY_DIR}

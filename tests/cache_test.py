@@ -16,7 +16,7 @@ import time
 import unittest
 from pathlib import Path
 
-from serve_test import JET, Server, chat_model
+from served import JET, Server, chat_model
 
 # Qwen3's way with thinking: replies that are over lose it.
 THINKING_TEMPLATE = (

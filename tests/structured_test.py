@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from serve_test import TEMPLATE, Server, chat_model
+from served import TEMPLATE, Server, chat_model
 
 HELLO = [{"role": "user", "content": "Tell me of a person."}]
 SCHEMAS = [

@@ -25,7 +25,7 @@ struct TextRequest {
   int logprobs = -1;                   // with each token its own and so many others' (-1: none)
   std::vector<Request> choices{};      // prompt by prompt, n of each
   std::vector<std::string> prompts{};  // to echo
-  Json asked{};                        // what an answer of /v1/responses says again
+  Json asked = Json::object();         // what an answer of /v1/responses says again
 };
 
 /// Throws ApiError.

@@ -35,7 +35,7 @@ class PageTest(unittest.TestCase):
     def setUpClass(cls):
         cls.playwright = sync_playwright().start()
         cls.browser = cls.playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        expect.set_options(timeout=10_000)
+        expect.set_options(timeout=30_000)
 
     @classmethod
     def tearDownClass(cls):

@@ -51,6 +51,7 @@ class Chat(browser.PageTest):
     def test_stop_keeps_what_came(self):
         for how in ("button", "key"):
             self.send("slow 400", wait=False)
+            expect(self.answers()).to_have_count(1 if how == "button" else 2)
             expect(self.answers().last).to_contain_text("Part")
             if how == "button":
                 self.page.get_by_role("button", name="Stop").click()
@@ -229,6 +230,7 @@ class Chat(browser.PageTest):
     def test_rename_and_delete(self):
         self.send("old name")
         self.page.get_by_role("button", name="Commands for old name").click()
+        expect(self.page.get_by_role("menuitem").first).to_be_focused()
         self.page.keyboard.press("Enter")
         self.page.get_by_role("textbox", name="Name of the conversation").fill("new name")
         self.page.keyboard.press("Enter")
