@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 requirements=(torch==2.13.0 numpy==2.4.6 nanobind==3.1.0)
-clients=(openai==3.57.0 anthropic==2.14.0 playwright==1.65.2 transformers==5.23.0 lm_eval==0.4.13 accelerate==1.15.0)
+clients=(openai==3.57.0 anthropic==2.14.0 playwright==1.65.2 transformers==5.23.0 lm_eval==0.4.13 accelerate==1.15.0
+         schemathesis==4.32.5)
 xgrammar='xgrammar==0.2.8 --hash=sha256:8305646fd2b319d6c3003f51a1665e54cbbe9cba1fb636bc41d0b46434ccbb80'
 read -r -d '' packages <<'END' || true
 g++                   C++20 compiler
