@@ -26,7 +26,7 @@ if(JET_GRAMMAR AND EXISTS "${xgrammar}/include/xgrammar/xgrammar.h")
   # What it has to say is caught, not printed.
   target_compile_definitions(jet_xgrammar PRIVATE XGRAMMAR_LOG_CUSTOMIZE=1 XGRAMMAR_ENABLE_CPPTRACE=0
                              XGRAMMAR_ENABLE_INTERNAL_CHECK=0)
-  target_compile_options(jet_xgrammar PRIVATE -w $<$<CONFIG:Release>:-O2>)
+  target_compile_options(jet_xgrammar PRIVATE -w $<$<CONFIG:Release>:-O1>)
   target_link_libraries(jet_grammar_sources INTERFACE jet_xgrammar Threads::Threads)
   list(TRANSFORM xgrammar_includes PREPEND -isystem OUTPUT_VARIABLE xgrammar_options)
   set_source_files_properties(jet/grammar/grammar_compiler.cc PROPERTIES

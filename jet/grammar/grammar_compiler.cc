@@ -35,7 +35,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr size_t kMostCached = 256, kLongestError = 500;
-constexpr std::chrono::seconds kLongestWait{30};
+constexpr std::chrono::seconds kLongestWait{20};
 
 /// What grammars of a compiler have in common.
 struct Shared {

@@ -25,10 +25,10 @@ namespace jet {
 
 struct GrammarLimits {
   size_t most_form_bytes = size_t{256} << 10;
-  int compile_seconds = 10;                       // of processor time
+  int compile_seconds = 5;                        // of processor time
   int64_t compile_bytes = int64_t{1} << 30;       // beside what the program has
   int64_t cache_bytes = int64_t{256} << 20;       // for compiled grammars
-  double free_seconds = 1, token_seconds = 2e-3;  // a text's masks may take so long, and so long more a token
+  double free_seconds = 5, token_seconds = 1e-2;  // a text's masks may take so long, and so long more a token
 };
 
 /// Thrown where others have their grammars compiled for so long that this one would have to wait too long.

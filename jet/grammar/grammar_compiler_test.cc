@@ -42,10 +42,10 @@ class Grammars : public testing::Test {
       for (int64_t id = 0; id < vocab; ++id)
         logits[id] = static_cast<float>(rng.uniform()) + (tokenizer.bytes_of(id).size() == 1 ? 7.0f : 0.0f);
       const int32_t id = sampler.draw(logits, {ids, 0}).id;
-      if (id == end) return text;
+      if (id == end) return repair_utf8(text);
       ids.push_back(id);
       text += tokenizer.bytes_of(id);
-      if (sampler.is_whole({ids, 0})) return text;
+      if (sampler.is_whole({ids, 0})) return repair_utf8(text);
     }
     return "";
   }
@@ -113,8 +113,8 @@ TEST_F(Grammars, KeepTextsToSchemas) {
       const std::string made = repair_utf8(random_text(*grammar, seed));  // bytes of surrogates are let through
       if (made.empty()) continue;                                         // a number of endless digits
       ++whole;
-      ASSERT_TRUE(Json::accept(made)) << json_text(Json(made));
-      EXPECT_TRUE(fits_schema(parse_json(made, "made"), schema, schema)) << made;
+      const bool is_json = Json::accept(made);
+      EXPECT_TRUE(is_json && fits_schema(parse_json(made, "made"), schema, schema)) << json_text(Json(made));
     }
   }
   EXPECT_GT(whole, 18);
@@ -240,8 +240,8 @@ TEST_F(Grammars, DISABLED_Cost) {
       {"street": {"type": "string"}, "zip": {"type": "string", "maxLength": 5}}, "required": ["street"]},
       "kind": {"enum": ["a", "b"]}}, "required": ["name", "age", "tags", "address", "kind"]})";
   const std::string text =
-      R"({"name": "Ada Lovelace", "age": 36, "tags": ["mathematics", "engines", "poetry of science"],
-      "address": {"street": "12 St James's Square, London", "zip": "SW1"}, "kind": "a"})";
+      R"({"name": "Ada Lovelace", "age": 36, "tags": ["mathematics", "engines", "poetry of science"], )"
+      R"("address": {"street": "12 St James's Square, London", "zip": "SW1"}, "kind": "a"})";
   for (const std::string folder : {"models/base", "models/smollm2-135m", "models/gemma3-270m"}) {
     if (!std::ifstream(folder + "/tokenizer.json")) continue;
     const auto tokens = Tokenizer::load(folder);

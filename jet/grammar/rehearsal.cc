@@ -89,7 +89,7 @@ std::string rehearse(const std::function<void()>& work, const RehearsalLimits& l
   const pid_t child = ::fork();
   if (child == 0) play(work, limits, mapped, ends[1]);
   ::close(ends[1]);
-  const std::string said = child < 0 ? "no child process could be started" : heard(ends[0], 3 * limits.seconds + 1);
+  const std::string said = child < 0 ? "no child process could be started" : heard(ends[0], 2 * limits.seconds + 1);
   ::close(ends[0]);
   int status = 0;
   if (child > 0) {
