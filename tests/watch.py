@@ -1,5 +1,5 @@
-"""A run as `jet report --serve` shows it while it goes on: asked as the page asks, and by the page itself where a browser
-is installed."""
+"""A run as `jet report --serve` shows it while it goes on: asked as the page asks, and with JET_WATCH_PAGE set by the
+page itself in a browser."""
 import json
 import os
 import subprocess
@@ -23,14 +23,16 @@ class Watch:
         self.url = self.server.stdout.readline().split(": ", 1)[1].strip() + "/"
         self.thread = threading.Thread(target=self.follow)
         self.thread.start()
+        # In a browser on request only: one that starts late on a busy machine misses stages.
         self.page = subprocess.Popen([sys.executable, "web/test/live_test.py"],
-                                     env=dict(os.environ, JET_PAGE_URL=self.url, JET_RUN=self.run))
+                                     env=dict(os.environ, JET_PAGE_URL=self.url, JET_RUN=self.run)
+                                     ) if os.environ.get("JET_WATCH_PAGE") else None
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None:
+        if kind is not None and self.page:
             self.page.kill()
-        page = self.page.wait()
+        page = self.page.wait() if self.page else 0
         self.ended.set()
         self.thread.join()
         self.server.terminate()
