@@ -4,6 +4,7 @@
 #include <xgrammar/xgrammar.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <list>
 #include <mutex>
 #include <unordered_map>
@@ -136,13 +137,26 @@ struct GrammarCompiler::Impl {
   const Tokenizer& tokenizer;
   std::shared_ptr<const Shared> shared{};
 
-  std::timed_mutex compiling{};  // held by the one thread that has xgrammar compile
-  std::optional<xgrammar::GrammarCompiler> compiler{};
+  std::optional<xgrammar::GrammarCompiler> compiler{};  // used by one thread at a time: who has the turn
 
-  std::mutex mutex{};          // of what follows
+  std::mutex mutex{};  // of what follows
+  std::condition_variable given_back{};
+  bool turn_taken = false;
   std::list<Entry> entries{};  // the last used first
   std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key{};
   int64_t bytes = 0;
+
+  /// The turn, until it is let go; null where others have it for too long.
+  std::shared_ptr<void> turn() {
+    std::unique_lock lock(mutex);
+    if (!given_back.wait_for(lock, kLongestWait, [&] { return !turn_taken; })) return {};
+    turn_taken = true;
+    return {this, [this](void*) {
+              const std::lock_guard again(mutex);
+              turn_taken = false;
+              given_back.notify_one();
+            }};
+  }
 
   std::optional<Entry> find(const std::string& key) {
     const std::lock_guard lock(mutex);
@@ -203,8 +217,8 @@ std::shared_ptr<const TokenGrammar> GrammarCompiler::compile(const Json& form) {
   check_schemas(form);
   auto entry = impl_->find(key);
   if (!entry) {
-    const std::unique_lock one_at_a_time(impl_->compiling, kLongestWait);
-    if (!one_at_a_time) throw GrammarBusy("other grammars are being compiled; ask again later");
+    const auto turn = impl_->turn();
+    if (!turn) throw GrammarBusy("other grammars are being compiled; ask again later");
     entry = impl_->find(key);
     if (!entry) impl_->add(*(entry = impl_->made(key)));
   }
