@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "jet/base/hash.h"
-
 #include "jet/serve/answer.h"
 #include "jet/serve/api_error.h"
 #include "jet/serve/embeddings.h"

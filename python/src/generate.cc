@@ -46,10 +46,10 @@ const TokenSet& Forbidding::Matcher::allowed(std::span<const int32_t> made) {
   if (static_cast<int>(made.size()) < s.min_new_tokens) {
     for (const int32_t id : s.ends) allowed_.remove(id);
   }
+  const auto n = static_cast<size_t>(s.no_repeat_ngram_size);
+  if (n == 0 || of_->prompt_.size() + made.size() < n) return allowed_;
   std::vector<int32_t> ids = of_->prompt_;
   ids.insert(ids.end(), made.begin(), made.end());
-  const auto n = static_cast<size_t>(s.no_repeat_ngram_size);
-  if (n == 0 || ids.size() < n) return allowed_;
   const auto last = std::span(ids).last(n - 1);
   for (size_t i = 0; i + n <= ids.size(); ++i) {
     if (std::equal(last.begin(), last.end(), ids.begin() + i)) allowed_.remove(ids[i + n - 1]);
