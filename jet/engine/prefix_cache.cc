@@ -9,6 +9,7 @@ namespace jet {
 namespace {
 
 constexpr int64_t kWorthCutting = 32;  // tokens in common, for which a run is cut in two
+constexpr int64_t kWorthAPass = 32;    // tokens that a checkpoint saves at least, for which a prompt's pass is cut
 
 }  // namespace
 
@@ -112,16 +113,18 @@ std::unique_ptr<Sequence> PrefixCache::lookup(std::span<const int32_t> ids, int6
   return made;
 }
 
-void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence, Stop kind) {
-  require(std::ssize(ids) == sequence.length(), "prefix cache: {} ids for a sequence of {} tokens", ids.size(),
-          sequence.length());
+void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence, bool is_mark) {
+  const int64_t size = std::ssize(ids);
+  const bool is_whole = size == sequence.length();
+  require(is_whole || (size < sequence.length() && empty_->layout->only_grows()),
+          "prefix cache: {} ids for a sequence of {} tokens", size, sequence.length());
   require(!sequence.impl_->broken, "prefix cache: the sequence was left half written by a failed pass");
   if (ids.empty()) return;
   const SequenceState& from = *sequence.impl_->state;
   Node* node = reach(ids);
-  PrefixRun run{.ids = {ids.begin() + node->end, ids.end()}, .is_mark = kind == Stop::mark};
-  if (!run.ids.empty()) run.rows = from.run(node->end, from.length);
-  if (!node->state || !run.ids.empty()) run.state = from.checkpoint();
+  PrefixRun run{.ids = {ids.begin() + node->end, ids.end()}, .is_mark = is_mark};
+  if (!run.ids.empty()) run.rows = from.run(node->end, size);
+  if (!node->state || !run.ids.empty()) run.state = is_whole ? from.checkpoint() : from.create_part(size);
   put(node, std::move(run));
 }
 
@@ -177,18 +180,35 @@ void PrefixCache::drop(Node* node) {
   }
 }
 
-int64_t PrefixCache::next_stop(int64_t length, int64_t size, std::span<const int64_t> marks) const {
-  int64_t stop = std::min(size, (length / stride_ + 1) * stride_);
-  if (size - 1 > length) stop = std::min(stop, size - 1);
-  for (const int64_t mark : marks) {
-    if (mark > length) stop = std::min(stop, mark);
+PrefixCache::Reading::Reading(PrefixCache& cache, std::span<const int32_t> ids, int64_t from,
+                              std::span<const int64_t> marks)
+    : cache_(&cache), ids_(ids) {
+  const bool is_free = cache.empty_->layout->only_grows();
+  const int64_t size = std::ssize(ids), apart = is_free ? 1 : std::min<int64_t>(kWorthAPass, cache.stride_ / 2);
+  std::vector<int64_t> wanted;
+  for (const int64_t m : marks)
+    if (m > from && m < size) wanted.push_back(m);
+  std::sort(wanted.begin(), wanted.end());
+  if ((wanted.empty() || wanted.back() < size - apart) && size - 1 > from) wanted.push_back(size - 1);
+  int64_t at = from;
+  for (const int64_t m : wanted) {
+    if (m - at < apart && m != wanted.back()) continue;
+    for (int64_t s = (at / cache.stride_ + 1) * cache.stride_; s <= m - apart; s += cache.stride_)
+      if (s >= at + apart) stops_.push_back({s, false});
+    if (m > at) stops_.push_back({m, true});
+    at = m;
   }
-  return stop;
+  std::reverse(stops_.begin(), stops_.end());
 }
 
-PrefixCache::Stop PrefixCache::stop_at(int64_t length, int64_t size, std::span<const int64_t> marks) const {
-  if (length == size - 1 || std::find(marks.begin(), marks.end(), length) != marks.end()) return Stop::mark;
-  return length % stride_ == 0 ? Stop::stride : Stop::none;
+int64_t PrefixCache::Reading::pass_end(int64_t at) const {
+  const bool pauses = cache_ && !stops_.empty() && !cache_->empty_->layout->only_grows();
+  return pauses ? std::max(at + 1, stops_.back().at) : std::ssize(ids_);
+}
+
+void PrefixCache::Reading::store_passed(const Sequence& sequence) {
+  for (; !stops_.empty() && stops_.back().at <= sequence.length(); stops_.pop_back())
+    cache_->store(ids_.first(stops_.back().at), sequence, stops_.back().is_mark);
 }
 
 PrefixCache::Prefilled PrefixCache::prefill(std::span<const int32_t> ids, std::span<const int64_t> marks) {
@@ -196,12 +216,12 @@ PrefixCache::Prefilled PrefixCache::prefill(std::span<const int32_t> ids, std::s
   Prefilled made{lookup(ids, size), {}, 0};
   int64_t at = made.sequence->length();
   made.tokens_run = size - at;
+  Reading reading(*this, ids, at, marks);
   do {
-    const int64_t stop = next_stop(at, size, marks);
-    made.logits =
-        engine_.prefill(*made.sequence, ids.subspan(at, stop - at), stop == size ? Want::last : Want::nothing);
-    if (stop < size) store(ids.first(stop), *made.sequence, stop_at(stop, size, marks));
-    at = stop;
+    const int64_t end = reading.pass_end(at);
+    made.logits = engine_.prefill(*made.sequence, ids.subspan(at, end - at), end == size ? Want::last : Want::nothing);
+    reading.store_passed(*made.sequence);
+    at = end;
   } while (at < size);
   return made;
 }

@@ -7,9 +7,15 @@
 //                      \---- [256: edited] -- [12: end of the prompt]
 //
 // Rows that conversations share are held once, and a prompt goes on at the deepest node with a checkpoint whose path it
-// begins with. Checkpoints are taken at multiples of the stride and at marks: one token before a prompt's end (so that
-// the same prompt again takes one token), where the caller says (beginnings of messages) and wherever a caller stores a
-// sequence.
+// begins with. Checkpoints are taken at multiples of the stride and at marks: near a prompt's end (so that the same
+// prompt again takes few tokens), where the caller says (beginnings of messages) and wherever a caller stores a
+// sequence. A recurrent state is there only between passes, so a prompt is read in as many passes as it has stops, and
+// those too near to another one are left out:
+//
+//   read before | 5 | user's message, 60 | 3   the reply: the mark after the 5 is passed, the one before the 3 is
+//               ^mark                    ^mark a stop, and one token before the end would be the next
+//
+// A model whose states are rows that stay has none but these, and one pass reads past all stops.
 //
 // Over the budget, checkpoints at mere multiples of the stride go first, then marks; of each, the one that was made or
 // used longest ago. Rows go with the last checkpoint behind them. Before a mark goes, a PrefixStore is offered the path
@@ -36,20 +42,37 @@ class PrefixCache {
   /// A new sequence that holds the longest stored prefix of `ids` that leaves a token to run; empty where there is
   /// none. Its memory has room for `room` tokens in all.
   std::unique_ptr<Sequence> lookup(std::span<const int32_t> ids, int64_t room = 0);
-  enum class Stop { none, stride, mark };
-  /// Remembers `sequence`, which holds exactly `ids`; what alone is over the budget is not kept.
-  void store(std::span<const int32_t> ids, const Sequence& sequence, Stop kind = Stop::mark);
-  /// Where a prompt of `size` tokens, read up to `length`, has to pause next for store(); `size` where nowhere.
-  int64_t next_stop(int64_t length, int64_t size, std::span<const int64_t> marks = {}) const;
-  /// What `length` is of these.
-  Stop stop_at(int64_t length, int64_t size, std::span<const int64_t> marks = {}) const;
+  /// Remembers the first ids.size() tokens of `sequence`, which are `ids`: all of them, or fewer where the model's
+  /// states are rows that stay. What alone is over the budget is not kept.
+  void store(std::span<const int32_t> ids, const Sequence& sequence, bool is_mark = true);
+
+  /// The reading of a prompt from where lookup() left it.
+  class Reading {
+   public:
+    Reading() = default;
+    /// Marks are where checkpoints are worth more than at others: numbers of tokens.
+    Reading(PrefixCache& cache, std::span<const int32_t> ids, int64_t from, std::span<const int64_t> marks = {});
+    /// Where a pass from token `at` on has to end at the latest.
+    int64_t pass_end(int64_t at) const;
+    /// After a pass: stores what is worth it, short of the whole prompt.
+    void store_passed(const Sequence& sequence);
+
+   private:
+    struct Stop {
+      int64_t at = 0;
+      bool is_mark = false;
+    };
+    PrefixCache* cache_ = nullptr;
+    std::span<const int32_t> ids_{};
+    std::vector<Stop> stops_{};  // the next one last
+  };
 
   struct Prefilled {
     std::unique_ptr<Sequence> sequence;
     std::span<const float> logits;  // of the last token, as Engine::prefill shows them
     int64_t tokens_run = 0;         // the others came from the cache
   };
-  /// Engine::prefill with lookup() before it and store() at every stop.
+  /// Engine::prefill with lookup() before it, as a Reading.
   Prefilled prefill(std::span<const int32_t> ids, std::span<const int64_t> marks = {});
 
   int64_t bytes() const { return bytes_; }  // rows, checkpoints, ids and nodes; never more than the budget

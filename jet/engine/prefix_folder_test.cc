@@ -169,7 +169,7 @@ TEST_F(PrefixFolders, KeepPathsOverARestart) {
 
 TEST_F(PrefixFolders, AMarkThatMemoryHasLostIsTakenOver) {
   const Ids first = test_ids(30, 1), second = after(first, 20, 2);
-  PrefixCache cache(*engine_, 1 << 24, 100);
+  PrefixCache cache(*engine_, 1 << 24, 28);
   const auto read = cache.prefill(first, std::vector<int64_t>{15});
   cache.store(first, *read.sequence);
   const auto f = open();
@@ -183,7 +183,7 @@ TEST_F(PrefixFolders, AMarkThatMemoryHasLostIsTakenOver) {
   EXPECT_EQ(f->stats().files, 1);
   const Ids third = after(second, 20, 3);
   const auto fetched = f->fetch(third, 0, 1 << 24);  // one run
-  PrefixCache restarted(*engine_, 1 << 24, 100);
+  PrefixCache restarted(*engine_, 1 << 24, 28);
   ASSERT_TRUE(restarted.insert(fetched->ids, fetched->run));
   restarted.prefill(third);
   f->put(restarted.path_of(third));

@@ -18,6 +18,7 @@ struct Scheduler::Job {
   int64_t bytes = 0;                     // set aside for them
   int64_t turn = 0;                      // when it is to be admitted, and when its prompt is to be read
   std::unique_ptr<Sequence> sequence{};  // null before and after running
+  PrefixCache::Reading reading{};
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
 };
 
@@ -100,6 +101,7 @@ void Scheduler::admit() {
     if (bytes() + job.bytes > options_.cache_bytes) return;
     job.sequence = cache_ ? cache_->lookup(job.decoding.ids(), job.most_tokens) : engine_.create();
     job.sequence->reserve(job.most_tokens);
+    if (cache_) job.reading = {*cache_, job.request.prompt, job.sequence->length(), job.request.marks};
     job.generation->status = Generation::running;
     turn_ = job.turn;
     job.generation->prompt_tokens_run = job.decoding.size() - job.sequence->length();
@@ -125,8 +127,8 @@ void Scheduler::collect() {
   std::stable_sort(reading.begin(), reading.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   int64_t budget = options_.prefill_tokens;
   for (const auto& [place, job] : reading) {
-    const int64_t at = job->sequence->length(), size = job->prompt_tokens();
-    const int64_t n = std::min(budget, (cache_ ? cache_->next_stop(at, size, job->request.marks) : size) - at);
+    const int64_t at = job->sequence->length();
+    const int64_t n = std::min(budget, (cache_ ? job->reading.pass_end(at) : job->prompt_tokens()) - at);
     if (n == 0) return;
     budget -= n;
     prompt_tokens_run_ += n;
@@ -169,14 +171,8 @@ bool Scheduler::step() {
 
 /// After a pass: keeps what the prefix cache wants, and decodes where the logits of the whole text are there.
 void Scheduler::advance(Job& job, std::span<const float> logits) {
-  const int64_t at = job.sequence->length();
-  if (at < job.prompt_tokens()) {
-    // A chunk that the budget cut short ends at no stop.
-    using Stop = PrefixCache::Stop;
-    const Stop stop = cache_ ? cache_->stop_at(at, job.prompt_tokens(), job.request.marks) : Stop::none;
-    if (stop != Stop::none) cache_->store(job.decoding.ids().first(at), *job.sequence, stop);
-    return;
-  }
+  if (cache_) job.reading.store_passed(*job.sequence);
+  if (job.sequence->length() < job.prompt_tokens()) return;
   if (!job.decoding.over()) job.decoding.advance(logits);
   if (!job.sequence) return;  // cancelled by its own on_token
   if (job.decoding.over()) finish(job, Generation::finished);

@@ -46,6 +46,10 @@ struct StateLayout {
     if (e.spec.kind != StateSpec::rows) return e.spec.shape;
     return {e.spec.shape[0], e.spec.window > 0 ? std::min<int64_t>(tokens, e.spec.window) : tokens, e.spec.shape[1]};
   }
+  /// Whether a shorter prefix's state is always there: nothing is overwritten.
+  bool only_grows() const {
+    return std::all_of(entries.begin(), entries.end(), [](auto& e) { return e.grows(); });
+  }
   /// Bytes of a sequence that has room for so many tokens.
   int64_t bytes(int64_t tokens) const;
 };

@@ -13,7 +13,6 @@ namespace jet {
 namespace {
 
 constexpr int64_t kShardBytes = 5'000'000'000;
-constexpr std::string_view kUsedByConfig[] = {"rope_freqs.weight"};
 
 /// The model's parameters, each with the tensor of the file that it comes from.
 class Walk {

@@ -4,10 +4,13 @@
 //
 // so in between s is linear in 1 / l: two numbers, a = original / (high - low) and b = low / (high - low), where the
 // config has three. low = 1, as in all released models, decides; where only one frequency lies in between, high = 4.
+#include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 #include <vector>
 
+#include "jet/blocks/op_set.h"
 #include "jet/model/gguf_architecture.h"
 
 namespace jet {
