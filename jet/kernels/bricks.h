@@ -17,11 +17,22 @@
 #ifdef JET_PRODUCTS_OVER
 
 namespace jet::JET_ISA_NAMESPACE {
+namespace {
+[[maybe_unused]] void attend_in_floats(const AttendTask& a) { JET_PRODUCTS_OVER().attend(a); }
+}  // namespace
+}  // namespace jet::JET_ISA_NAMESPACE
+
+#include "jet/kernels/attend_halves_bricks.h"
+
+namespace jet::JET_ISA_NAMESPACE {
 const Kernels& table() {
   static const Kernels made = [] {
     Kernels k = JET_PRODUCTS_OVER();
     k.name = JET_ISA_NAME;
     k.packed_floats = matmul_packed_floats, k.pack = matmul_pack, k.matmul = matmul;
+#if JET_BF16_DOT
+    k.attend = attend_halves;
+#endif
     return k;
   }();
   return made;
@@ -32,13 +43,26 @@ const Kernels& table() {
 
 #include "jet/kernels/attend_bricks.h"
 
+namespace jet::JET_ISA_NAMESPACE {
+namespace {
+[[maybe_unused]] void attend_in_floats(const AttendTask& a) { attend(a); }
+}  // namespace
+}  // namespace jet::JET_ISA_NAMESPACE
+
+#include "jet/kernels/attend_halves_bricks.h"
+
 #include "jet/kernels/chunk_bricks.h"
 
 #include "jet/kernels/recurrence_bricks.h"
 
 namespace jet::JET_ISA_NAMESPACE {
 const Kernels& table() {
-  static constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,      attend,
+#if JET_BF16_DOT
+  constexpr auto attend_best = attend_halves;
+#else
+  constexpr auto attend_best = attend;
+#endif
+  static constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,      attend_best,
                                      recurrence,   multiply_rows,        transpose_floats, exponentials};
   return kTable;
 }

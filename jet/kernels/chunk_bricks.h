@@ -51,21 +51,10 @@ void multiply_rows(const SmallProduct& p, int64_t begin, int64_t end) {
 }
 
 void transpose_floats(const float* x, int64_t stride, int64_t rows, int64_t columns, float* out) {
-  int64_t i = 0;
-  for (; i + kLanes <= rows; i += kLanes) {
-    int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) {
-      Vec v[kLanes];
-      for (int l = 0; l < kLanes; ++l) v[l] = load(x + (i + l) * stride + j);
-      transpose(v, std::make_integer_sequence<int, kLanes>());
-      for (int l = 0; l < kLanes; ++l) store(out + (j + l) * rows + i, v[l]);
-    }
-    for (; j < columns; ++j) {
-      for (int l = 0; l < kLanes; ++l) out[j * rows + i + l] = x[(i + l) * stride + j];
-    }
-  }
-  for (; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) out[j * rows + i] = x[i * stride + j];
+  const int64_t whole_rows = rows / kLanes * kLanes, whole_columns = columns / kLanes * kLanes;
+  transpose_squares(x, stride, rows, columns, out, rows);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j) out[j * rows + i] = x[i * stride + j];
   }
 }
 

@@ -136,6 +136,19 @@ JET_INLINE void transpose(V (&v)[kLanes], std::integer_sequence<int, I...> lanes
   }
 }
 
+/// out [columns, rows] = x [rows, columns] as far as whole squares of kLanes go.
+[[maybe_unused]] void transpose_squares(const float* x, int64_t stride, int64_t rows, int64_t columns, float* out,
+                                        int64_t out_stride) {
+  for (int64_t i = 0; i + kLanes <= rows; i += kLanes) {
+    for (int64_t j = 0; j + kLanes <= columns; j += kLanes) {
+      Vec v[kLanes];
+      for (int l = 0; l < kLanes; ++l) v[l] = load(x + (i + l) * stride + j);
+      transpose(v, std::make_integer_sequence<int, kLanes>());
+      for (int l = 0; l < kLanes; ++l) store(out + (j + l) * out_stride + i, v[l]);
+    }
+  }
+}
+
 /// fp32 products of any weights. Step: one column. Slab: [columns][kSlabRows] fp32, packed activations: [columns][T].
 struct FloatCore : CoreBase {
   static constexpr int tokens = kLanes == 16 ? 12 : 6;

@@ -1,0 +1,296 @@
+// Softmax attention of many queries in products of bf16, on tiles (JET_AMX) or pairs (JET_BF16_DOT). Part of bricks.h.
+//
+// Queries are the lanes, 32 of them a block, so that a key's scores are two vectors, maxima and sums over keys need no
+// shuffles, and keys are multiplied as they lie in the cache:
+//
+//   s [64 keys][32 queries]  = K [64 keys][dim] x Q [dim/2 pairs][32 queries]
+//   p = 2^(c s - m)   c = scale / ln 2, m the running maximum;   o is shrunk by 2^(m before - m)
+//   o [dim][32 queries]     += V^T [dim][64 keys] x P [32 pairs of keys][32 queries]
+//
+// Products take bf16 and sum in fp32: q, p (relative to the largest of its query so far) and keys in 8 bits are rounded,
+// 2^-8 of each at most. V^T is made once a block of keys for all queries of the task. Bound by the exponentials: a block takes
+// 32 tile products, 512 cycles, for 128 vectors of them.
+namespace jet::JET_ISA_NAMESPACE {
+namespace {
+
+#if JET_BF16_DOT
+constexpr int64_t kLaneQueries = 2 * kLanes, kHalfKeys = 64, kMostLaneBlocks = 8;
+constexpr float kLowest = -1e30f;  // no key seen yet; finite, so that differences are numbers
+
+/// c [rows][32 lanes] (+)= a [rows][32 steps of bf16, rows a_stride bytes apart] b [16 steps pairs][32 lanes]; rows in
+/// sixteens.
+struct HalvesProduct {
+  const std::byte* a = nullptr;
+  int64_t a_stride = 0;
+  const uint32_t* b = nullptr;
+  float* c = nullptr;
+  int64_t rows = 0, steps = 0;
+  bool adds = false;
+};
+
+#if JET_AMX
+using HalvesSetup = TileSetup;
+void multiply_halves(const HalvesProduct& p) {
+  constexpr int64_t row = kLaneQueries * 4;
+  const auto* b = reinterpret_cast<const std::byte*>(p.b);
+  for (int64_t r = 0; r < p.rows; r += 16) {
+    auto* c = reinterpret_cast<std::byte*>(p.c + r * kLaneQueries);
+    if (p.adds) {
+      tile_load<0>(c, row), tile_load<1>(c + kTileRowBytes, row);
+    } else {
+      tile_zero<0>(), tile_zero<1>();
+    }
+    for (int64_t i = 0; i < p.steps; ++i) {
+      tile_load<4>(p.a + r * p.a_stride + i * kTileRowBytes, p.a_stride);
+      tile_load<6>(b + i * 16 * row, row), tile_load<7>(b + i * 16 * row + kTileRowBytes, row);
+      tile_dot<0, 4, 6>(), tile_dot<1, 4, 7>();
+    }
+    tile_store<0>(reinterpret_cast<Vec*>(c), row), tile_store<1>(reinterpret_cast<Vec*>(c + kTileRowBytes), row);
+  }
+}
+#else
+struct HalvesSetup {};
+void multiply_halves(const HalvesProduct& p) {
+  constexpr int R = 8;
+  for (int64_t r = 0; r < p.rows; r += R) {
+    float* c = p.c + r * kLaneQueries;
+    Vec sums[R][2] = {};
+    for (int i = 0; i < 2 * R && p.adds; ++i) sums[i / 2][i % 2] = load(c + i * kLanes);
+    const std::byte* a = p.a + r * p.a_stride;
+    for (int64_t k = 0; k < 16 * p.steps; ++k, a += 4) {
+      const auto b0 = load_as<Ints>(p.b + k * kLaneQueries), b1 = load_as<Ints>(p.b + k * kLaneQueries + kLanes);
+      for (int i = 0; i < R; ++i) {
+        const Ints pair = broadcast_bits(reinterpret_cast<const uint32_t*>(a + i * p.a_stride));
+        sums[i][0] = bf16_dot(sums[i][0], pair, b0), sums[i][1] = bf16_dot(sums[i][1], pair, b1);
+      }
+    }
+    for (int i = 0; i < 2 * R; ++i) store(c + i * kLanes, sums[i / 2][i % 2]);
+  }
+}
+#endif
+
+/// 2^x for x <= 0, relative error below 3e-6; below -126 it stays at 2^-126.
+JET_INLINE Vec exp2_to_0(Vec x) {
+  x = x < -126.0f ? broadcast(-126.0f) : x;
+  const Vec shifted = x + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
+  const Vec r = x - (shifted - 12582912.0f);
+  Vec p = r * 9.58274e-3f + 5.590618e-2f;
+  p = p * r + 2.4024099e-1f;
+  p = p * r + 6.9312422e-1f;
+  p = p * r + 1.0f;
+  return p * cast<Vec>((cast<Ints>(shifted) - (0x4b400000 - 127)) << 23);
+}
+
+/// A pair of bf16 a lane, the first one in the lower half.
+JET_INLINE Ints halves_pair(Vec first, Vec second) {
+  const Halves a = round_to_bf16(first), b = round_to_bf16(second);
+  return __builtin_convertvector(a, Ints) | __builtin_convertvector(b, Ints) << 16;
+}
+
+/// What a block of 32 queries has: q [dim/2][32] pairs, o [dim][32], m and l [32], positions [32].
+struct LaneBlock {
+  uint32_t* q;
+  float *o, *m, *l;
+  int32_t* positions;
+  int32_t first = 0, last = 0;  // of the positions
+};
+
+struct LaneScratch {
+  LaneBlock blocks[kMostLaneBlocks];
+  uint16_t* keys;       // [64][dim] of bf16
+  uint32_t* values;     // V^T [dim][32 pairs of keys]
+  float* s;             // [64][32]
+  uint32_t* p;          // [32 pairs of keys][32]
+  float* rows;          // [32][dim]
+  float scales[2][64];  // of keys and values, i8
+};
+
+/// Rows of the cache as 64 rows of bf16: those of bf16 where they lie, if all are there. Rows behind the end are 0.
+const uint16_t* halves_of(DType dtype, const void* rows, int64_t at, int64_t n, int64_t dim, uint16_t* to) {
+  if (dtype == DType::bf16 && n == kHalfKeys) return static_cast<const uint16_t*>(rows) + at * dim;
+  if (dtype == DType::bf16) {
+    std::memcpy(to, static_cast<const uint16_t*>(rows) + at * dim, n * dim * sizeof(uint16_t));
+  } else {
+    const auto* from = static_cast<const int8_t*>(rows) + at * dim;
+    for (int64_t c = 0; c < n * dim; c += kLanes) {
+      const Halves h = round_to_bf16(load(from + c));
+      std::memcpy(to + c, &h, sizeof(h));
+    }
+  }
+  std::memset(to + n * dim, 0, (kHalfKeys - n) * dim * sizeof(uint16_t));
+  return to;
+}
+
+/// [64][dim] -> [dim][32 pairs].
+void transpose_values(const uint16_t* v, int64_t dim, uint32_t* to) {
+  const auto wide = [](const uint16_t* x) { return __builtin_convertvector(load_as<Halves>(x), Ints); };
+  for (int64_t c = 0; c < dim; c += kLanes) {
+    for (int64_t half = 0; half < kHalfKeys / 2; half += kLanes) {
+      Vec pairs[kLanes];
+      for (int64_t i = 0; i < kLanes; ++i) {
+        const uint16_t* row = v + 2 * (half + i) * dim + c;
+        pairs[i] = cast<Vec>(wide(row) | wide(row + dim) << 16);
+      }
+      transpose(pairs, std::make_integer_sequence<int, kLanes>());
+      for (int64_t i = 0; i < kLanes; ++i)
+        store(reinterpret_cast<float*>(to) + (c + i) * (kHalfKeys / 2) + half, pairs[i]);
+    }
+  }
+}
+
+/// Scores of a block of keys, of which `n` count, to probabilities; what is summed already shrinks.
+template <bool MASKED, bool SCALED>
+void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, int64_t position, int64_t n) {
+  constexpr float kUnseen = -std::numeric_limits<float>::infinity();
+  const float factor = a.scale * 1.44269504f;
+  for (int v = 0; v < 2; ++v) {
+    float* s = f.s + v * kLanes;
+    const Ints at = load_as<Ints>(b.positions + v * kLanes) - static_cast<int32_t>(position);
+    const Ints oldest = a.window > 0 ? at - static_cast<int32_t>(a.window) : Ints{} - 1;
+    const Vec before = load(b.m + v * kLanes);
+    Vec top = before;
+    for (int64_t j = 0; j < kHalfKeys; ++j) {
+      Vec x = load(s + j * kLaneQueries) * (SCALED ? factor * f.scales[0][j] : factor);
+      if constexpr (MASKED) {
+        const Ints key = Ints{} + static_cast<int32_t>(j < n ? j : std::numeric_limits<int32_t>::max());
+        x = key <= at ? x : broadcast(kUnseen);
+        x = key > oldest ? x : broadcast(kUnseen);
+      }
+      if (MASKED || SCALED) store(s + j * kLaneQueries, x);
+      top = x > top ? x : top;
+    }
+    const Vec shrink = exp2_to_0(before - top);
+    bool moved = false;
+    for (int i = 0; i < kLanes; ++i) moved |= top[i] != before[i];
+    if (moved) {
+      for (int64_t c = 0; c < a.dim; ++c) {
+        float* o = b.o + c * kLaneQueries + v * kLanes;
+        store(o, load(o) * shrink);
+      }
+    }
+    Vec total = load(b.l + v * kLanes) * shrink;
+    for (int64_t j = 0; j < kHalfKeys; j += 2) {
+      Vec p[2];
+      for (int i = 0; i < 2; ++i) {
+        const Vec x = load(s + (j + i) * kLaneQueries);
+        p[i] = exp2_to_0((MASKED || SCALED ? x : x * factor) - top);
+        if constexpr (MASKED) p[i] = x == kUnseen ? Vec{} : p[i];
+        total += p[i];
+        if constexpr (SCALED) p[i] *= f.scales[1][j + i];
+      }
+      const Ints pair = halves_pair(p[0], p[1]);
+      std::memcpy(f.p + j / 2 * kLaneQueries + v * kLanes, &pair, sizeof(pair));
+    }
+    store(b.m + v * kLanes, top), store(b.l + v * kLanes, total);
+  }
+}
+
+/// Keys [at, at + n) of a span, the first one at `position`, against all blocks of queries.
+void attend_lanes(const AttendTask& a, LaneScratch& f, int64_t blocks, const KeySpan& span, int64_t at, int64_t n,
+                  int64_t position) {
+  const uint16_t* keys = nullptr;
+  for (int64_t i = 0; i < blocks; ++i) {
+    LaneBlock& b = f.blocks[i];
+    const bool unseen = position > b.last || (a.window > 0 && position + n <= b.first - a.window + 1);
+    if (unseen) continue;
+    if (!keys) {
+      transpose_values(halves_of(a.dtype, span.values, at, n, a.dim, f.keys), a.dim, f.values);
+      keys = halves_of(a.dtype, span.keys, at, n, a.dim, f.keys);
+      for (int64_t j = 0; j < kHalfKeys && a.dtype == DType::i8; ++j) {
+        f.scales[0][j] = j < n ? span.key_scales[at + j] : 0.0f;
+        f.scales[1][j] = j < n ? span.value_scales[at + j] : 0.0f;
+      }
+    }
+    multiply_halves({.a = reinterpret_cast<const std::byte*>(keys),
+                     .a_stride = 2 * a.dim,
+                     .b = b.q,
+                     .c = f.s,
+                     .rows = kHalfKeys,
+                     .steps = a.dim / 32});
+    const bool whole = n == kHalfKeys && position + n - 1 <= b.first && (a.window == 0 || position > b.last - a.window);
+    if (a.dtype == DType::i8) {
+      whole ? lane_softmax<false, true>(a, f, b, position, n) : lane_softmax<true, true>(a, f, b, position, n);
+    } else {
+      whole ? lane_softmax<false, false>(a, f, b, position, n) : lane_softmax<true, false>(a, f, b, position, n);
+    }
+    multiply_halves({.a = reinterpret_cast<const std::byte*>(f.values),
+                     .a_stride = 2 * kHalfKeys,
+                     .b = f.p,
+                     .c = b.o,
+                     .rows = a.dim,
+                     .steps = kHalfKeys / 32,
+                     .adds = true});
+  }
+}
+
+/// Queries [first, first + 32) of the task, as far as there are.
+void start_lanes(const AttendTask& a, const LaneScratch& f, LaneBlock& b, int64_t first) {
+  const int64_t n = std::min(kLaneQueries, a.tokens * a.group - first), pairs = a.dim / 2;
+  std::memset(f.rows, 0, kLaneQueries * pairs * sizeof(float));
+  for (int64_t r = 0; r < n; ++r) {
+    const float* q = a.q + (first + r) / a.group * a.q_stride + (first + r) % a.group * a.dim;
+    for (int64_t c = 0; c < a.dim; c += kLanes) {
+      const Halves h = round_to_bf16(load(q + c));
+      std::memcpy(f.rows + r * pairs + c / 2, &h, sizeof(h));
+    }
+  }
+  transpose_squares(f.rows, pairs, kLaneQueries, pairs, reinterpret_cast<float*>(b.q), kLaneQueries);
+  std::memset(b.o, 0, kLaneQueries * a.dim * sizeof(float));
+  for (int64_t r = 0; r < kLaneQueries; ++r) {
+    b.positions[r] = static_cast<int32_t>(a.first_query + (first + std::min(r, n - 1)) / a.group);
+    b.m[r] = kLowest, b.l[r] = 0;
+  }
+  b.first = b.positions[0], b.last = b.positions[kLaneQueries - 1];
+}
+
+void finish_lanes(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, int64_t first) {
+  const int64_t n = std::min(kLaneQueries, a.tokens * a.group - first);
+  for (int v = 0; v < 2; ++v) {
+    const Vec inverse = 1.0f / load(b.l + v * kLanes);
+    for (float* o = b.o + v * kLanes; o < b.o + a.dim * kLaneQueries; o += kLaneQueries) store(o, load(o) * inverse);
+  }
+  transpose_squares(b.o, kLaneQueries, a.dim, kLaneQueries, f.rows, a.dim);
+  for (int64_t r = 0; r < n; ++r) {
+    float* out = a.out + (first + r) / a.group * a.q_stride + (first + r) % a.group * a.dim;
+    std::memcpy(out, f.rows + r * a.dim, a.dim * sizeof(float));
+    if (a.log_sum) a.log_sum[first + r] = b.m[r] * 0.693147181f + __builtin_logf(b.l[r]);
+  }
+}
+
+/// Queries [first, first + n) of the task.
+void attend_halves_part(const AttendTask& a, int64_t first, int64_t n) {
+  static thread_local Scratch scratch;
+  const int64_t blocks = (n + kLaneQueries - 1) / kLaneQueries, dim = a.dim;
+  const int64_t block = kLaneQueries * (dim / 2 + dim + 3), keys = kHalfKeys * dim / 2;
+  const int64_t s = kHalfKeys * kLaneQueries;
+  float* at = scratch.floats(blocks * block + 2 * keys + s + s / 2 + kLaneQueries * dim);
+  const auto take = [&at](int64_t floats) { return std::exchange(at, at + floats); };
+  LaneScratch f;
+  f.keys = reinterpret_cast<uint16_t*>(take(keys)), f.values = reinterpret_cast<uint32_t*>(take(keys));
+  f.s = take(s), f.p = reinterpret_cast<uint32_t*>(take(s / 2)), f.rows = take(kLaneQueries * dim);
+  for (int64_t i = 0; i < blocks; ++i) {
+    LaneBlock& b = f.blocks[i];
+    b.q = reinterpret_cast<uint32_t*>(take(kLaneQueries * dim / 2)), b.o = take(kLaneQueries * dim);
+    b.m = take(kLaneQueries), b.l = take(kLaneQueries);
+    b.positions = reinterpret_cast<int32_t*>(take(kLaneQueries));
+    start_lanes(a, f, b, first + i * kLaneQueries);
+  }
+  int64_t position = a.first_key;
+  for (int i = 0; i < a.n_spans; position += a.spans[i++].count) {
+    for (int64_t j = 0; j < a.spans[i].count; j += kHalfKeys)
+      attend_lanes(a, f, blocks, a.spans[i], j, std::min(kHalfKeys, a.spans[i].count - j), position + j);
+  }
+  for (int64_t i = 0; i < blocks; ++i) finish_lanes(a, f, f.blocks[i], first + i * kLaneQueries);
+}
+
+void attend_halves(const AttendTask& a) {
+  const int64_t queries = a.tokens * a.group;
+  if (a.invariant || queries < kLanes || a.dtype == DType::f32 || a.dim % 32 != 0) return attend_in_floats(a);
+  [[maybe_unused]] const HalvesSetup setup{};
+  for (int64_t first = 0; first < queries; first += kMostLaneBlocks * kLaneQueries)
+    attend_halves_part(a, first, std::min(kMostLaneBlocks * kLaneQueries, queries - first));
+}
+#endif
+
+}  // namespace
+}  // namespace jet::JET_ISA_NAMESPACE
