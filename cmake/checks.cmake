@@ -37,11 +37,11 @@ add_test(NAME structured COMMAND Python3::Interpreter tests/structured_test.py $
 set_tests_properties(structured PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
 add_test(NAME load COMMAND Python3::Interpreter tests/load_test.py ${CMAKE_BINARY_DIR}/jet models/base
          --clients 16 --seconds 8 -- --exact WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-foreach(test responses hostile_requests api_fuzz)
+foreach(test responses hostile_requests api_fuzz curl_examples)
   add_test(NAME ${test} COMMAND Python3::Interpreter tests/${test}_test.py ${CMAKE_BINARY_DIR}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endforeach()
-set_tests_properties(api_fuzz PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
+set_tests_properties(api_fuzz curl_examples PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
 # The server's page: its build, and in a browser.
 add_test(NAME page_build COMMAND ${BASH} tests/page_build_test.sh WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(page_build PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")

@@ -16,7 +16,7 @@ import time
 import unittest
 from pathlib import Path
 
-from served import JET, Server, chat_model
+from served import Server, chat_model, jet
 
 # Qwen3's way with thinking: replies that are over lose it.
 THINKING_TEMPLATE = (
@@ -156,7 +156,7 @@ class CacheFolderTest(unittest.TestCase):
         server = Server(self.models["hybrid"], "--exact", "--cache-dir", cache)
         prompt = ids("two", 100)
         completion(server, prompt)
-        r = subprocess.run([JET, "serve", "models/base", "--port", "0", "--cache-dir", cache], capture_output=True,
+        r = subprocess.run([jet(), "serve", "models/base", "--port", "0", "--cache-dir", cache], capture_output=True,
                            text=True, timeout=60)
         self.assertEqual(r.returncode, 2)
         self.assertIn("another server uses this folder", r.stderr)

@@ -16,10 +16,11 @@ import asyncio
 import json
 import random
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from served import Server
 
 TEXT = Path("data/calibration.txt")
 BROKEN = [(b'{"prompt": "a", "max_tokens"', 400), (b"[]", 400), (b'{"prompt": 7.5}', 400), (b'{"max_tokens": 4}', 400),
@@ -173,19 +174,16 @@ def main():
     words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     o, options = p.parse_args(words[:cut]), words[cut + 1:]
-    process = None
+    server = None
     if o.server.startswith("http://"):
         host, _, port = o.server.removeprefix("http://").strip("/").partition(":")
         load = Load(o, Client(host, int(port or 80), o.model), lambda: 0.0)
     else:
-        process = subprocess.Popen([o.server, "serve", o.model, "--port", "0", *options], stdout=subprocess.PIPE,
-                                   text=True)
-        port = int(process.stdout.readline().split("http://")[1].split()[0].rsplit(":", 1)[1])
-        load = Load(o, Client("127.0.0.1", port, "model"), lambda: resident_mb(process.pid))
+        server = Server(o.model, *options, program=o.server, stderr=None)
+        load = Load(o, Client("127.0.0.1", server.port, "model"), lambda: resident_mb(server.process.pid))
     result = asyncio.run(load.run())
-    if process:
-        process.terminate()
-        result["exit"] = process.wait(60)
+    if server:
+        result["exit"] = server.end(60)
     print(json.dumps(result))
     for e in load.errors[:10]:
         print(f"error: {e}", file=sys.stderr)

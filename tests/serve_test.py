@@ -15,11 +15,11 @@ import time
 import unittest
 from pathlib import Path
 
-from served import JET, Server, chat_model
+from served import Server, chat_model, jet
 
 
 def generated(folder, prompt, tokens):
-    out = subprocess.run([JET, "generate", str(folder), "-p", prompt, "-n", str(tokens), "--json", "--exact"],
+    out = subprocess.run([jet(), "generate", str(folder), "-p", prompt, "-n", str(tokens), "--json", "--exact"],
                          check=True,
                          capture_output=True, text=True, timeout=60)
     return json.loads(out.stdout)
@@ -318,7 +318,7 @@ class OtherServersTest(unittest.TestCase):
 
     def test_a_port_that_is_taken(self):
         server = Server("models/base")
-        r = subprocess.run([JET, "serve", "models/base", "--port", str(server.port)], capture_output=True, text=True,
+        r = subprocess.run([jet(), "serve", "models/base", "--port", str(server.port)], capture_output=True, text=True,
                            timeout=60)
         self.assertEqual(r.returncode, 2)
         self.assertIn("choose another with --port", r.stderr)

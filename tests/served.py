@@ -1,4 +1,4 @@
-"""A server of the program in sys.argv[1], for the tests that talk to one."""
+"""A server, for the tests that talk to one."""
 import http.client
 import json
 import os
@@ -9,17 +9,24 @@ import sys
 import time
 from pathlib import Path
 
-JET = str(Path(sys.argv[1]) / "jet")
 TEMPLATE = ("{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}"
             "{% if add_generation_prompt %}<assistant>{% endif %}")
 
 
+def jet():
+    """The program of the build folder that a test is called with."""
+    return str(Path(sys.argv[1]) / "jet")
+
+
 class Server:
-    def __init__(self, folder, *options, **environment):
-        self.process = subprocess.Popen([JET, "serve", str(folder), "--port", "0", *options], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, env=dict(os.environ, **environment))
+    """`program`: jet of the build folder where none is named. `stderr`: as of subprocess.Popen."""
+
+    def __init__(self, folder, *options, program=None, stderr=subprocess.PIPE, **environment):
+        self.process = subprocess.Popen([program or jet(), "serve", str(folder), "--port", "0", *options],
+                                        stdout=subprocess.PIPE, stderr=stderr, text=True,
+                                        env=dict(os.environ, **environment))
         line = self.process.stdout.readline()
-        assert "http://" in line, (line, self.process.stderr.read())
+        assert "http://" in line, (line, self.process.stderr and self.process.stderr.read())
         self.port = int(line.split("http://")[1].split()[0].rsplit(":", 1)[1])
 
     def ask(self, method, path, body=None, headers=None):
@@ -53,17 +60,21 @@ class Server:
             assert time.monotonic() < end, self.stats()
             time.sleep(0.02)
 
-    def end(self):
+    def end(self, seconds=30):
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
+        code = self.process.wait(seconds)
         self.process.stdout.close()
-        self.process.stderr.close()
+        if self.process.stderr:
+            self.process.stderr.close()
         return code
 
 
-def chat_model(folder, template=TEMPLATE):
-    """models/base with a chat template."""
+def chat_model(folder, template=TEMPLATE, context=None):
+    """models/base with a chat template, and a shorter context where one is given."""
     model = Path(folder) / "base"
     shutil.copytree("models/base", model)
     (model / "chat_template.jinja").write_text(template)
+    if context:
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(dict(config, max_position_embeddings=context)))
     return model
