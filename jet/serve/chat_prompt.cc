@@ -94,7 +94,7 @@ ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body) {
   if (!model.chat) throw ApiError(400, "this model has no chat template; ask /v1/completions");
   ChatInput input = input_of(body);
   ServedPrompt prompt;
-  prompt.tools = !input.tools.is_null();
+  prompt.tools = input.tools;
   try {
     static_cast<ChatPrompt&>(prompt) = chat_prompt(*model.chat, model.tokenizer, input);
   } catch (const Error& e) { throw ApiError(400, e.what()); }

@@ -1,6 +1,7 @@
 #include "jet/serve/reply_stream.h"
 
 #include <algorithm>
+#include <initializer_list>
 
 namespace jet {
 namespace {
@@ -59,8 +60,39 @@ bool split_tag(std::string_view text, std::string& name, std::string_view& conte
   return true;
 }
 
-/// A value is JSON where it can be read so, else the text that it is, without the line breaks around it.
-std::vector<ToolCall> calls_in_tags(std::string_view text) {
+/// What lies there, or null.
+Json at(Json value, std::initializer_list<std::string> keys) {
+  for (const auto& key : keys) value = value.is_object() ? value.value(key, Json()) : Json();
+  return value;
+}
+
+/// What a parameter's schema has as its type: a name, a list of them, or null.
+Json type_of(const Json& tools, const std::string& function, const std::string& parameter) {
+  for (const Json& tool : tools)
+    if (at(tool, {"function", "name"}) == function)
+      return at(tool, {"function", "parameters", "properties", parameter, "type"});
+  return {};
+}
+
+bool is_of_type(const Json& value, const Json& type) {
+  if (type.is_array())
+    return std::any_of(type.begin(), type.end(), [&](const Json& t) { return is_of_type(value, t); });
+  if (type == "integer" || type == "number") return value.is_number();
+  return !type.is_string() || type == value.type_name();
+}
+
+/// JSON where it can be read so and is of that type, else the text that it is.
+Json value_of(std::string_view text, const Json& type) {
+  if (type == "string") return text;
+  try {
+    Json value = parse_json(std::string(text), "value");
+    if (is_of_type(value, type) || !is_of_type(text, type)) return value;
+  } catch (const Error&) {}
+  return text;
+}
+
+/// Values are without the line breaks around them.
+std::vector<ToolCall> calls_in_tags(std::string_view text, const Json& tools) {
   std::string_view function, parameters, parameter, value;
   ToolCall call;
   if (!text.starts_with("<function=") || !cut_between(text, "<function=", "</function>", function) ||
@@ -72,9 +104,7 @@ std::vector<ToolCall> calls_in_tags(std::string_view text) {
     if (!split_tag(parameter, name, value)) return {};
     if (value.starts_with('\n')) value.remove_prefix(1);
     if (value.ends_with('\n')) value.remove_suffix(1);
-    try {
-      arguments[name] = parse_json(std::string(value), "value");
-    } catch (const Error&) { arguments[name] = value; }
+    arguments[name] = value_of(value, type_of(tools, call.name, name));
   }
   if (!trimmed(parameters).empty()) return {};
   call.arguments = json_text(arguments);
@@ -83,9 +113,9 @@ std::vector<ToolCall> calls_in_tags(std::string_view text) {
 
 }  // namespace
 
-std::vector<ToolCall> tool_calls_of(std::string_view text) {
+std::vector<ToolCall> tool_calls_of(std::string_view text, const Json& tools) {
   text = trimmed(text);
-  auto calls = calls_in_tags(text);
+  auto calls = calls_in_tags(text, tools);
   return calls.empty() ? calls_in_json(text) : calls;
 }
 
@@ -105,8 +135,9 @@ bool ReplyStream::take_next(ReplyPart& part) {
   }
   const size_t end = close == std::string::npos ? held_.size() : close + kClose.size();
   const size_t begin = open + kOpen.size();
-  const auto calls = close == std::string::npos ? std::vector<ToolCall>()
-                                                : tool_calls_of(std::string_view(held_).substr(begin, close - begin));
+  const auto calls = close == std::string::npos
+                         ? std::vector<ToolCall>()
+                         : tool_calls_of(std::string_view(held_).substr(begin, close - begin), tools_);
   if (calls.empty()) {
     part.text += held_.substr(0, end);
     held_.erase(0, end);
@@ -129,7 +160,7 @@ void ReplyStream::release(size_t n, ReplyPart& part) {
 }
 
 void ReplyStream::take(std::string_view text, ReplyPart& part) {
-  if (!tools_) {
+  if (tools_.is_null()) {
     part.text += text;
     return;
   }
@@ -154,10 +185,10 @@ ReplyPart ReplyStream::finish() {
   ReplyPart part{.thinking = parts.thinking};
   take(parts.answer, part);
   std::vector<ToolCall> last;
-  if (whole_) last = tool_calls_of(held_);
+  if (whole_) last = tool_calls_of(held_, tools_);
   // A call that was not closed, as its end may have been a token that ends the text, too.
   if (const auto rest = trimmed(held_); !whole_ && rest.starts_with(kOpen))
-    last = tool_calls_of(rest.substr(kOpen.size()));
+    last = tool_calls_of(rest.substr(kOpen.size()), tools_);
   if (last.empty() && !(called_ && trimmed(held_).empty())) part.text += held_;
   part.calls.insert(part.calls.end(), last.begin(), last.end());
   held_.clear();

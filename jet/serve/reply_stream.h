@@ -11,6 +11,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "jet/base/json.h"
@@ -29,13 +30,14 @@ struct ReplyPart {
   bool empty() const { return thinking.empty() && text.empty() && calls.empty(); }
 };
 
-/// The calls that a whole text is, or none.
-std::vector<ToolCall> tool_calls_of(std::string_view text);
+/// The calls that a whole text is, or none. `tools`: as OpenAI lists them; tags do not tell a number from a text that
+/// looks like one, the schemas do.
+std::vector<ToolCall> tool_calls_of(std::string_view text, const Json& tools = {});
 
 class ReplyStream {
  public:
-  /// `thinking`: the prompt has opened it. `tools`: there are any to call.
-  ReplyStream(bool thinking, bool tools) : thinking_(thinking), tools_(tools) {}
+  /// `thinking`: the prompt has opened it. `tools`: to call, or null.
+  ReplyStream(bool thinking, Json tools) : thinking_(thinking), tools_(std::move(tools)) {}
   ReplyPart add(std::string_view text);
   /// What was held back because it might have become a call.
   ReplyPart finish();
@@ -46,7 +48,7 @@ class ReplyStream {
   void release(size_t n, ReplyPart& part);
 
   ThinkingStream thinking_;
-  bool tools_;
+  Json tools_;
   bool began_ = false;
   bool whole_ = false;   // the reply may be one call, and is kept to its end
   bool called_ = false;  // the last thing that was taken is a call

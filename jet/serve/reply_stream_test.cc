@@ -53,8 +53,17 @@ std::vector<Case> cases() {
   };
 }
 
+/// The schemas of some parameters of `typed`.
+Json tools() {
+  return parse_json(R"([{"type": "function", "function": {"name": "other"}}, {"type": "function", "function": {
+      "name": "typed", "parameters": {"type": "object", "properties": {"text": {"type": "string"},
+      "count": {"type": "integer"}, "maybe": {"type": ["string", "null"]}, "both": {"type": ["number", "string"]},
+      "free": {}}}}}])",
+                    "tools");
+}
+
 ReplyPart read(const Case& c, const std::vector<size_t>& cuts) {
-  ReplyStream stream(c.inside, c.tools);
+  ReplyStream stream(c.inside, c.tools ? tools() : Json());
   ReplyPart all;
   const auto add = [&](const ReplyPart& part) {
     all.thinking += part.thinking, all.text += part.text;
@@ -101,6 +110,23 @@ TEST(ReplyStream, TextLeavesAtOnce) {
   EXPECT_EQ(stream.add("I see").text, "I see");
   EXPECT_EQ(stream.add(" <to").text, "");
   EXPECT_EQ(stream.add("wn>").text, " <town>");
+}
+
+TEST(ToolCalls, ATextThatLooksLikeANumberIsWhatItsSchemaSays) {
+  const auto value = [](const std::string& parameter, const std::string& text, const Json& tools) {
+    const auto calls = tool_calls_of(
+        fmt::format("<function=typed>\n<parameter={}>\n{}\n</parameter>\n</function>", parameter, text), tools);
+    return calls.size() == 1 ? parse_json(calls[0].arguments, "arguments")[parameter] : Json("no call");
+  };
+  const Json known = tools(), hostile = parse_json(R"([1, {"function": [{"name": "typed"}]}])", "tools");
+  for (const char* text : {"123", "null", "true", "[1]", "\"quoted\""}) EXPECT_EQ(value("text", text, known), text);
+  EXPECT_EQ(value("count", "123", known), 123);
+  EXPECT_EQ(value("count", "many", known), "many");
+  EXPECT_EQ(value("maybe", "null", known), Json());
+  EXPECT_EQ(value("maybe", "123", known), "123");
+  EXPECT_EQ(value("both", "123", known), 123);
+  for (const char* parameter : {"free", "none"}) EXPECT_EQ(value(parameter, "123", known), 123);
+  for (const Json& none : {Json(), Json::array(), hostile}) EXPECT_EQ(value("text", "123", none), 123);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 class Answers : public testing::Test {
  protected:
   TextRequest request(TextRequest::Api api, bool stream) const {
-    TextRequest r{.api = api, .stream = stream, .thinking = true, .tools = true};
+    TextRequest r{.api = api, .stream = stream, .thinking = true, .tools = Json::array()};
     r.choices.push_back({.prompt = {1, 2, 3}});
     return r;
   }

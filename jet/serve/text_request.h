@@ -21,7 +21,7 @@ struct TextRequest {
   enum Api { chat, completions, messages, responses } api = chat;
   bool stream = false, include_usage = false, echo = false;
   bool thinking = false;               // the prompt has opened the reply's thinking
-  bool tools = false;                  // there are tools to call
+  Json tools{};                        // to call, as OpenAI lists them, or null
   int logprobs = -1;                   // with each token its own and so many others' (-1: none)
   std::vector<Request> choices{};      // prompt by prompt, n of each
   std::vector<std::string> prompts{};  // to echo
@@ -41,7 +41,7 @@ TextRequest read_responses_request(const ServedModel& model, const Json& body);
 /// begin, which the prefix cache keeps.
 struct ServedPrompt : ChatPrompt {
   std::vector<int64_t> marks{};
-  bool tools = false;  // there are tools to call
+  Json tools{};  // to call, or null
 };
 ServedPrompt chat_prompt_of(const ServedModel& model, const Json& body);
 
