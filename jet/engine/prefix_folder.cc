@@ -193,17 +193,21 @@ void PrefixFolder::write_loop() {
       write(queued);
     } catch (const std::exception& e) { failure = e.what(); }
     lock.lock();
-    for (const uint64_t key : queued.keys) waiting_.erase(waiting_.find(key));
-    queued_bytes_ -= queued.bytes;
     ++(failure.empty() ? stats_.written : stats_.let_go);
     const bool is_news = !failure.empty() && !writing_failed_;
     writing_failed_ = !failure.empty();
-    queue_.pop_front();
-    const bool over = queue_.empty();
+    leave_queue(queue_.begin());
     lock.unlock();
-    if (over) written_.notify_all();
+    written_.notify_all();
     if (is_news) tell(failure + "; what does not fit into memory is read anew until it can be written again");
   }
+}
+
+/// Under the lock.
+void PrefixFolder::leave_queue(std::list<Queued>::iterator queued) {
+  for (const uint64_t key : queued->keys) waiting_.erase(waiting_.find(key));
+  queued_bytes_ -= queued->bytes;
+  queue_.erase(queued);
 }
 
 /// Gives marks that files have and the path lacks to the path. Returns the files that it then stands for.
@@ -271,11 +275,12 @@ void PrefixFolder::write(Queued& queued) {
   remove_files(oldest(options_.bytes - prefix_file_bytes(queued.path), replaced));
   const std::string name = hash_text(content_hash(options_.owner.model + options_.owner.type) ^ key) + kSuffix;
   const int64_t bytes = write_prefix_file(path_of(name), queued.path, options_.owner);
+  std::erase(replaced, name);
   {
     const std::lock_guard lock(mutex_);
     add(name, bytes, std::move(checkpoints));
+    if (queued.removed) replaced.push_back(name);
   }
-  std::erase(replaced, name);
   remove_files(replaced);
 }
 
@@ -327,7 +332,17 @@ void PrefixFolder::remove(std::span<const int32_t> ids) {
   const uint64_t key = prefix_key(0, ids);
   std::vector<std::string> names;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    for (auto q = queue_.begin(); q != queue_.end();) {
+      const auto queued = q++;
+      if (std::find(queued->keys.begin(), queued->keys.end(), key) == queued->keys.end()) continue;
+      if (queued == queue_.begin()) {
+        queued->removed = true;
+      } else {
+        leave_queue(queued);
+      }
+    }
+    written_.wait(lock, [&] { return queue_.empty() || !queue_.front().removed; });
     const auto [begin, end] = places_.equal_range(key);
     for (auto p = begin; p != end; ++p) names.push_back(p->second);
   }

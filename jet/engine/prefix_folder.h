@@ -10,8 +10,8 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -62,7 +62,8 @@ class PrefixFolder : public PrefixStore {
   };
   /// That beginning, the tokens from `from` on or some more, where it takes at most `most_bytes`.
   std::optional<Fetched> fetch(std::span<const int32_t> ids, int64_t from, int64_t most_bytes);
-  /// Removes the files that hold the checkpoint after `ids`.
+  /// Removes the files that hold the checkpoint after `ids`, and what waits to become one. Waits for one that is being
+  /// written.
   void remove(std::span<const int32_t> ids);
   PrefixFolderStats stats() const;
 
@@ -84,6 +85,7 @@ class PrefixFolder : public PrefixStore {
     PrefixPath path;
     std::vector<uint64_t> keys{};  // of its checkpoints
     int64_t bytes = 0;
+    bool removed = false;  // while it is written
   };
   std::string path_of(const std::string& name) const { return options_.path + "/" + name; }
   void tell(const std::string& line) const;
@@ -95,6 +97,7 @@ class PrefixFolder : public PrefixStore {
   void damaged(const std::string& name, const std::string& why);
   void write_loop();
   void write(Queued& queued);
+  void leave_queue(std::list<Queued>::iterator queued);
   std::vector<std::string> take_over(PrefixPath& path) const;
   std::vector<std::string> oldest(int64_t most_bytes, const std::vector<std::string>& spared) const;
 
@@ -106,8 +109,8 @@ class PrefixFolder : public PrefixStore {
   std::condition_variable came_, written_;
   std::map<std::string, File> files_;                      // by name
   std::unordered_multimap<uint64_t, std::string> places_;  // key of a checkpoint: the files that have it
-  std::deque<Queued> queue_;
-  std::unordered_multiset<uint64_t> waiting_;  // keys of checkpoints in the queue
+  std::list<Queued> queue_;                                // the first is at work
+  std::unordered_multiset<uint64_t> waiting_;              // keys of checkpoints in the queue
   int64_t queued_bytes_ = 0, clock_ = 0;
   bool takes_all_ = false, stops_ = false;
   PrefixFolderStats stats_;

@@ -167,6 +167,21 @@ TEST_F(PrefixFolders, KeepPathsOverARestart) {
   EXPECT_TRUE(told_.empty());
 }
 
+TEST_F(PrefixFolders, RemoveWhatWaitsToBeWritten) {
+  const auto f = open();
+  std::vector<Ids> texts;
+  for (int i = 0; i < 12; ++i) texts.push_back(test_ids(30, 100 + i));
+  std::vector<PrefixPath> paths;
+  for (const Ids& ids : texts) paths.push_back(path_of_prompt(*engine_, ids));
+  for (const auto& path : paths) f->put(path);
+  for (size_t i = 1; i < texts.size(); ++i) f->remove(texts[i]);  // most of them still wait
+  f->wait();
+  EXPECT_EQ(f->stats().files, 1);
+  EXPECT_EQ(files_in(folder_.path() + "/c").size(), 1u);
+  EXPECT_EQ(f->find(after(texts[0], 1, 9)), 30);
+  EXPECT_FALSE(f->has(prefix_key(0, texts[5])));
+}
+
 TEST_F(PrefixFolders, AMarkThatMemoryHasLostIsTakenOver) {
   const Ids first = test_ids(30, 1), second = after(first, 20, 2);
   PrefixCache cache(*engine_, 1 << 24, 28);
