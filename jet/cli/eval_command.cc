@@ -1,4 +1,4 @@
-// jet eval MODEL: accuracy with its standard error per task, and mean nats per token of each text's end.
+// jet eval MODEL: accuracy with its standard error per task, and mean nats per token of each text's end; benchmarks.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -11,6 +11,7 @@
 #include "jet/base/progress.h"
 #include "jet/base/threads.h"
 #include "jet/cli/commands.h"
+#include "jet/cli/eval_suites.h"
 #include "jet/cli/options.h"
 #include "jet/data/document_reader.h"
 #include "jet/eval/tasks.h"
@@ -23,6 +24,7 @@ struct EvalOptions {
   std::vector<std::string> texts;
   int limit = 0, batch = 32, text_tokens = 2048, length = 256;
   EngineArguments engine;
+  SuiteArguments suite;
   bool json = false;
 };
 
@@ -77,6 +79,9 @@ void print_score(const TaskScore& s) {
 }
 
 void run(const EvalOptions& o) {
+  if (o.suite.list) return list_suites(o.json);
+  require(!o.model.empty(), "name a model folder: jet eval MODEL");
+  if (!o.suite.suites.empty()) return run_suites(o.suite, o.model, o.limit, o.batch, o.json, o.engine);
   const auto tokenizer = Tokenizer::load(o.model);
   const auto engine = o.engine.load(o.model);
 
@@ -96,11 +101,22 @@ void run(const EvalOptions& o) {
   if (o.json) fmt::print("{}\n", json_text(report, 2));
 }
 
+void add_suite_options(CLI::App& c, SuiteArguments& a) {
+  c.add_option("--suite", a.suites, "benchmarks, parted by commas (docs/benchmarks.md), or files of definitions");
+  c.add_option("--data", a.data, "folder of their files")->capture_default_str();
+  c.add_flag("--list", a.list, "what each benchmark needs, and where it is published");
+  add_number(c, "--num-fewshot", a.num_fewshot, "worked examples (-1: the benchmark's)", -1);
+  add_number(c, "--max-length", a.max_length, "tokens of prompt and answer (0: the model's)", 0);
+  c.add_option("--out", a.out, "file of results (JSON); a run that was killed goes on from FILE.part");
+  c.add_flag("--log-samples", a.log_samples, "every answer, in files beside --out");
+  c.add_flag("--run-code", a.run_code, "run programs that the model writes, shut off from the system");
+}
+
 }  // namespace
 
 void add_eval_command(CLI::App& c, int&) {
   auto o = std::make_shared<EvalOptions>();
-  c.add_option("model", o->model, "model folder")->required();
+  c.add_option("model", o->model, "model folder");
   c.add_option("--tasks", o->tasks, "folder of tasks (*.jsonl, *.task.json), or one such file")->capture_default_str();
   c.add_option("--text", o->texts, "text files to measure the loss on");
   add_number(c, "--text-tokens", o->text_tokens, "tokens of each text", 2);
@@ -111,6 +127,7 @@ void add_eval_command(CLI::App& c, int&) {
       ->capture_default_str();
   add_number(c, "--batch", o->batch, "queries in flight", 1);
   add_engine_options(c, o->engine);
+  add_suite_options(c, o->suite);
   c.add_flag("--json", o->json, "print one JSON object");
   c.callback([o] { run(*o); });
 }

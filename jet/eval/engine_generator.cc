@@ -7,9 +7,10 @@
 
 namespace jet {
 
-GenerateFn engine_generator(Engine& engine, const Tokenizer& tokenizer) {
-  return [&](const std::vector<Prompt>& prompts) {
-    Scheduler scheduler(engine, {});
+GenerateFn engine_generator(Engine& engine, const Tokenizer& tokenizer, int64_t cache_bytes) {
+  const auto cache = std::make_shared<PrefixCache>(engine, cache_bytes);
+  return [&engine, &tokenizer, cache](const std::vector<Prompt>& prompts) {
+    Scheduler scheduler(engine, {}, cache.get());
     std::vector<std::shared_ptr<const Generation>> generations;
     for (const auto& p : prompts) {
       Request request{.prompt = p.ids};

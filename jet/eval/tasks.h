@@ -86,8 +86,8 @@ enum class Feed { at_once, step_by_step };
 /// Scores through Engine::forward, a batch as ragged passes of bounded memory. Borrows the engine.
 ScoreFn engine_scorer(Engine& engine, Feed feed = Feed::at_once);
 
-/// Texts by the engine, all prompts of a call at once. Borrows both.
-GenerateFn engine_generator(Engine& engine, const Tokenizer& tokenizer);
+/// Texts by the engine, all prompts of a call at once; what prompts have in common is kept in `cache_bytes`. Borrows both.
+GenerateFn engine_generator(Engine& engine, const Tokenizer& tokenizer, int64_t cache_bytes = 0);
 
 /// Greedy generation: the prompt is prefilled, then every answer token comes from a decode step of its own. An answer
 /// is right where each step's argmax is its next token; steps after a wrong one only serve `nll`. Choices by

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "jet/engine/engine.h"
+#include "jet/eval/pair_scorer.h"
 
 namespace jet::python {
 
@@ -69,13 +70,6 @@ void read(Engine& engine, Sequence& sequence, Ids ids, std::span<float> logits, 
 /// Calls `work`; what it throws leaves the state as it was.
 void whole_or_not(State& state, const std::function<void()>& work);
 
-/// A text to score after another: log p of all its tokens, in nats, and whether each is the likeliest.
-struct Score {
-  double logprob = 0;
-  bool is_greedy = true;
-};
-using Pair = std::pair<std::vector<int32_t>, std::vector<int32_t>>;  // what comes before, what is scored
-/// A context is read once for all its continuations, and what contexts have in common once for all of them.
-std::vector<Score> score(Model& model, const std::vector<Pair>& pairs, const Pause& pause);
+std::vector<PairScore> score(Model& model, const std::vector<Pair>& pairs, const Pause& pause);
 
 }  // namespace jet::python

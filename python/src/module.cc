@@ -165,13 +165,13 @@ void add_model(nb::module_& m) {
       .def("score", [](Model& model, const std::vector<std::pair<IdArray, IdArray>>& pairs) {
         std::vector<Pair> asked;
         for (const auto& [context, text] : pairs) asked.emplace_back(ids_of(context), ids_of(text));
-        std::vector<Score> scores;
+        std::vector<PairScore> scores;
         {
           const nb::gil_scoped_release unlocked;
           scores = score(model, asked, interruptible());
         }
         nb::list made;
-        for (const Score& s : scores) made.append(nb::make_tuple(s.logprob, s.is_greedy));
+        for (const PairScore& s : scores) made.append(nb::make_tuple(s.logprob, s.is_greedy));
         return made;
       });
 }
