@@ -75,7 +75,11 @@ std::string replace_all(const std::string& pattern, const std::string& by, const
       const bool group = (by[i] == '\\' || by[i] == '$') && i + 1 < by.size() && by[i + 1] >= '1' && by[i + 1] <= '9';
       if (!group) {
         out += by[i];
-      } else if (const int g = by[++i] - '0'; s.begin(g) != text.npos) {
+      } else {
+        const int g = by[++i] - '0';
+        require(g <= compiled(pattern).groups(), "re_sub: '{}' names group {}, '{}' has {}", by, g, pattern,
+                compiled(pattern).groups());
+        if (s.begin(g) == text.npos) continue;
         out.append(text, s.begin(g), s.end(g) - s.begin(g));
       }
     }
