@@ -6,8 +6,8 @@
 //      "about", "published", "licence"   texts of `jet eval --list`
 //      "files": [{"path": "piqa/valid.jsonl", "doc": {...}}, ...]     in the folder of data, the first that is there
 //          path    * stands for the name of a part (a subject), which is a task of its own: NAME_PART
-//          rows    of a JSON file: keys that lead to the list of documents; lists on the way are walked, and what stands
-//                  beside them belongs to each document ("data.paragraphs.qas")
+//          rows    of a JSON file: keys that lead to the documents; lists on the way are walked, and what stands beside
+//                  them belongs to each document ("data.paragraphs.qas")
 //          columns names of a CSV file's columns; without them its first line has them
 //          starts  of a text: an expression that the first line of each document matches; otherwise it is one
 //          where   value: documents for which it is false are left out

@@ -1,8 +1,10 @@
-// What a model's answers are worth, as lm-evaluation-harness counts it. An answer is [log p, likeliest] of each request,
-// log p of a whole text, or a text. Its text goes through each filter of the suite, and is then held against the target.
+// What answers are worth, as lm-evaluation-harness counts it. An answer is [log p, likeliest] of each request,
+// log p of a whole text, or a text, which goes through each filter and is then held against the target.
 //
-//   multiple_choice        acc            the greatest log p is the target's       acc_norm   per character of the choice
-//                          acc_bytes      per byte of the choice                    mc2        sum of p of the true ones
+//   multiple_choice        acc            the greatest log p is the target's
+//                          acc_norm       per character of the choice
+//                          acc_bytes      per byte of the choice
+//                          mc2            the share of p on the true ones
 //   loglikelihood          acc            every token is the likeliest              perplexity exp of the mean -log p
 //   loglikelihood_rolling  word_perplexity, byte_perplexity, bits_per_byte
 //   generate_until         exact_match    with ignore_case, ignore_punctuation, regexes_to_ignore

@@ -9,7 +9,7 @@
 
 namespace jet {
 
-/// The files of a folder that a path with at most one * stands for, by what stands in its place; "" where there is no *.
+/// The files of a folder that a path stands for, by what stands in the place of its *; "" where there is none.
 std::map<std::string, std::string> matching_files(const std::string& folder, const std::string& path);
 
 /// All documents of a file, with the fields that the definition adds; `part` is one of them.

@@ -86,7 +86,7 @@ enum class Feed { at_once, step_by_step };
 /// Scores through Engine::forward, a batch as ragged passes of bounded memory. Borrows the engine.
 ScoreFn engine_scorer(Engine& engine, Feed feed = Feed::at_once);
 
-/// Texts by the engine, all prompts of a call at once; what prompts have in common is kept in `cache_bytes`. Borrows both.
+/// Texts by the engine, all prompts of a call at once; what they have in common is kept in `cache_bytes`. Borrows both.
 GenerateFn engine_generator(Engine& engine, const Tokenizer& tokenizer, int64_t cache_bytes = 0);
 
 /// Greedy generation: the prompt is prefilled, then every answer token comes from a decode step of its own. An answer
