@@ -105,7 +105,7 @@ void add_suite_options(CLI::App& c, SuiteArguments& a) {
   c.add_option("--suite", a.suites, "benchmarks, parted by commas (docs/benchmarks.md), or files of definitions");
   c.add_option("--data", a.data, "folder of their files")->capture_default_str();
   c.add_flag("--list", a.list, "what each benchmark needs, and where it is published");
-  add_number(c, "--num-fewshot", a.num_fewshot, "worked examples (-1: the benchmark's)", -1);
+  add_number(c, "--num-fewshot", a.num_fewshot, "worked examples; left out: the benchmark's", 0)->default_str("");
   add_number(c, "--max-length", a.max_length, "tokens of prompt and answer (0: the model's)", 0);
   c.add_option("--out", a.out, "file of results (JSON); a run that was killed goes on from FILE.part");
   c.add_flag("--log-samples", a.log_samples, "every answer, in files beside --out");

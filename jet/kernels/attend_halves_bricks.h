@@ -7,9 +7,9 @@
 //   p = 2^(c s - m)   c = scale / ln 2, m the running maximum;   o is shrunk by 2^(m before - m)
 //   o [dim][32 queries]     += V^T [dim][64 keys] x P [32 pairs of keys][32 queries]
 //
-// Products take bf16 and sum in fp32: q, p (relative to the largest of its query so far) and keys in 8 bits are rounded,
-// 2^-8 of each at most. V^T is made once a block of keys for all queries of the task. Bound by the exponentials: a block takes
-// 32 tile products, 512 cycles, for 128 vectors of them.
+// Products take bf16 and sum in fp32: q, p (relative to the largest of its query so far) and keys in 8 bits are
+// rounded, by 2^-8 of each at most. V^T is made once a block of keys for all queries of the task. Bound by the
+// exponentials: a block takes 32 tile products, 512 cycles, for 128 vectors of them.
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
