@@ -8,8 +8,8 @@ usage: load_test.py JET MODEL [--clients 64] [--seconds 600] [--broken 0.1] [--l
 Of each prompt the greedy text is asked for alone first; every later answer must be the same. A share of the requests
 goes away in the middle, is broken (and must get its 4xx), or reads slowly. What counts as an error is all that was not
 provoked. Printed as one line of JSON: requests, errors, tokens a second, time to first token (median, 99th percentile),
-and the server's resident memory in MB at ten moments. Exit status 1 where there was an error, or memory grew by more
-than 2 per cent after the first minute of a run of three minutes or more.
+and the mean of the server's resident memory in MB over each minute (single readings move with the clients' own texts).
+Exit status 1 where there was an error, or the last whole minute's mean is more than 2 per cent above the second one's.
 """
 import argparse
 import asyncio
@@ -145,15 +145,16 @@ class Load:
         self.end = self.begin + self.o.seconds
         await asyncio.gather(self.watch(), *(self.run_client(self.o.seed + i) for i in range(self.o.clients)))
         seconds = time.monotonic() - self.begin
-        later = [m for t, m in self.resident if t >= 60]
-        self.grew = self.o.seconds >= 180 and max(later) > 1.02 * later[0]
+        minutes = [[m for t, m in self.resident if t // 60 == i] for i in range(max(1, int(self.o.seconds // 60)))]
+        means = [round(sum(m) / len(m), 1) for m in minutes]
+        self.grew = len(means) > 2 and means[-1] > 1.02 * means[1]
         firsts = sorted(self.firsts) or [float("nan")]
         at = lambda share: round(firsts[min(len(firsts) - 1, int(share * len(firsts)))], 3)
         return {"clients": self.o.clients, "seconds": round(seconds, 1), "answers": self.done,
                 "provoked": self.provoked, "errors": len(self.errors),
                 "tokens_per_second": round(self.tokens / seconds, 1),
                 "first_token_median_s": at(0.5), "first_token_p99_s": at(0.99),
-                "resident_mb": [self.resident[i * (len(self.resident) - 1) // 9][1] for i in range(10)]}
+                "resident_mb_by_minute": means}
 
 
 def resident_mb(pid):
