@@ -1,5 +1,6 @@
 #include "jet/cli/eval_suites.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
