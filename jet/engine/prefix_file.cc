@@ -186,8 +186,8 @@ PrefixFile::PrefixFile(const std::string& path, const PrefixOwner& owner, std::s
 
 PrefixFile::~PrefixFile() { ::close(fd_); }
 
-/// Bytes of the file, which must have them.
-std::vector<std::byte> PrefixFile::section(int64_t at, int64_t bytes, uint64_t hash) const {
+/// Bytes of the file, which must have them, and their hash where it is given.
+std::vector<std::byte> PrefixFile::section(int64_t at, int64_t bytes, std::optional<uint64_t> hash) const {
   require_whole(at >= 0 && bytes >= 0 && at <= bytes_ && bytes <= bytes_ - at, "{}: is damaged: it ends too early",
                 path_);
   std::vector<std::byte> data(static_cast<size_t>(bytes));
@@ -197,14 +197,14 @@ std::vector<std::byte> PrefixFile::section(int64_t at, int64_t bytes, uint64_t h
     require_whole(n > 0, "{}: cannot read: {}", path_, n < 0 ? std::strerror(errno) : "it ends too early");
     done += n;
   }
-  require_whole(hash == 0 || content_hash(data.data(), data.size()) == hash, "{}: is damaged: its bytes have changed",
+  require_whole(!hash || content_hash(data.data(), data.size()) == *hash, "{}: is damaged: its bytes have changed",
                 path_);
   return data;
 }
 
 void PrefixFile::read_head(const PrefixOwner& owner) {
   FileStart start{};
-  const auto first = section(0, sizeof start, 0);
+  const auto first = section(0, sizeof start, {});
   std::memcpy(&start, first.data(), sizeof start);
   require_whole(std::memcmp(start.magic, kMagic, sizeof kMagic) == 0, "{}: is damaged: is no path of a prefix cache",
                 path_);
@@ -219,7 +219,7 @@ void PrefixFile::read_head(const PrefixOwner& owner) {
                 "{}: is damaged: {} tokens in {} runs", path_, start.tokens, start.runs);
   const int64_t size = head_bytes(start.runs, start.tokens) - int64_t{sizeof(uint64_t)};
   uint64_t hash = 0;
-  std::memcpy(&hash, section(size, sizeof hash, 0).data(), sizeof hash);
+  std::memcpy(&hash, section(size, sizeof hash, {}).data(), sizeof hash);
   const auto head = section(0, size, hash);
   const std::string model = text_of(start.model, sizeof start.model), type = text_of(start.type, sizeof start.type);
   if (model != owner.model || type != owner.type) {

@@ -2,6 +2,7 @@
 // draws it).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,7 @@ class PrefixFile {
   std::shared_ptr<const SequenceState> read_state(size_t run) const;
 
  private:
-  std::vector<std::byte> section(int64_t at, int64_t bytes, uint64_t hash) const;
+  std::vector<std::byte> section(int64_t at, int64_t bytes, std::optional<uint64_t> hash) const;
   void read_head(const PrefixOwner& owner);
   void lay_out();
   int64_t begin_of(size_t last, int64_t from) const;
