@@ -46,12 +46,12 @@ function(jet_python_package)
   install(TARGETS jet RUNTIME DESTINATION jet_nemotron/bin COMPONENT python)
 
   if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SKBUILD)
-    foreach(test package transformers lm_eval)
+    foreach(test package program transformers lm_eval)
       add_test(NAME python_${test} COMMAND ${JET_PYTHON} python/tests/${test}_test.py
                WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
       set_tests_properties(python_${test} PROPERTIES
                            ENVIRONMENT "PYTHONPATH=${CMAKE_BINARY_DIR}/python;PYTHONDONTWRITEBYTECODE=1")
     endforeach()
-    set_tests_properties(python_transformers python_lm_eval PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
+    set_tests_properties(python_program python_transformers python_lm_eval PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: ")
   endif()
 endfunction()
