@@ -56,14 +56,31 @@ T gelu_tanh(const T& x) {
 /// What an MLP puts on its gate.
 enum class Activation { silu, gelu_tanh };
 
+/// f(formula of act(gate) * up).
+template <class F>
+auto with_gate(Activation act, const F& f) {
+  switch (act) {
+    case Activation::gelu_tanh: return f([](auto g, auto u) { return gelu_tanh(g) * u; });
+    case Activation::silu: break;
+  }
+  return f([](auto g, auto u) { return silu(g) * u; });
+}
+
 /// act(gate) * up.
 template <class Ops, class Tensor>
 Tensor gated_product(Ops& ops, Activation act, const Tensor& gate, const Tensor& up) {
-  switch (act) {
-    case Activation::gelu_tanh: return ops.map([](auto g, auto u) { return gelu_tanh(g) * u; }, gate, up);
-    case Activation::silu: break;
+  return with_gate(act, [&](auto formula) { return ops.map(formula, gate, up); });
+}
+
+/// act(x gate^T) * (x up^T). An op set may have the whole as one op, so that what lies between stays in its caches.
+template <class Ops, class Tensor, class Weight>
+Tensor gated_linear(Ops& ops, Activation act, const Tensor& x, const Weight& gate, const Weight& up) {
+  if constexpr (requires { ops.gated_linear(act, x, gate, up); }) {
+    return ops.gated_linear(act, x, gate, up);
+  } else {
+    const Tensor g = ops.linear(x, gate), u = ops.linear(x, up);
+    return gated_product(ops, act, g, u);
   }
-  return ops.map([](auto g, auto u) { return silu(g) * u; }, gate, up);
 }
 
 }  // namespace jet

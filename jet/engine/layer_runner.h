@@ -32,6 +32,10 @@ class LayerOps : public CpuOps {
     if (see) see(x, w);
     return CpuOps::linear(x, w, bias);
   }
+  Tensor gated_linear(Activation act, const Tensor& x, const Weight& gate, const Weight& up) {
+    const Tensor g = linear(x, gate), u = linear(x, up);
+    return gated_product(*this, act, g, u);
+  }
   Tensor first_of_pass(const Tensor& x);
 };
 

@@ -18,7 +18,7 @@ constexpr int64_t kLaneQueries = 2 * kLanes, kHalfKeys = 64, kMostLaneBlocks = 8
 constexpr float kLowest = -1e30f;  // no key seen yet; finite, so that differences are numbers
 
 /// c [rows][32 lanes] (+)= a [rows][32 steps of bf16, rows a_stride bytes apart] b [16 steps pairs][32 lanes]; rows in
-/// sixteens.
+/// thirty-twos.
 struct HalvesProduct {
   const std::byte* a = nullptr;
   int64_t a_stride = 0;
@@ -29,23 +29,26 @@ struct HalvesProduct {
 };
 
 #if JET_AMX
-using HalvesSetup = TileSetup;
+using HalvesSetup = TileSetup<>;
 void multiply_halves(const HalvesProduct& p) {
   constexpr int64_t row = kLaneQueries * 4;
   const auto* b = reinterpret_cast<const std::byte*>(p.b);
-  for (int64_t r = 0; r < p.rows; r += 16) {
-    auto* c = reinterpret_cast<std::byte*>(p.c + r * kLaneQueries);
+  for (int64_t r = 0; r < p.rows; r += 32) {
+    auto *c = reinterpret_cast<std::byte*>(p.c + r * kLaneQueries), *lower = c + 16 * row;
     if (p.adds) {
       tile_load<0>(c, row), tile_load<1>(c + kTileRowBytes, row);
+      tile_load<2>(lower, row), tile_load<3>(lower + kTileRowBytes, row);
     } else {
-      tile_zero<0>(), tile_zero<1>();
+      tile_zero<0>(), tile_zero<1>(), tile_zero<2>(), tile_zero<3>();
     }
-    for (int64_t i = 0; i < p.steps; ++i) {
-      tile_load<4>(p.a + r * p.a_stride + i * kTileRowBytes, p.a_stride);
+    const std::byte* a = p.a + r * p.a_stride;
+    for (int64_t i = 0; i < p.steps; ++i, a += kTileRowBytes) {
+      tile_load<4>(a, p.a_stride), tile_load<5>(a + 16 * p.a_stride, p.a_stride);
       tile_load<6>(b + i * 16 * row, row), tile_load<7>(b + i * 16 * row + kTileRowBytes, row);
-      tile_dot<0, 4, 6>(), tile_dot<1, 4, 7>();
+      tile_dot<0, 4, 6>(), tile_dot<1, 4, 7>(), tile_dot<2, 5, 6>(), tile_dot<3, 5, 7>();
     }
-    tile_store<0>(reinterpret_cast<Vec*>(c), row), tile_store<1>(reinterpret_cast<Vec*>(c + kTileRowBytes), row);
+    tile_store<0>(c, row), tile_store<1>(c + kTileRowBytes, row);
+    tile_store<2>(lower, row), tile_store<3>(lower + kTileRowBytes, row);
   }
 }
 #else
@@ -69,22 +72,38 @@ void multiply_halves(const HalvesProduct& p) {
 }
 #endif
 
-/// 2^x for x <= 0, relative error below 3e-6; below -126 it stays at 2^-126.
+/// The greater one of each lane.
+JET_INLINE Vec greater(Vec a, Vec b) {
+#if defined(JET_EMULATE)
+  return a > b ? a : b;
+#else
+  return cast<Vec>(_mm512_maskz_max_ps(0xffff, cast<__m512>(a), cast<__m512>(b)));
+#endif
+}
+
+/// 2^x for x <= 0, relative error below 3e-6; 1 at 0, and below -126 nearly 0.
 JET_INLINE Vec exp2_to_0(Vec x) {
-  x = x < -126.0f ? broadcast(-126.0f) : x;
+  x = greater(x, broadcast(-126.0f));
   const Vec shifted = x + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
   const Vec r = x - (shifted - 12582912.0f);
   Vec p = r * 9.58274e-3f + 5.590618e-2f;
   p = p * r + 2.4024099e-1f;
   p = p * r + 6.9312422e-1f;
   p = p * r + 1.0f;
-  return p * cast<Vec>((cast<Ints>(shifted) - (0x4b400000 - 127)) << 23);
+  return cast<Vec>(cast<Ints>(p) + (cast<Ints>(shifted) << 23));
 }
 
 /// A pair of bf16 a lane, the first one in the lower half.
 JET_INLINE Ints halves_pair(Vec first, Vec second) {
+#if defined(JET_EMULATE)
   const Halves a = round_to_bf16(first), b = round_to_bf16(second);
   return __builtin_convertvector(a, Ints) | __builtin_convertvector(b, Ints) << 16;
+#else
+  const auto order = Lanes<uint16_t>{0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                     8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const auto both = _mm512_cvtne2ps_pbh(cast<__m512>(second), cast<__m512>(first));
+  return cast<Ints>(_mm512_maskz_permutexvar_epi16(~__mmask32{0}, cast<__m512i>(order), cast<__m512i>(both)));
+#endif
 }
 
 /// What a block of 32 queries has: q [dim/2][32] pairs, o [dim][32], m and l [32], positions [32].
@@ -138,27 +157,44 @@ void transpose_values(const uint16_t* v, int64_t dim, uint32_t* to) {
   }
 }
 
-/// Scores of a block of keys, of which `n` count, to probabilities; what is summed already shrinks.
+/// The greatest score of 16 queries, times c, and of what was seen before; where they are masked or keys have scales,
+/// the scores become their products with c.
 template <bool MASKED, bool SCALED>
-void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, int64_t position, int64_t n) {
+JET_INLINE Vec lane_maxima(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, int v, int64_t position,
+                           int64_t n) {
   constexpr float kUnseen = -std::numeric_limits<float>::infinity();
+  constexpr int kChains = 4;  // a maximum takes some cycles to come
   const float factor = a.scale * 1.44269504f;
-  for (int v = 0; v < 2; ++v) {
-    float* s = f.s + v * kLanes;
-    const Ints at = load_as<Ints>(b.positions + v * kLanes) - static_cast<int32_t>(position);
-    const Ints oldest = a.window > 0 ? at - static_cast<int32_t>(a.window) : Ints{} - 1;
-    const Vec before = load(b.m + v * kLanes);
-    Vec top = before;
-    for (int64_t j = 0; j < kHalfKeys; ++j) {
-      Vec x = load(s + j * kLaneQueries) * (SCALED ? factor * f.scales[0][j] : factor);
+  const Ints at = load_as<Ints>(b.positions + v * kLanes) - static_cast<int32_t>(position);
+  const Ints oldest = a.window > 0 ? at - static_cast<int32_t>(a.window) : Ints{} - 1;
+  float* s = f.s + v * kLanes;
+  Vec top[kChains];
+  for (Vec& t : top) t = broadcast(kUnseen);
+  for (int64_t first = 0; first < kHalfKeys; first += kChains) {
+    for (int i = 0; i < kChains; ++i) {
+      const int64_t j = first + i;
+      Vec x = load(s + j * kLaneQueries);
+      if constexpr (MASKED || SCALED) x *= SCALED ? factor * f.scales[0][j] : factor;
       if constexpr (MASKED) {
         const Ints key = Ints{} + static_cast<int32_t>(j < n ? j : std::numeric_limits<int32_t>::max());
         x = key <= at ? x : broadcast(kUnseen);
         x = key > oldest ? x : broadcast(kUnseen);
       }
-      if (MASKED || SCALED) store(s + j * kLaneQueries, x);
-      top = x > top ? x : top;
+      if constexpr (MASKED || SCALED) store(s + j * kLaneQueries, x);
+      top[i] = greater(x, top[i]);
     }
+  }
+  const Vec seen = greater(greater(top[0], top[1]), greater(top[2], top[3]));
+  return greater(MASKED || SCALED ? seen : seen * factor, load(b.m + v * kLanes));
+}
+
+/// Scores of a block of keys, of which `n` count, to probabilities; what is summed already shrinks.
+template <bool MASKED, bool SCALED>
+void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, int64_t position, int64_t n) {
+  const float factor = MASKED || SCALED ? 1.0f : a.scale * 1.44269504f;
+  for (int v = 0; v < 2; ++v) {
+    const float* s = f.s + v * kLanes;
+    const Vec before = load(b.m + v * kLanes), top = lane_maxima<MASKED, SCALED>(a, f, b, v, position, n);
     const Vec shrink = exp2_to_0(before - top);
     bool moved = false;
     for (int i = 0; i < kLanes; ++i) moved |= top[i] != before[i];
@@ -168,20 +204,20 @@ void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b,
         store(o, load(o) * shrink);
       }
     }
-    Vec total = load(b.l + v * kLanes) * shrink;
+    Vec total[2] = {load(b.l + v * kLanes) * shrink, Vec{}};
     for (int64_t j = 0; j < kHalfKeys; j += 2) {
       Vec p[2];
       for (int i = 0; i < 2; ++i) {
         const Vec x = load(s + (j + i) * kLaneQueries);
-        p[i] = exp2_to_0((MASKED || SCALED ? x : x * factor) - top);
-        if constexpr (MASKED) p[i] = x == kUnseen ? Vec{} : p[i];
-        total += p[i];
+        p[i] = exp2_to_0(x * factor - top);
+        if constexpr (MASKED) p[i] = x == -std::numeric_limits<float>::infinity() ? Vec{} : p[i];
+        total[i] += p[i];
         if constexpr (SCALED) p[i] *= f.scales[1][j + i];
       }
       const Ints pair = halves_pair(p[0], p[1]);
       std::memcpy(f.p + j / 2 * kLaneQueries + v * kLanes, &pair, sizeof(pair));
     }
-    store(b.m + v * kLanes, top), store(b.l + v * kLanes, total);
+    store(b.m + v * kLanes, top), store(b.l + v * kLanes, total[0] + total[1]);
   }
 }
 

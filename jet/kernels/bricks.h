@@ -10,7 +10,11 @@
 
 #include "jet/kernels/block_bricks.h"
 
+#include "jet/kernels/tile_bricks.h"
+
 #include "jet/kernels/amx_bricks.h"
+
+#include "jet/kernels/quad_tile_bricks.h"
 
 #include "jet/kernels/matmul_bricks.h"
 
@@ -62,8 +66,8 @@ const Kernels& table() {
 #else
   constexpr auto attend_best = attend;
 #endif
-  static constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,      attend_best,
-                                     recurrence,   multiply_rows,        transpose_floats, exponentials};
+  static constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,       attend_best,
+                                     recurrence,   multiply_rows,        transpose_floats, exponentials, gated};
   return kTable;
 }
 }  // namespace jet::JET_ISA_NAMESPACE

@@ -3,7 +3,7 @@
 #ifdef JET_X86_LEVELS
 #include "jet/kernels/bricks_includes.h"
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4,avx512vnni,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")
+#pragma GCC target("arch=x86-64-v4,avx512vnni,avx512bf16,amx-tile,amx-bf16,amx-int8,prefer-vector-width=512")
 #define JET_ISA_NAMESPACE isa_amx
 #define JET_ISA_NAME "amx"
 #define JET_PRODUCTS_OVER kernels_v4

@@ -39,7 +39,8 @@ const std::vector<const Kernels*>& all_kernels() {
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd")) {
       const bool vnni = __builtin_cpu_supports("avx512vnni");
       const bool halves = vnni && __builtin_cpu_supports("avx512bf16");
-      if (halves && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && tiles_granted()) {
+      if (halves && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+          __builtin_cpu_supports("amx-int8") && tiles_granted()) {
         list.push_back(&kernels_amx());
       }
       if (halves) list.push_back(&kernels_v4_bf16());

@@ -22,6 +22,15 @@ struct Matrix {
   const void* scales = nullptr;  // q8, q4
 };
 
+/// Rows [begin, begin + rows) of w; of packed weights begin is a multiple of kPanelRows.
+inline Matrix rows_of(const Matrix& w, int64_t begin, int64_t rows) {
+  const int64_t bytes =
+      is_quantized(w.dtype) ? packed_bytes(w.dtype, begin, w.cols) : matrix_bytes(w.dtype, begin, w.cols);
+  const auto* scales = static_cast<const f16*>(w.scales);
+  return {w.dtype, static_cast<const std::byte*>(w.data) + bytes, rows, w.cols,
+          scales ? scales + scale_count(begin, w.cols) : nullptr};
+}
+
 /// out[t, r] = sum_c x[t, c] w[r, c] + bias[r].
 /// Moves matrix_bytes(w) for 2 * n * rows * cols FLOP. Where packed_floats() is not 0, pack() first makes `packed` from
 /// x, for all tokens; tasks with the same x, n, cols and weight type can share it.
@@ -93,6 +102,8 @@ struct SmallProduct {
   float start = 0;       // times what is there; 0 does not read it
 };
 
+enum class Gate { silu, gelu_tanh };
+
 struct Kernels {
   const char* name;
   int64_t (*packed_floats)(const MatmulTask&);
@@ -106,6 +117,9 @@ struct Kernels {
   void (*transpose)(const float* x, int64_t stride, int64_t rows, int64_t columns, float* out);
   /// x[i] = e^x[i] for x in [-87, 88], relative error below 2e-7; what is smaller counts as -87.
   void (*exponentials)(float* x, int64_t n);
+  /// out[i] = gate(g[i]) u[i], relative error below 1e-6 + 2.4e-7 |y| where e^-y is taken. A number does not depend on
+  /// the ones beside it.
+  void (*gated)(Gate gate, const float* g, const float* u, float* out, int64_t n);
 };
 
 /// All that this machine runs, best first; the last one runs everywhere.

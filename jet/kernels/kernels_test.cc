@@ -122,7 +122,7 @@ Blocks random_blocks(DType type, int64_t rows, int64_t cols) {
 
 // Activations that a kernel's bytes hold exactly (integers with the largest one in every group), so that every way of
 // multiplying must give the same; and random ones, within what their rounding allows. AMX multiplies bf16 where there
-// are many tokens: both factors are off by 2^-9 at most (those integers by nothing).
+// are more than 64 tokens: both factors are off by 2^-9 at most (those integers by nothing).
 void check_blocks(const Kernels& kernels, DType type, int64_t n, int64_t rows, int64_t cols, bool exact) {
   const Blocks w = random_blocks(type, rows, cols);
   auto x = random_floats(n * (cols + 1), 1);
@@ -142,7 +142,7 @@ void check_blocks(const Kernels& kernels, DType type, int64_t n, int64_t rows, i
   std::vector<float> out(n * (rows + 1), 777);
   const Matrix matrix{type, w.data.data(), rows, cols, w.scales.data()};
   run_matmul(kernels, {x.data(), n, cols + 1, matrix, bias.data(), out.data(), rows + 1});
-  const bool halves = n > 16 && name.find("amx") != std::string::npos;
+  const bool halves = n > 64 && name.find("amx") != std::string::npos;
   for (int64_t t = 0; t < n; ++t) {
     for (int64_t r = 0; r < rows; ++r) {
       double want = bias[r], size = 1, steps = 0;
@@ -166,6 +166,28 @@ TEST_P(Bricks, MatmulOfWeightsInBlocks) {
       check_blocks(*GetParam(), type, n, 50, 96, true);
       check_blocks(*GetParam(), type, n, 16, 1088, true);
       check_blocks(*GetParam(), type, n, 90, 64, false);
+    }
+  }
+}
+
+TEST_P(Bricks, BytesOnTilesGiveWhatTheyGiveOnVectors) {
+  const std::string name = GetParam()->name;
+  if (name.find("amx") == std::string::npos) GTEST_SKIP() << "skipped: no tiles";
+  const bool emulated = name.starts_with("emulated");
+  const auto list = all_kernels();
+  const auto vnni =
+      std::find_if(list.begin(), list.end(), [](auto* k) { return k->name == std::string("avx512-vnni"); });
+  const Kernels& vectors = emulated ? kernels_emulated() : **vnni;
+  for (const DType type : {DType::q8, DType::q4}) {
+    const int64_t rows = 50, cols = 1120;
+    const Blocks w = random_blocks(type, rows, cols);
+    for (const int64_t n : {5, 16, 23, 64}) {
+      const auto x = random_floats(n * cols, 1);
+      std::vector<float> got(n * rows, NAN), wanted(n * rows);
+      const Matrix matrix{type, w.data.data(), rows, cols, w.scales.data()};
+      run_matmul(*GetParam(), {x.data(), n, cols, matrix, nullptr, got.data(), rows});
+      run_matmul(vectors, {x.data(), n, cols, matrix, nullptr, wanted.data(), rows});
+      ASSERT_EQ(got, wanted) << name_of(type) << " " << n;
     }
   }
 }
@@ -321,6 +343,25 @@ TEST_P(Bricks, Exponentials) {
   std::vector<float> got = x;
   GetParam()->exponentials(got.data(), static_cast<int64_t>(got.size()));
   for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(got[i] / std::exp(double{x[i]}), 1, 2e-7) << x[i];
+}
+
+TEST_P(Bricks, GatedProducts) {
+  std::vector<float> g, u;
+  for (double x = -120; x < 120; x += 0.37) g.push_back(static_cast<float>(x)), u.push_back(static_cast<float>(1 + x));
+  const auto n = static_cast<int64_t>(g.size());
+  for (const Gate gate : {Gate::silu, Gate::gelu_tanh}) {
+    std::vector<float> whole(g.size()), part(g.size(), NAN);
+    GetParam()->gated(gate, g.data(), u.data(), whole.data(), n);
+    for (size_t i = 0; i < g.size(); ++i) {
+      const double x = g[i], y = gate == Gate::silu ? x : 2 * std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+      const double wanted = x / (1 + std::exp(-y)) * u[i];
+      ASSERT_NEAR(whole[i], wanted, (1e-6 + 2.4e-7 * std::abs(y)) * std::abs(wanted) + 1e-30) << x;
+    }
+    for (int64_t at = 0; at < n; at += 7) {  // whatever stands beside it
+      GetParam()->gated(gate, g.data() + at, u.data() + at, part.data() + at, std::min<int64_t>(7, n - at));
+    }
+    ASSERT_EQ(whole, part);
+  }
 }
 
 TEST_P(Bricks, RecurrenceInAllItsForms) {

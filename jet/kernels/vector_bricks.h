@@ -141,6 +141,29 @@ JET_INLINE Vec exp_to_88(Vec x) {
   std::memcpy(&scale, &power, sizeof(scale));
   return p * scale;
 }
+/// x / (1 + e^-y): silu where y is x, gelu_tanh where y is 2 sqrt(2 / pi) (x + 0.044715 x^3).
+template <Gate GATE>
+JET_INLINE Vec gate_of(Vec x) {
+  const Vec y = GATE == Gate::silu ? x : x * 1.5957691216f * (x * x * 0.044715f + 1.0f);
+  const Vec minus = -y < 88.0f ? -y : broadcast(88.0f);
+  return x / (exp_to_88(minus) + 1.0f);
+}
+
+template <Gate GATE>
+void gated_row(const float* g, const float* u, float* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, gate_of<GATE>(load(g + i)) * load(u + i));
+  if (i == n) return;
+  float rest[2][kLanes] = {};
+  std::memcpy(rest[0], g + i, (n - i) * sizeof(float)), std::memcpy(rest[1], u + i, (n - i) * sizeof(float));
+  store(rest[0], gate_of<GATE>(load(rest[0])) * load(rest[1]));
+  std::memcpy(out + i, rest[0], (n - i) * sizeof(float));
+}
+
+[[maybe_unused]] void gated(Gate gate, const float* g, const float* u, float* out, int64_t n) {
+  gate == Gate::silu ? gated_row<Gate::silu>(g, u, out, n) : gated_row<Gate::gelu_tanh>(g, u, out, n);
+}
+
 JET_INLINE float exp_to_88(float x) { return exp_to_88(broadcast(x))[0]; }
 
 }  // namespace

@@ -83,6 +83,16 @@ Tensor CountOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   return out;
 }
 
+Tensor CountOps::gated_linear(Activation act, const Tensor& x, const Weight& gate, const Weight& up) {
+  const Tensor g = linear(x, gate), u = linear(x, up);
+  if (gate.dtype != up.dtype) return gated_product(*this, act, g, u);
+  const Tensor out = with_gate(act, [&](auto formula) { return count(record<2>(formula), {g, u}); });
+  Count& c = kind(std::string("linear ") + name_of(gate.dtype));
+  --c.ops;
+  c.activation_bytes += bytes(out) - bytes(x) - bytes(g) - bytes(u);
+  return out;
+}
+
 Tensor CountOps::embed(Ids, const Weight& w) {
   first_ = {};
   Count& c = kind("embed");

@@ -95,6 +95,8 @@ class CountOps {
   Tensor input(Shape shape, bool grad) { return make(pass_.rows(), true, std::move(shape), grad); }
 
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias = {});
+  /// One product: what lies between the two and the result is not moved.
+  Tensor gated_linear(Activation act, const Tensor& x, const Weight& gate, const Weight& up);
   Tensor first_of_pass(const Tensor& x) {
     if (!first_) first_ = x;
     return first_;

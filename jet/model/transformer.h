@@ -70,8 +70,7 @@ TensorOf<Ops> layer_forward(Ops& ops, const ModelSpec& s, const ModelWeights<typ
   }
   if (!form.mlp) return x;
   return residual(ops, s, form.norms, l.mlp_norms, x, [&](const TensorOf<Ops>& h) {
-    auto gate = ops.linear(h, l.gate), up = ops.linear(h, l.up);
-    return ops.linear(gated_product(ops, s.hidden_act, gate, up), l.down);
+    return ops.linear(gated_linear(ops, s.hidden_act, h, l.gate, l.up), l.down);
   });
 }
 

@@ -75,6 +75,44 @@ CpuTensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   return out;
 }
 
+CpuTensor CpuOps::gated_linear(Activation act, const Tensor& x, const Weight& gate, const Weight& up) {
+  const Dims d = gate.dims;  // [out, in]
+  if (x.dims.count() != d.inner || gate.dtype != up.dtype || up.dims.outer != d.outer || up.dims.inner != d.inner ||
+      x.rows == 0) {
+    return gated_product(*this, act, linear(x, gate), linear(x, up));
+  }
+  Tensor out = make(x.rows, Dims::of(d.outer));
+  const OpMeter::Scope scope(meter_, linear_kind(gate.dtype),
+                             2.0 * static_cast<double>(matrix_bytes(gate.dtype, d.outer, d.inner)),
+                             4.0 * static_cast<double>(x.rows * d.count()));
+  MatmulTask task{.x = x.data, .n = x.rows, .x_stride = x.stride, .w = {gate.dtype, gate.data, d.outer, d.inner}};
+  task.invariant = invariant_;
+  task.packed = packed(x, task);
+  constexpr int64_t kUnits = 4, kRows = kUnits * kRowUnit;  // of a block: for 512 tokens 512 KiB in the L2 cache
+  task.out_stride = kRows;
+  parallel((d.outer + kRowUnit - 1) / kRowUnit, 2 * x.rows * d.inner * kRowUnit, kPartProducts,
+           [&](int64_t begin, int64_t end) {
+             static thread_local std::vector<float> scratch;
+             scratch.resize(2 * x.rows * kRows);
+             float* sides[] = {scratch.data(), scratch.data() + x.rows * kRows};
+             for (int64_t u = begin; u < end; u += kUnits) {
+               const int64_t row = u * kRowUnit, rows = std::min(d.outer, std::min(end, u + kUnits) * kRowUnit) - row;
+               for (int side = 0; side < 2; ++side) {
+                 const Weight& w = side == 0 ? gate : up;
+                 MatmulTask part = task;
+                 part.w = rows_of({w.dtype, w.data, d.outer, d.inner, w.scales}, row, rows);
+                 part.out = sides[side];
+                 kernels_.matmul(part, 0, rows);
+               }
+               for (int64_t t = 0; t < x.rows; ++t) {
+                 kernels_.gated(act == Activation::silu ? Gate::silu : Gate::gelu_tanh, sides[0] + t * kRows,
+                                sides[1] + t * kRows, out.data + t * out.stride + row, rows);
+               }
+             }
+           });
+  return out;
+}
+
 /// The task's activations in the kernel's order. Neighbouring projections of one input share them: the last ones are
 /// kept, and with them the input, so that its memory holds no other numbers meanwhile.
 float* CpuOps::packed(const Tensor& x, const MatmulTask& task) {

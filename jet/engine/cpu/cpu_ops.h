@@ -38,6 +38,8 @@ class CpuOps {
   void begin(std::span<const Segment> segments);
 
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias = {});
+  /// act(x gate^T) * (x up^T): some rows of both, which stay in the caches, then their product.
+  Tensor gated_linear(Activation act, const Tensor& x, const Weight& gate, const Weight& up);
   Tensor first_of_pass(const Tensor& x);
   Tensor embed(Ids ids, const Weight& w);
   Tensor last_rows(const Tensor& x);
