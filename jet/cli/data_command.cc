@@ -1,5 +1,5 @@
-// jet data build INPUT...: text into a folder of tokens; jet data info DIR: what is in one; jet data check DIR: whether
-// it is whole, and which graded items share text with it.
+// jet data build INPUT...: text into a folder of tokens; jet data sample MODEL: a model's own text into one; jet data
+// info DIR: what is in one; jet data check DIR: whether it is whole, and which graded items share text with it.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -12,6 +12,7 @@
 #include "jet/cli/commands.h"
 #include "jet/cli/options.h"
 #include "jet/data/build.h"
+#include "jet/eval/sample_text.h"
 #include "jet/eval/tasks.h"
 
 namespace jet {
@@ -209,8 +210,45 @@ void add_info(CLI::App& c, int&) {
   });
 }
 
+struct SampleCommand {
+  SampleOptions sample;
+  bool json = false;
+};
+
+void run_sample(SampleCommand& o) {
+  Stages stages;
+  o.sample.progress = [&](int64_t done, int64_t total) { stages.update("sample", "tokens", done, total); };
+  const Manifest m = sample_text(o.sample);
+  stages.finish();
+  if (o.json) {
+    fmt::print("{}\n", json_text(to_json_fields(m), 2));
+  } else {
+    print_manifest(o.sample.out, m);
+  }
+}
+
+void add_sample(CLI::App& c, int&) {
+  auto o = std::make_shared<SampleCommand>();
+  SampleOptions& s = o->sample;
+  c.add_option("model", s.model, "model folder or GGUF file")->required();
+  c.add_option("--out", s.out, "folder to make")->required();
+  add_number(c, "--tokens", s.tokens, "tokens to draw", 1)->required();
+  c.add_option("--from", s.from, "start, chat, text, in turn (start, and chat where there is a template)")
+      ->delimiter(',');
+  c.add_option("--text", s.text, "file whose pieces --from text goes on from");
+  add_number(c, "--length", s.length, "most tokens of a document", 65);
+  add_number(c, "--temperature", s.temperature, "of the draws", 0);
+  add_number(c, "--top-p", s.top_p, "draws from the likeliest that have so much probability together", 0, 1);
+  add_number(c, "--at-once", s.at_once, "documents", 1, 4096);
+  add_number(c, "--seed", s.seed, "of the draws", 0);
+  add_threads(c, s.threads);
+  c.add_flag("--json", o->json, "print the manifest");
+  c.callback([o] { run_sample(*o); });
+}
+
 constexpr Command kDataCommands[] = {
     {"build", "text files into a folder of tokens; killed, it goes on where it was", add_build},
+    {"sample", "training text from a model itself: documents that it draws, as a folder of tokens", add_sample},
     {"info", "what is in a folder of tokens", add_info},
     {"check", "is a folder of tokens whole, and does it hold text of graded items", add_check},
 };

@@ -17,6 +17,7 @@
 #include "jet/base/error.h"
 #include "jet/base/threads.h"
 #include "jet/data/document_reader.h"
+#include "jet/data/folder_lock.h"
 #include "jet/text/utf8.h"
 
 namespace jet {
@@ -25,23 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kBatchBytes = size_t{8} << 20;
-
-/// One build at a time works on a folder; the system lets go of the lock however the process ends.
-class FolderLock {
- public:
-  explicit FolderLock(const std::string& folder) : fd_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    require(fd_ >= 0, "{}: cannot open the folder: {}", folder, std::strerror(errno));
-    const bool locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
-    if (!locked) ::close(fd_);
-    require(locked, "{}: another jet data build is at work there; wait for it, or end it", folder);
-  }
-  ~FolderLock() { ::close(fd_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int fd_;
-};
 
 /// How far a build is.
 struct Journal {
