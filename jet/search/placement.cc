@@ -1,8 +1,8 @@
 #include "jet/search/placement.h"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
+#include <tuple>
 
 #include "jet/base/rng.h"
 
@@ -12,70 +12,167 @@ namespace {
 
 using Scored = std::pair<LayerSet, Score>;
 
-std::vector<Scored> sorted(const std::map<LayerSet, Score>& candidates) {
-  std::vector<Scored> out(candidates.begin(), candidates.end());
-  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return b.second < a.second; });
-  return out;
+// The best first; of equals, in the order of the sets.
+void sort_scored(std::vector<Scored>& sets) {
+  std::sort(sets.begin(), sets.end(), [](const Scored& a, const Scored& b) {
+    return b.second < a.second || (!(a.second < b.second) && a.first < b.first);
+  });
 }
 
-BeamDepth trace_of(int depth, const std::vector<Scored>& candidates, int width) {
+BeamDepth trace_of(int depth, const std::vector<Scored>& candidates, int64_t kept) {
   BeamDepth out{depth, {}};
-  for (size_t i = 0; i < candidates.size(); ++i) {
+  for (int64_t i = 0; i < std::ssize(candidates); ++i) {
     const auto& [layers, score] = candidates[i];
-    out.candidates.push_back({layers, score.accuracy, score.nll, i < static_cast<size_t>(width)});
+    out.candidates.push_back({layers, score.accuracy, score.nll, i < kept});
   }
   return out;
 }
+
+class Beam {
+ public:
+  Beam(const std::vector<int>& allowed, int k, const LayerBeamOptions& options, const ScoreLayers& score)
+      : o_(options), score_(score), allowed_(allowed), down_(options.from == BeamFrom::all), k_(k) {
+    if (down_) out_.layers = LayerSet(allowed.begin(), allowed.end());
+    sets_ = {out_.layers};
+  }
+
+  Selection search() {
+    while (left() > 0 && !spent_) {
+      const int64_t stride = beam_stride(left(), o_.step);
+      score_all(moved_once());
+      if (scored_.empty()) break;
+      if (order_.empty()) order_ = order_of(sets_.front());  // of the first depth
+      if (stride > 1 && !spent_) {
+        const auto together = moved_together(stride);
+        end_depth(stride);
+        score_all(together);
+        if (scored_.empty()) break;
+      }
+      take_best();
+      if (out_.score.accuracy >= o_.enough && std::ssize(out_.layers) < k_) {
+        out_.note = fmt::format("{} layers are enough", out_.layers.size());
+        return out_;
+      }
+    }
+    complete();
+    return out_;
+  }
+
+ private:
+  int64_t left() const { return std::abs(k_ - std::ssize(out_.layers)); }
+
+  // False where the layer stands where it would be moved to.
+  bool move(LayerSet& set, int layer) const { return down_ ? set.erase(layer) > 0 : set.insert(layer).second; }
+
+  std::vector<LayerSet> moved_once() const {
+    std::vector<LayerSet> out;
+    for (const LayerSet& set : sets_) {
+      for (int layer : allowed_) {
+        LayerSet next = set;
+        if (move(next, layer)) out.push_back(next);
+      }
+    }
+    return out;
+  }
+
+  // Layers of a set whose moves are scored, the best move first.
+  std::vector<int> order_of(const LayerSet& set) const {
+    std::vector<int> order;
+    for (const auto& [next, score] : scored_) {
+      for (int layer : allowed_) {
+        LayerSet moved = set;
+        if (move(moved, layer) && moved == next) order.push_back(layer);
+      }
+    }
+    return order;
+  }
+
+  std::vector<LayerSet> moved_together(int64_t stride) const {
+    std::vector<LayerSet> out;
+    for (const LayerSet& set : sets_) {
+      const auto order = order_of(set);
+      for (int64_t last = stride - 1; last < std::min<int64_t>(stride - 1 + o_.width, std::ssize(order)); ++last) {
+        LayerSet next = set;
+        for (int64_t i = 0; i < stride - 1; ++i) move(next, order[i]);
+        move(next, order[last]);
+        out.push_back(next);
+      }
+    }
+    return out;
+  }
+
+  // Each set once, as many as the budget allows, into scored_.
+  void score_all(const std::vector<LayerSet>& sets) {
+    scored_.clear();
+    std::set<LayerSet> known;
+    for (const LayerSet& set : sets) {
+      if (!known.insert(set).second) continue;
+      spent_ = o_.budget > 0 && out_.evaluations >= o_.budget;
+      if (spent_) break;
+      scored_.emplace_back(set, score_(set));
+      ++out_.evaluations;
+      if (o_.so_far) o_.so_far([this] { return trace_so_far(); });
+    }
+    sort_scored(scored_);
+  }
+
+  std::vector<BeamDepth> trace_so_far() const {
+    std::vector<BeamDepth> all = out_.trace;
+    auto sets = scored_;
+    sort_scored(sets);
+    all.push_back(trace_of(static_cast<int>(all.size()) + 1, sets, o_.width));
+    return all;
+  }
+
+  void end_depth(int64_t kept) {
+    out_.trace.push_back(trace_of(static_cast<int>(std::ssize(out_.trace)) + 1, scored_, kept));
+  }
+
+  void take_best() {
+    end_depth(o_.width);
+    sets_.clear();
+    for (const auto& [set, score] : scored_)
+      if (std::ssize(sets_) < o_.width) sets_.push_back(set);
+    std::tie(out_.layers, out_.score) = scored_.front();
+  }
+
+  // Where the budget ended the search: by the first depth, then those that it did not come to.
+  void complete() {
+    if (left() > 0) out_.note = fmt::format("completed by the first depth after {} evaluations", out_.evaluations);
+    for (const std::vector<int>* order : {&std::as_const(order_), &allowed_})
+      for (size_t i = 0; i < order->size() && left() > 0; ++i) move(out_.layers, (*order)[i]);
+  }
+
+  const LayerBeamOptions& o_;
+  const ScoreLayers& score_;
+  const std::vector<int>& allowed_;
+  const bool down_;
+  const int64_t k_;
+  std::vector<LayerSet> sets_;  // the beam
+  std::vector<Scored> scored_;  // the depth at work, the best first
+  std::vector<int> order_;      // by the first depth, the best move first
+  bool spent_ = false;
+  Selection out_;
+};
 
 }  // namespace
 
 Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& o, const ScoreLayers& score) {
-  Selection out;
-  std::vector<Scored> beam{{{}, {}}}, single;
-  std::map<LayerSet, Score> candidates;
-  bool spent = false;
-  const auto trace = [&] {
-    std::vector<BeamDepth> all = out.trace;
-    all.push_back(trace_of(static_cast<int>(all.size()) + 1, sorted(candidates), o.width));
-    return all;
-  };
-  for (int depth = 1; depth <= k && !spent; ++depth) {
-    candidates.clear();
-    for (const auto& [set, its_score] : beam) {
-      for (int layer : allowed) {
-        LayerSet next = set;
-        if (!next.insert(layer).second || candidates.count(next) > 0) continue;
-        spent = o.budget > 0 && out.evaluations >= o.budget;
-        if (spent) break;
-        candidates[next] = score(next);
-        ++out.evaluations;
-        if (o.so_far) o.so_far(trace);
-      }
-    }
-    if (candidates.empty()) break;
-    const auto all = sorted(candidates);
-    if (depth == 1) single = all;
-    out.trace.push_back(trace_of(depth, all, o.width));
-    beam.assign(all.begin(), all.begin() + std::min<size_t>(all.size(), o.width));
-    out.layers = beam.front().first;
-    out.score = beam.front().second;
-    if (out.score.accuracy >= o.enough && depth < k) {
-      out.note = fmt::format("{} layers are enough", depth);
-      return out;
-    }
-  }
-  for (size_t i = 0; i < single.size() && static_cast<int>(out.layers.size()) < k; ++i) {
-    out.layers.insert(*single[i].first.begin());
-    out.note = fmt::format("filled up after {} evaluations", out.evaluations);
-  }
-  return out;
+  return Beam(allowed, k, o, score).search();
 }
 
-int64_t beam_evaluations(int64_t allowed, int64_t k, int64_t width) {
+int64_t beam_stride(int64_t left, double step) {
+  return std::max<int64_t>(1, static_cast<int64_t>(step * static_cast<double>(left)));
+}
+
+int64_t beam_evaluations(int64_t allowed, int64_t moves, int64_t width, double step) {
   int64_t sum = 0, sets = 1;  // sets: in the beam
-  for (int64_t depth = 0; depth < k; ++depth) {
-    sum += sets * (allowed - depth);
-    sets = std::min(width, sets * (allowed - depth));
+  while (moves > 0) {
+    const int64_t stride = beam_stride(moves, step), together = std::min(width, allowed - stride + 1);
+    sum += sets * allowed;
+    if (stride > 1) sum += sets * together;
+    sets = std::min(width, sets * (stride > 1 ? together : allowed));
+    allowed -= stride, moves -= stride;
   }
   return sum;
 }

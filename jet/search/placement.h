@@ -52,20 +52,40 @@ struct Selection {
 /// Told after every evaluation, of a function that gives the trace with the depth at work.
 using BeamSoFar = std::function<void(const std::function<std::vector<BeamDepth>()>& trace)>;
 
+enum class BeamFrom : char {
+  none,  // bottom up: no layer is full, and one after the other becomes it
+  all,   // top down: all are, and one after the other becomes linear
+};
+
 struct LayerBeamOptions {
   int width = 3;
   int budget = 0;            // evaluations; 0: no limit
-  double enough = INFINITY;  // an accuracy that ends the search: a smaller set has reached it
+  double enough = INFINITY;  // an accuracy that ends the search: a set smaller than k has reached it
+  BeamFrom from = BeamFrom::none;
+  double step = 0;  // share of the layers still to move that moves at once (below); always one at least
   BeamSoFar so_far{};
 };
 
-/// The best `k` of `allowed`, by growing sets: every set of the beam is extended by every layer, the best `width` stay;
-/// of equal scores, the set that is first in lexicographic order. Where the budget ends before the last depth, the best
-/// set so far is filled up with the best single layers.
+/// The best `k` of `allowed`, by moving one layer after the other into the set (bottom up) or out of it (top down): in
+/// every set of the beam every layer is moved, the best `width` stay; of equal scores, the set that is first in
+/// lexicographic order. Where r layers are to move at once, a set's layers are moved one at a time to rank them, then
+/// the r best together, and the r - 1 best with each of the next `width` - 1: two depths of the trace. Where the budget
+/// ends before the last depth, the best set so far is completed by the order of the first depth.
 Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& options,
                       const ScoreLayers& score);
-/// How often beam_search asks for a score at most, without a budget.
-int64_t beam_evaluations(int64_t allowed, int64_t k, int64_t width);
+/// How often beam_search asks for a score at most, without a budget, to move `moves` layers: k bottom up, allowed - k
+/// top down. Exact for width 1.
+int64_t beam_evaluations(int64_t allowed, int64_t moves, int64_t width, double step = 0);
+/// How many of the `left` layers that are still to move do so at once.
+int64_t beam_stride(int64_t left, double step);
+/// `start` made better by exchanging a layer of it for one of `allowed` as long as the score rises: until no exchange
+/// makes it better, or for `budget` evaluations (0: no limit). Every round scores the set without each of its layers
+/// and with each of the others, and tries the exchanges in the order of these two scores' sum; the first that is better
+/// is made. The trace has a depth a round: the exchanges that it tried, the one made kept.
+Selection swap_search(const std::vector<int>& allowed, const LayerSet& start, int budget, const ScoreLayers& score,
+                      const BeamSoFar& so_far = {});
+/// Evaluations of swap_search's last round, in which it finds that no exchange makes the set better.
+int64_t swap_evaluations(int64_t allowed, int64_t k);
 /// All sets of k layers; `rank` is given a score and says how many sets are better.
 struct Exhaustive {
   Selection best;

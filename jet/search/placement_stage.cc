@@ -41,7 +41,7 @@ SelectedRow scored_row(Run& run, Supernet& net, const std::string& name, const L
 SelectedRow run_selector(Run& run, Supernet& net, const std::string& name, const BeamSoFar& so_far) {
   SelectionInput in(run, net, all_layers(net.layers()), run.recipe.placement.full);
   in.so_far = so_far;
-  const Selected s = selector_named(name).select(in);
+  const Selected s = select_layers(name, in);
   SelectedRow row = scored_row(run, net, name, s.layers);
   row.spent = in.spent, row.trace = s.trace, row.note = s.note;
   return row;
@@ -106,10 +106,10 @@ PlacementResult find_placement(Run& run, Supernet& net) {
   };
   const BeamSoFar unshown = [&](const auto&) { run.watch.found("placement", [&] { return placement_so_far(out); }); };
   for (const auto& name : names) {
-    const bool shown = name == c.selector && c.selector.starts_with("beam");
+    const bool shown = name == c.selector;
     const BeamSoFar chosen = [&](const auto& trace) { tell(out.beam ? *out.beam : out.beam.emplace(), trace); };
     out.selectors.push_back(run_selector(run, net, name, shown ? chosen : unshown));
-    if (shown) out.beam = out.selectors.back().trace->beam;
+    if (shown && out.beam) out.beam = out.selectors.back().trace->beam;
   }
   out.selectors.push_back(scored_row(run, net, "all linear", {}));
   out.selectors.push_back(scored_row(run, net, "all full", LayerSet(all.begin(), all.end())));

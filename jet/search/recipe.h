@@ -85,6 +85,8 @@ struct PlacementConfig {
   std::vector<std::string> selectors = {"uniform", "random", "exhaustive"};
   int beam = 3;         // width
   int beam_budget = 0;  // evaluations, 0: no limit
+  double step = 0;      // top down: the share of the layers still to become linear that do so at once; 0: one by one
+  int swaps = 0;        // evaluations by which swaps improve the selector's choice, 0: none
   // Not negative: a smaller set ends the search where it loses at most this much of the accuracy of all layers full.
   double beam_patience = -1;
   // None: full layers go by the tasks of retrieval, windows by those with choices; where there are none, by all alike.
@@ -95,7 +97,7 @@ struct PlacementConfig {
     v("full", c.full, at_least(0, 1e6)), v("swa", c.swa, at_least(0, 1e6)), v("window", c.window, at_least(1));
     v("eliminate", c.eliminate, at_least(0, 1e6));
     v("selector", c.selector), v("selectors", c.selectors), v("beam", c.beam, at_least(1));
-    v("beam_budget", c.beam_budget, at_least(0));
+    v("beam_budget", c.beam_budget, at_least(0)), v("step", c.step, share()), v("swaps", c.swaps, at_least(0));
     v("beam_patience", c.beam_patience, at_least(-1, 1).with("negative: no patience"));
     v("full_objective", c.full_objective), v("swa_objective", c.swa_objective), v("gates", c.gates);
   }

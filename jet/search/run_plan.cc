@@ -39,7 +39,7 @@ void add_candidates(StageWork& p, const Run& run, const BudgetConfig& budget, in
 // Adds what a selector asks for at most: paths of the whole objective, and trainings.
 void add_selector(StageWork& p, const Run& run, const std::string& name, int k) {
   const PlacementConfig& c = run.recipe.placement;
-  const SelectorBound most = selector_named(name).at_most(run.teacher.spec().n_layers(), k, c);
+  const SelectorBound most = select_at_most(name, run.teacher.spec().n_layers(), k, c);
   const auto paths = static_cast<double>(most.paths);
   p[WorkKind::paths] += paths * objective_passes(run.evaluator, c.full_objective);
   if (most.gates) p[WorkKind::gates] += gates_passes(c.gates.train);

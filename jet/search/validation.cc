@@ -141,8 +141,7 @@ void gain_by_count(Run& run, Supernet& net, ValidationResult& out) {
   for (const int k : curve) {
     SelectionInput in(run, net, all, k);
     const bool choice = 0 < k && k < net.layers();
-    const LayerSet searched =
-        choice ? selector_named(run.recipe.placement.selector).select(in).layers : uniform_layers(all, k);
+    const LayerSet searched = choice ? select_layers(run.recipe.placement.selector, in).layers : uniform_layers(all, k);
     sets.push_back(searched), sets.push_back(uniform_layers(all, k));
   }
   const auto add_point = [&](size_t i) {

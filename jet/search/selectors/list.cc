@@ -99,6 +99,25 @@ Selected select_beam(SelectionInput& in) {
   return {s.layers, {.beam = s.trace}, s.note};
 }
 
+Selected select_top_down(SelectionInput& in) {
+  const PlacementConfig& c = in.config();
+  const LayerBeamOptions o{
+      .width = c.beam, .budget = c.beam_budget, .from = BeamFrom::all, .step = c.step, .so_far = in.so_far};
+  Selection s = beam_search(in.allowed, in.k, o, in.scorer());
+  return {s.layers, {.beam = s.trace}, s.note};
+}
+
+// One round where the recipe sets no limit.
+int64_t swap_budget(int64_t layers, int64_t k, const PlacementConfig& c) {
+  return c.swaps > 0 ? c.swaps : 1 + swap_evaluations(layers, k);
+}
+
+Selected select_swaps(SelectionInput& in) {
+  const auto budget = static_cast<int>(swap_budget(std::ssize(in.allowed), in.k, in.config()));
+  Selection s = swap_search(in.allowed, uniform_layers(in.allowed, in.k), budget, in.scorer(), in.so_far);
+  return {s.layers, {.beam = s.trace}, s.note + ", from evenly spaced layers"};
+}
+
 Selected select_exhaustive(SelectionInput& in) {
   const Exhaustive e = exhaustive_search(in.allowed, in.k, in.scorer());
   return {e.best.layers, {}, fmt::format("best of {}", e.all.size())};
@@ -136,16 +155,24 @@ Bound one_more_than_layers(int64_t n, int64_t, Config) { return {n + 1}; }
 Bound all_sets(int64_t n, int64_t k, Config) { return {combinations(n, k)}; }
 Bound gates_alone(int64_t, int64_t, Config) { return {0, true}; }
 Bound beam_of_likely(int64_t n, int64_t k, Config c) { return {beam_evaluations(std::min(n, 2 * k), k, c.beam), true}; }
-Bound beam_of_all(int64_t n, int64_t k, Config c) {
-  const int64_t grown = beam_evaluations(n, k, c.beam);
-  return {(c.beam_budget > 0 ? std::min<int64_t>(grown, c.beam_budget) : grown) + (c.beam_patience >= 0 ? 1 : 0)};
+int64_t within_budget(int64_t evaluations, Config c) {
+  return c.beam_budget > 0 ? std::min<int64_t>(evaluations, c.beam_budget) : evaluations;
 }
+Bound beam_of_all(int64_t n, int64_t k, Config c) {
+  return {within_budget(beam_evaluations(n, k, c.beam), c) + (c.beam_patience >= 0 ? 1 : 0)};
+}
+Bound top_down(int64_t n, int64_t k, Config c) {
+  return {within_budget(beam_evaluations(n, n - k, c.beam, c.step), c)};
+}
+Bound swaps_of_budget(int64_t n, int64_t k, Config c) { return {swap_budget(n, k, c)}; }
 
 }  // namespace
 
 const std::vector<Selector>& selectors() {
   static const std::vector<Selector> all = {
       {"beam", select_beam, beam_of_all},
+      {"top down", select_top_down, top_down},
+      {"swaps", select_swaps, swaps_of_budget},
       {"beam with gates", select_beam_gates, beam_of_likely},
       {"exhaustive", select_exhaustive, all_sets},
       {"gates", select_gates, gates_alone},
@@ -158,6 +185,39 @@ const std::vector<Selector>& selectors() {
       {"worst", select_worst, one_a_layer},
   };
   return all;
+}
+
+namespace {
+
+// Swaps that improve the recipe's choice.
+bool is_refined(const std::string& name, const PlacementConfig& c) {
+  return c.swaps > 0 && name == c.selector && name != "swaps";
+}
+
+}  // namespace
+
+Selected select_layers(const std::string& name, SelectionInput& in) {
+  Selected s = selector_named(name).select(in);
+  if (!is_refined(name, in.config())) return s;
+  const auto before = s.trace.beam;
+  const auto with_swaps = [&before](const std::vector<BeamDepth>& swaps) {
+    std::vector<BeamDepth> all = before;
+    for (const BeamDepth& d : swaps) all.push_back({static_cast<int>(std::ssize(all)) + 1, d.candidates});
+    return all;
+  };
+  const BeamSoFar so_far = [&](const auto& trace) { in.so_far([&] { return with_swaps(trace()); }); };
+  const Selection better =
+      swap_search(in.allowed, s.layers, in.config().swaps, in.scorer(), in.so_far ? so_far : BeamSoFar{});
+  s.layers = better.layers;
+  if (s.trace.by_layer.empty()) s.trace.beam = with_swaps(better.trace);
+  s.note += (s.note.empty() ? "" : "; ") + better.note;
+  return s;
+}
+
+SelectorBound select_at_most(const std::string& name, int64_t layers, int64_t k, const PlacementConfig& c) {
+  SelectorBound most = selector_named(name).at_most(layers, k, c);
+  if (is_refined(name, c)) most.paths += c.swaps;
+  return most;
 }
 
 std::vector<std::string> asked_selectors(const PlacementConfig& c) {

@@ -59,6 +59,10 @@ struct Selector {
 /// All selectors, the default (beam) first.
 const std::vector<Selector>& selectors();
 const Selector& selector_named(const std::string& name);
+/// What a selector chooses; that of the recipe's own selector made better by swaps where placement.swaps says so.
+Selected select_layers(const std::string& name, SelectionInput& in);
+/// What that asks for at most.
+SelectorBound select_at_most(const std::string& name, int64_t layers, int64_t k, const PlacementConfig& c);
 /// Those that a recipe wants: the one whose choice counts, then the others, each once.
 std::vector<std::string> asked_selectors(const PlacementConfig& c);
 
