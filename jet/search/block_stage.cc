@@ -11,6 +11,7 @@
 #include <cmath>
 #include <map>
 
+#include "jet/search/baselines.h"
 #include "jet/search/candidates.h"
 #include "jet/search/stages.h"
 #include "jet/search/statistics.h"
@@ -122,7 +123,7 @@ void score_rows(const Run& run, std::vector<Row>& rows) {
 
 // What is to be trained, and what has been found out of it.
 struct Trials {
-  Entry all_linear, uniform;
+  Entry all_linear, uniform, last;
   std::optional<Entry> placed;
   std::vector<Entry> blocks;
   std::vector<Candidate> at_all_rates(const Run& run) const {
@@ -130,7 +131,7 @@ struct Trials {
     const auto add = [&](const Entry& e) {
       for (auto& c : at_rates(run, e)) all.push_back(c);
     };
-    add(all_linear), add(uniform);
+    add(all_linear), add(uniform), add(last);
     if (placed) add(*placed);
     for (const auto& e : blocks) add(e);
     return all;
@@ -146,7 +147,7 @@ Json blocks_so_far(const Run& run, const Trials& trials, const std::vector<Row>&
   const auto add = [&](const char* key, const Entry& e) {
     if (const auto row = best_so_far(run, e)) j[key] = *row;
   };
-  add("all_linear", trials.all_linear), add("uniform", trials.uniform);
+  add("all_linear", trials.all_linear), add("uniform", trials.uniform), add("last", trials.last);
   if (trials.placed) add("placed", *trials.placed);
   return j;
 }
@@ -188,6 +189,14 @@ Placement uniform_placement(int layers, const Placement& like) {
   return p;
 }
 
+// The last layers, windowed before full.
+Placement last_placement(int layers, const Placement& like) {
+  Placement p;
+  const int full = layers - static_cast<int>(like.full.size()), windows = full - static_cast<int>(like.swa.size());
+  for (int l = windows; l < layers; ++l) (l < full ? p.swa : p.full).insert(l);
+  return p;
+}
+
 // The best, and the best that is no JetBlock; one seed does not beat the leaders' means.
 void choose(const BlocksConfig& c, BlocksResult& out) {
   std::optional<Row> best;
@@ -210,18 +219,25 @@ BlocksResult select_block(Run& run, const Placement& p) {
   };
   // The baselines have as many full and windowed layers as the placement.
   const std::string branch = run.recipe.supernet.branch;
-  const Placement uniform = uniform_placement(run.teacher.spec().n_layers(), p);
-  Trials trials{entry("baseline-all-linear", branch, {}), entry("baseline-uniform", branch, uniform), {}, {}};
+  const int n = run.teacher.spec().n_layers();
+  const Placement uniform = uniform_placement(n, p), last = last_placement(n, p);
+  Trials trials{entry("baseline-all-linear", branch, {}),
+                entry("baseline-uniform", branch, uniform),
+                entry("baseline-last", branch, last),
+                {},
+                {}};
   if (p.none) {  // what eliminated layers are compared with
     trials.placed = entry("baseline-placed", branch, {.full = p.full, .swa = p.swa});
   }
   for (const auto& kind : c.kinds) trials.blocks.push_back(entry("block-" + kind, kind, p));
   BlocksResult out;
+  out.sinks = sinks_row(run);
   const auto tell = [&] { run.watch.found("blocks", [&] { return blocks_so_far(run, trials, out.candidates); }); };
   train_candidates(run, trials.at_all_rates(run), tell);
 
   out.all_linear = best_of_rates(run, trials.all_linear), out.uniform = best_of_rates(run, trials.uniform);
   out.uniform.layers = uniform;
+  out.last = best_of_rates(run, trials.last), out.last->layers = last;
   if (trials.placed) out.placed = best_of_rates(run, *trials.placed);
   for (const auto& e : trials.blocks) {
     Row row = best_of_rates(run, e);

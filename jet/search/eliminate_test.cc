@@ -34,6 +34,10 @@ swa = 1
 eliminate = 2
 window = 16
 beam = 1
+selector = "top down"
+step = 0.3
+swaps = 5
+full_objective = [{task = "recall", by = "auto"}, {task = "kl", weight = 0.5}]
 selectors = []
 [blocks]
 kinds = ["gla"]
@@ -83,6 +87,23 @@ TEST_F(Eliminate, ASearchLeavesMixersOut) {
   const auto row = std::find_if(gains.begin(), gains.end(), [](const Json& g) { return g.at("step") == "- layers"; });
   ASSERT_NE(row, gains.end());
   EXPECT_EQ(row->at("note"), fmt::format("no mixer in {}", fmt::join(gone, " ")));
+
+  // A share of the layers at once, then swaps; what it asked for is within its plan.
+  const SelectedRow& chosen = placement.selectors.front();
+  EXPECT_EQ(chosen.name, "top down");
+  EXPECT_EQ(chosen.layers.size(), 1U);
+  PlacementConfig asked;
+  asked.beam = 1, asked.selector = "top down", asked.step = 0.3, asked.swaps = 5;
+  EXPECT_EQ(chosen.spent->evaluations, select_at_most("top down", spec.n_layers(), 1, asked).paths);
+  EXPECT_EQ(placement.beam->front().candidates.front().layers.size(), 7U);
+  EXPECT_NE(placement.objective.find("+ 0.5 kl (loss)"), std::string::npos);
+  ASSERT_EQ(placement.why.size(), 1U);
+  EXPECT_NE(placement.why[0].find("recall goes by its"), std::string::npos);
+  std::string names;
+  for (const auto& s : placement.selectors) names += s.name + ", ";
+  EXPECT_EQ(names, "top down, uniform, last, window of 16 + 4 sinks, all linear, all full, ");
+  EXPECT_EQ(blocks.last->layers->full, LayerSet{7});
+  EXPECT_EQ(blocks.sinks->cache_bytes, 8 * (16 + 0) * 2 * 64 * 4) << "all 16 tokens of the context";
 
   export_model(folder + "/run/model", folder + "/exported", {});
   EXPECT_EQ(spec_to_json(read_spec(folder + "/exported")), spec_to_json(spec));

@@ -38,10 +38,14 @@ void add_speed(Json& g, const Json& evaluation, const std::string& model, int co
 // Where layers were eliminated, candidates are without them, and the row of the placement is one of its own.
 void add_blocks(const Recipe& recipe, const Json& blocks, const Json& placement, Json& rows) {
   const std::string branch = recipe.supernet.branch, placed = branch + ", attention where the search put it";
+  if (const Json windows = stage_result(blocks, "sinks"); !windows.is_null())
+    rows.push_back(gain("window + sinks", windows, windows.at("name").get<std::string>() + " everywhere, untrained"));
   if (blocks.contains("all_linear"))
     rows.push_back(gain("all-linear", blocks["all_linear"], branch + " in every layer"));
   if (blocks.contains("uniform"))
     rows.push_back(gain("uniform", blocks["uniform"], branch + ", attention evenly spaced"));
+  if (const Json last = stage_result(blocks, "last"); !last.is_null())
+    rows.push_back(gain("last", last, branch + ", attention in the last layers"));
   std::string gone;
   if (blocks.contains("placed")) {
     rows.push_back(gain("+ placement", blocks["placed"], placed));

@@ -1,7 +1,8 @@
 // The stages heat_map and placement.
 #include <algorithm>
 
-#include "jet/search/selectors/selector.h"
+#include "jet/search/baselines.h"
+#include "jet/search/selectors/objective.h"
 #include "jet/search/stages.h"
 
 namespace jet {
@@ -38,6 +39,15 @@ SelectedRow scored_row(Run& run, Supernet& net, const std::string& name, const L
   return row;
 }
 
+// What no training at all gives: its layers are none of those that are placed.
+SelectedRow sinks_scored(Run& run) {
+  const Score score = objective_score(run.recipe.placement.full_objective,
+                                      [&](const std::string& task) { return sinks_term(run, task); });
+  SelectedRow row;
+  row.name = sinks_name(run), row.score = score.accuracy, row.loss = score.nll, row.note = "everywhere, untrained";
+  return row;
+}
+
 SelectedRow run_selector(Run& run, Supernet& net, const std::string& name, const BeamSoFar& so_far) {
   SelectionInput in(run, net, all_layers(net.layers()), run.recipe.placement.full);
   in.so_far = so_far;
@@ -49,7 +59,11 @@ SelectedRow run_selector(Run& run, Supernet& net, const std::string& name, const
 
 // Windows go by their own objective among the layers that are not full.
 ChosenLayers place_windows(Run& run, Supernet& net, const LayerSet& full, const BeamSoFar& so_far) {
-  const PlacementConfig& c = run.recipe.placement;
+  PlacementConfig& c = run.recipe.placement;
+  std::vector<Path> first;
+  if (c.swa > 0)
+    for (const int l : other_layers(net.layers(), full)) first.push_back(path_of(net.layers(), full, {l}));
+  c.swa_objective = settle_objective(run, net, "swa", c.swa_objective, first).terms;
   const auto score = [&](const LayerSet& windows) {
     return objective_score(net, path_of(net.layers(), full, windows), c.swa_objective);
   };
@@ -97,6 +111,7 @@ PlacementResult find_placement(Run& run, Supernet& net) {
   const auto all = all_layers(n);
   const auto names = asked_selectors(c);
   PlacementResult out;
+  out.why = settle_full_objective(run, net).why;
   out.k = c.full, out.objective = objective_text(c.full_objective), out.selector = c.selector;
   const auto tell = [&](std::vector<BeamDepth>& at, const std::function<std::vector<BeamDepth>()>& trace) {
     run.watch.found("placement", [&] {
@@ -111,6 +126,7 @@ PlacementResult find_placement(Run& run, Supernet& net) {
     out.selectors.push_back(run_selector(run, net, name, shown ? chosen : unshown));
     if (shown && out.beam) out.beam = out.selectors.back().trace->beam;
   }
+  out.selectors.push_back(sinks_scored(run));
   out.selectors.push_back(scored_row(run, net, "all linear", {}));
   out.selectors.push_back(scored_row(run, net, "all full", LayerSet(all.begin(), all.end())));
   if (std::find(names.begin(), names.end(), "exhaustive") != names.end()) add_ranks(c, net, out);

@@ -73,9 +73,9 @@ void require_layers(const Recipe& r, const ModelSpec& base) {
 void require_possible(const Run& run) {
   require_layers(run.recipe, run.teacher.spec());
   const Recipe& r = run.recipe;
-  for (const auto* objective : {&r.placement.full_objective, &r.placement.swa_objective}) {
-    for (const auto& wanted : *objective) run.evaluator.search_task(wanted.task);
-  }
+  for (const auto* objective : {&r.placement.full_objective, &r.placement.swa_objective})
+    for (const auto& wanted : *objective)
+      if (wanted.task != kKlTask) run.evaluator.search_task(wanted.task);
   run.data.require_trainable("supernet", r.supernet.budget);
   run.data.require_trainable("supernet.budget.distill.train", r.supernet.budget.distill.train);
   run.data.require_trainable("blocks", r.blocks.budget);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "jet/search/path_sampling.h"
 #include "jet/search/selectors/selector.h"
 
 namespace jet {
@@ -100,15 +101,29 @@ void BudgetConfig::check(const std::string& where) const {
 
 void SupernetConfig::check(const std::string& where) const {
   require_known_blocks({branch}, where);
+  require_known(where, "paths", paths, path_samplings());
   require(budget.distill.teacher_top == 0,
           "{}: budget: distill: teacher_top is for students; a path is compared with the teacher's mixers", where);
 }
 
+void ValidationConfig::check(const std::string& where) const {
+  for (const auto& paths : samplings) require_known(where + ": samplings", "paths", paths, path_samplings());
+  require(samplings.empty() || placements > 0, "{}: samplings are compared by placements: set placements beside them",
+          where);
+}
+
 void PlacementConfig::check(const std::string& where) const {
+  const std::vector<std::string> ways = {"accuracy", "loss", "auto"};
+  require_known(where, "by", by, ways);
   for (const auto& [key, objective] :
        {std::pair{"full_objective", &full_objective}, {"swa_objective", &swa_objective}}) {
     double total = 0;
-    for (const auto& o : *objective) total += o.weight;
+    for (const auto& o : *objective) {
+      total += o.weight;
+      if (!o.by.empty()) require_known(fmt::format("{}: {}: {}", where, key, o.task), "by", o.by, ways);
+      require(o.task != kKlTask || o.by != "accuracy", "{}: {}: {} is a loss; it has no accuracy to go by", where, key,
+              kKlTask);
+    }
     require(objective->empty() || total > 0, "{}: {}: an objective needs a task whose weight is positive", where, key);
   }
   std::vector<std::string> known;

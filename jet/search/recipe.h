@@ -50,22 +50,27 @@ struct EvalConfig {
 
 struct SupernetConfig {
   std::string branch = "gla";
+  std::string paths = "half";  // which are trained: half, uniform, budget (path_sampling.h)
   BudgetConfig budget{};
   template <class V>
   static void fields(SupernetConfig& c, V&& v) {
-    v("branch", c.branch), v("budget", c.budget);
+    v("branch", c.branch), v("paths", c.paths), v("budget", c.budget);
   }
   void check(const std::string& where) const;
 };
 
-/// One term of an objective: a task's accuracy (and loss, which breaks ties), weighed.
+/// One term of an objective: a task's accuracy (and loss, which breaks ties), or its loss alone, weighed. The task "kl"
+/// is no file of items: the KL to the base on training texts, a loss.
+inline constexpr const char* kKlTask = "kl";
 struct TaskWeight {
   std::string task;
   double weight = 1;
+  std::string by{};  // accuracy, loss, auto; none: as placement.by
   template <class V>
   static void fields(TaskWeight& c, V&& v) {
-    v("task", c.task), v("weight", c.weight, at_least(0));
+    v("task", c.task), v("weight", c.weight, at_least(0)), v("by", c.by);
   }
+  bool by_loss() const { return by == "loss" || task == kKlTask; }
 };
 
 /// Learned gates (jet/search/selectors/gates.cc).
@@ -89,6 +94,8 @@ struct PlacementConfig {
   int swaps = 0;        // evaluations by which swaps improve the selector's choice, 0: none
   // Not negative: a smaller set ends the search where it loses at most this much of the accuracy of all layers full.
   double beam_patience = -1;
+  // accuracy, loss, or auto: each term by its accuracy where that tells the first sets of the search apart, else by loss
+  std::string by = "auto";
   // None: full layers go by the tasks of retrieval, windows by those with choices; where there are none, by all alike.
   std::vector<TaskWeight> full_objective{}, swa_objective{};
   GatesConfig gates{};
@@ -99,7 +106,7 @@ struct PlacementConfig {
     v("selector", c.selector), v("selectors", c.selectors), v("beam", c.beam, at_least(1));
     v("beam_budget", c.beam_budget, at_least(0)), v("step", c.step, share()), v("swaps", c.swaps, at_least(0));
     v("beam_patience", c.beam_patience, at_least(-1, 1).with("negative: no patience"));
-    v("full_objective", c.full_objective), v("swa_objective", c.swa_objective), v("gates", c.gates);
+    v("by", c.by), v("full_objective", c.full_objective), v("swa_objective", c.swa_objective), v("gates", c.gates);
   }
   void check(const std::string& where) const;
 };
@@ -107,15 +114,18 @@ struct PlacementConfig {
 /// Placements distilled alike, several seeds each: how well the supernet's scores predict, and what the search is worth
 /// at every number of full layers. Neither asked for: the stage is left out.
 struct ValidationConfig {
-  int placements = 0, seeds = 3;  // the selectors' sets come first, then random ones
-  std::vector<int> curve{};       // numbers of full layers at which the search is compared with even spacing
+  int placements = 0, seeds = 3;         // the selectors' sets come first, then random ones
+  std::vector<std::string> samplings{};  // supernets trained on other paths, at equal tokens: which predicts best?
+  std::vector<int> curve{};              // numbers of full layers at which the search is compared with even spacing
   double lr = 2e-3;
   BudgetConfig budget{};
   template <class V>
   static void fields(ValidationConfig& c, V&& v) {
     v("placements", c.placements, at_least(0, 1e6)), v("seeds", c.seeds, at_least(1, 1e6));
-    v("curve", c.curve, at_least(0, 1e6)), v("lr", c.lr, above(0)), v("budget", c.budget);
+    v("samplings", c.samplings), v("curve", c.curve, at_least(0, 1e6)), v("lr", c.lr, above(0));
+    v("budget", c.budget);
   }
+  void check(const std::string& where) const;
 };
 
 /// What a block's score weighs (jet/search/block_stage.cc).

@@ -54,7 +54,10 @@ PlacementScore scored(const Json& row, const std::vector<TaskWeight>& objective,
 }
 
 // Whether the searched placement is better than even spacing by what it was searched for; empty without both rows.
-std::string placement_remark(const std::vector<TaskWeight>& objective, const Json& base, const Json& gains) {
+std::string placement_remark(std::vector<TaskWeight> objective, const Json& base, const Json& gains) {
+  // After training it is accuracy that counts, whatever the search went by.
+  std::erase_if(objective, [](const TaskWeight& o) { return o.task == kKlTask; });
+  for (TaskWeight& o : objective) o.by = "";
   const auto find = [&](const std::string& step) {
     const auto at = std::find_if(gains.begin(), gains.end(), [&](const Json& g) { return g.at("step") == step; });
     return at == gains.end() ? Json() : *at;
@@ -77,6 +80,37 @@ std::string placement_remark(const std::vector<TaskWeight>& objective, const Jso
       verdict, name, 100 * a.score, 100 * b.score, 100 * d, 100 * noise);
 }
 
+// Tasks whose cells say nothing: no layer alone brings the accuracy above that of all linear ones.
+std::string floor_remark(const Json& map) {
+  std::vector<std::string> tasks;
+  for (size_t t = 0; t < map.at("tasks").size(); ++t) {
+    const std::string task = map["tasks"][t];
+    const Json& cells = map.at("value")[t];
+    const auto low = [&](const Json& x) { return x.is_number() && x <= map.at("all_linear").value(task, 0.0); };
+    if (!cells.empty() && std::all_of(cells.begin(), cells.end(), low)) tasks.push_back(task);
+  }
+  if (tasks.empty()) return "";
+  return fmt::format(
+      "The heat map's accuracy of {} says nothing: with one full layer it is at its floor whichever layer that is. The "
+      "loss of the answers tells.",
+      fmt::join(tasks, ", "));
+}
+
+// A correlation, which a constant side leaves undefined.
+std::string correlation(const Json& v, const char* key) {
+  const double x = v.contains(key) && v[key].is_number() ? v[key].get<double>() : NAN;
+  return std::isfinite(x) ? fmt::format("{:.2f}", x) : "undefined (all alike)";
+}
+
+std::string samplings_remark(const Json& v) {
+  std::vector<std::string> all;
+  for (const Json& s : v.at("samplings"))
+    all.push_back(fmt::format("{} {} ({} by loss)", s.at("paths").get<std::string>(), correlation(s, "spearman"),
+                              correlation(s, "spearman_answers")));
+  return fmt::format("Spearman correlation by what paths the supernet was trained on, at equal tokens: {}.",
+                     fmt::join(all, ", "));
+}
+
 std::string ranks_remark(const Json& placement) {
   std::vector<std::string> ranks;
   for (const auto& row : placement.at("selectors")) {
@@ -86,12 +120,6 @@ std::string ranks_remark(const Json& placement) {
   if (ranks.empty()) return "";
   return fmt::format("Ranks among all {} placements, as the supernet scores them: {}.",
                      placement.at("exhaustive_count").get<int>(), fmt::join(ranks, ", "));
-}
-
-// A correlation, which a constant side leaves undefined.
-std::string correlation(const Json& v, const char* key) {
-  const double x = v.contains(key) && v[key].is_number() ? v[key].get<double>() : NAN;
-  return std::isfinite(x) ? fmt::format("{:.2f}", x) : "undefined (all alike)";
 }
 
 std::string validation_remark(const Json& v) {
@@ -136,8 +164,12 @@ Json remarks(const Recipe& recipe, const Json& results, const Json& gains) {
   if (base.is_null()) return notes;
   note(items_remark(recipe, base, gains));
   note(placement_remark(recipe.placement.full_objective, base, gains));
-  if (!placement.is_null() && placement.contains("exhaustive_count")) note(ranks_remark(placement));
+  if (const Json map = stage_result(results, "heat_map"); map.contains("all_linear")) note(floor_remark(map));
+  if (placement.contains("why"))
+    for (const Json& why : placement["why"]) note(why);
+  if (placement.contains("exhaustive_count")) note(ranks_remark(placement));
   if (validation.contains("spearman")) note(validation_remark(validation));
+  if (validation.contains("samplings")) note(samplings_remark(validation));
   if (dimensions.contains("chosen")) note(dimensions_remark(recipe.dimensions, dimensions));
   note(speed_remark(recipe, gains));
   return notes;

@@ -139,6 +139,7 @@ struct Placement {
 struct PlacementResult {
   int k = 0;
   std::string objective;
+  std::vector<std::string> why;        // what its terms go by, where that was left to the search
   std::vector<SelectedRow> selectors;  // the first one's choice counts
   std::optional<int64_t> exhaustive_count;
   std::optional<std::vector<BeamDepth>> beam;
@@ -149,7 +150,8 @@ struct PlacementResult {
   Placement chosen;
   template <class V>
   static void fields(PlacementResult& r, V&& v) {
-    v("k", r.k), v("objective", r.objective), v("selectors", r.selectors), v("exhaustive_count", r.exhaustive_count);
+    v("k", r.k), v("objective", r.objective), v("why", r.why), v("selectors", r.selectors);
+    v("exhaustive_count", r.exhaustive_count);
     v("beam", r.beam), v("selector", r.selector), v("swa", r.swa), v("eliminated", r.eliminated);
     v("full", r.full), v("chosen", r.chosen);
   }
@@ -171,11 +173,30 @@ struct ValidationRow {
   double accuracy = 0, accuracy_sd = 0;    // distilled
   std::vector<double> accuracies;
   double loss = 0, loss_sd = 0;
+  double answers_loss = 0;  // of the objective's tasks, distilled
+  /// One number for correlations, as Score's.
+  double as_number() const { return Score{accuracy, answers_loss}.as_number(); }
   template <class V>
   static void fields(ValidationRow& r, V&& v) {
     v("layers", r.layers), v("chosen_by", r.chosen_by), v("supernet", r.supernet);
     v("supernet_loss", r.supernet_loss), v("accuracy", r.accuracy), v("accuracy_sd", r.accuracy_sd);
-    v("accuracies", r.accuracies), v("loss", r.loss), v("loss_sd", r.loss_sd);
+    v("accuracies", r.accuracies), v("loss", r.loss), v("loss_sd", r.loss_sd), v("answers_loss", r.answers_loss);
+  }
+};
+
+/// A supernet trained on paths of one kind (path_sampling.h): how well its scores predict those of the rows, distilled.
+struct SamplingResult {
+  std::string paths;
+  std::vector<double> scores, losses;  // of the rows, by this supernet
+  // Rank correlations: of score with score, of the answers' loss with the answers' loss, of score with held-out loss.
+  double spearman = NAN, spearman_answers = NAN, spearman_loss = NAN;
+  int64_t tokens = 0;
+  double seconds = 0;  // of training
+  template <class V>
+  static void fields(SamplingResult& r, V&& v) {
+    v("paths", r.paths), v("scores", r.scores), v("losses", r.losses), v("spearman", r.spearman);
+    v("spearman_answers", r.spearman_answers), v("spearman_loss", r.spearman_loss), v("tokens", r.tokens);
+    v("seconds", r.seconds);
   }
 };
 
@@ -203,11 +224,12 @@ struct ValidationResult {
   std::string objective;
   std::optional<std::vector<ValidationRow>> rows;
   std::optional<double> spearman, spearman_loss;
+  std::optional<std::vector<SamplingResult>> samplings;
   std::optional<std::vector<CurvePoint>> curve;
   template <class V>
   static void fields(ValidationResult& r, V&& v) {
     v("seeds", r.seeds), v("objective", r.objective), v("rows", r.rows), v("spearman", r.spearman);
-    v("spearman_loss", r.spearman_loss), v("curve", r.curve);
+    v("spearman_loss", r.spearman_loss), v("samplings", r.samplings), v("curve", r.curve);
   }
 };
 
@@ -326,15 +348,17 @@ struct BlocksResult {
     }
   };
   std::vector<Row> candidates;
-  Row all_linear, uniform;    // the baselines
-  std::optional<Row> placed;  // the supernet's block before layers were eliminated, where some were
+  Row all_linear, uniform;         // the baselines
+  std::optional<Row> last, sinks;  // full layers at the end; windows with sinks, untrained (baselines.h)
+  std::optional<Row> placed;       // the supernet's block before layers were eliminated, where some were
   Row best;
   RowOrNone best_without_jet;
   std::string chosen;  // its kind
   std::optional<Start> start;
   template <class V>
   static void fields(BlocksResult& r, V&& v) {
-    v("candidates", r.candidates), v("all_linear", r.all_linear), v("uniform", r.uniform), v("placed", r.placed);
+    v("candidates", r.candidates), v("all_linear", r.all_linear), v("uniform", r.uniform), v("last", r.last);
+    v("sinks", r.sinks), v("placed", r.placed);
     v("best", r.best);
     v("best_without_jet", r.best_without_jet), v("chosen", r.chosen), v("start", r.start);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jet/search/selectors/selector.h"
+#include "jet/search/supernet.h"
 
 namespace jet {
 
@@ -21,10 +22,11 @@ double speed_table_passes(const Recipe& r, int engines) {
   return sum;
 }
 
-double objective_passes(const Evaluator& e, const std::vector<TaskWeight>& objective) {
-  double sum = 0;
-  for (const auto& o : objective) sum += static_cast<double>(e.search_tokens(o.task));
-  return sum;
+double objective_passes(const Run& run, const std::vector<TaskWeight>& objective) {
+  int64_t sum = 0;
+  for (const auto& o : objective)
+    sum += o.task == kKlTask ? 2 * probe_tokens(run.recipe) : run.evaluator.search_tokens(o.task);
+  return static_cast<double>(sum);
 }
 
 // Adds `n` candidates, each evaluated.
@@ -41,7 +43,7 @@ void add_selector(StageWork& p, const Run& run, const std::string& name, int k) 
   const PlacementConfig& c = run.recipe.placement;
   const SelectorBound most = select_at_most(name, run.teacher.spec().n_layers(), k, c);
   const auto paths = static_cast<double>(most.paths);
-  p[WorkKind::paths] += paths * objective_passes(run.evaluator, c.full_objective);
+  p[WorkKind::paths] += paths * objective_passes(run, c.full_objective);
   if (most.gates) p[WorkKind::gates] += gates_passes(c.gates.train);
   if (std::string_view(p.unit) == "paths") p.units += most.paths * std::ssize(c.full_objective);
 }
@@ -74,16 +76,18 @@ StageWork plan_placement(const Run& run) {
   StageWork p{"placement", "paths", 0};
   std::vector<std::string> names = asked_selectors(c);
   for (const auto& name : names) add_selector(p, run, name, c.full);
-  const auto rows = std::ssize(names) + 2;  // the rows of the table
+  const int64_t n = run.teacher.spec().n_layers();
+  // The rows of the table, and what the objectives are settled by.
+  const int64_t rows = std::ssize(names) + 2 + n;
   p.units += rows * std::ssize(c.full_objective);
-  p[WorkKind::paths] += static_cast<double>(rows) * objective_passes(run.evaluator, c.full_objective);
-  const int64_t windows = beam_evaluations(run.teacher.spec().n_layers() - c.full, c.swa, c.beam);
+  p[WorkKind::paths] += static_cast<double>(rows) * objective_passes(run, c.full_objective);
+  const int64_t windows = c.swa == 0 ? 0 : beam_evaluations(n - c.full, c.swa, c.beam) + n - c.full;
   p.units += windows * std::ssize(c.swa_objective);
-  p[WorkKind::paths] += static_cast<double>(windows) * objective_passes(run.evaluator, c.swa_objective);
-  const int64_t removals = beam_evaluations(run.teacher.spec().n_layers() - c.full - c.swa, c.eliminate, c.beam);
+  p[WorkKind::paths] += static_cast<double>(windows) * objective_passes(run, c.swa_objective);
+  const int64_t removals = beam_evaluations(n - c.full - c.swa, c.eliminate, c.beam);
   for (const auto* objective : {&c.full_objective, &c.swa_objective}) {
     p.units += removals * std::ssize(*objective);
-    p[WorkKind::paths] += static_cast<double>(removals) * objective_passes(run.evaluator, *objective);
+    p[WorkKind::paths] += static_cast<double>(removals) * objective_passes(run, *objective);
   }
   return p;
 }
@@ -93,17 +97,23 @@ StageWork plan_validation(const Run& run) {
   StageWork p{"validation", "trainings", 0};
   add_candidates(p, run, c.budget, int64_t{c.seeds} * (c.placements + 2 * std::ssize(c.curve)));
   for (const int k : c.curve) add_selector(p, run, run.recipe.placement.selector, k);
+  for (const auto& paths : c.samplings) {
+    if (paths == run.recipe.supernet.paths) continue;
+    p[WorkKind::distill] += distill_passes(run.recipe.supernet.budget.distill);
+    p[WorkKind::paths] += c.placements * objective_passes(run, run.recipe.placement.full_objective);
+  }
   return p;
 }
 
 StageWork plan_blocks(const Run& run) {
   const BlocksConfig& c = run.recipe.blocks;
   StageWork p{"blocks", "trainings", 0};
-  const auto kinds = std::ssize(c.kinds), baselines = int64_t{run.recipe.placement.eliminate > 0 ? 3 : 2};
+  const auto kinds = std::ssize(c.kinds), baselines = int64_t{run.recipe.placement.eliminate > 0 ? 4 : 3};
   const auto first = (kinds + baselines) * std::ssize(c.lrs);
   const int64_t leaders = std::min<int64_t>(c.leaders, kinds);
   add_candidates(p, run, c.budget, first + leaders * (c.seeds - 1) + (c.random_start ? 1 : 0));
   p[WorkKind::engine] = static_cast<double>(kinds + baselines) * candidate_speed_passes(run.recipe);
+  p[WorkKind::scores] += static_cast<double>(run.evaluator.tokens());  // windows with sinks
   return p;
 }
 

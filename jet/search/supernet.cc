@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include "jet/search/path_sampling.h"
 #include "jet/search/run_plan.h"
 #include "jet/search/student.h"
 
@@ -25,7 +26,9 @@ TorchModel with_every_layer(const Run& run, const std::function<MixerSpec(const 
 
 }  // namespace
 
-Supernet::Supernet(Run& run) : run_(run) {
+Supernet::Supernet(Run& run, const std::string& paths)
+    : run_(run), paths_(paths.empty() ? run.recipe.supernet.paths : paths),
+      name_(paths_ == run.recipe.supernet.paths ? "supernet" : "supernet-" + paths_) {
   linear_ =
       with_every_layer(run, [&](const Attention::Config& a) { return make_mixer(run.recipe.supernet.branch, a); });
   window_ = with_every_layer(run, [&](Attention::Config a) {
@@ -56,13 +59,12 @@ Tensor Supernet::hidden(const Path& path, const TokenRows& rows) {
                       [&](int l, const Tensor& h) { return mixer(run_.ops, path[l], l, h); });
 }
 
-// A random path: the number of full layers is uniform in 0..L/2, so that sparse paths, which are searched, are common.
 Tensor Supernet::path_loss(const Part& part) {
   const DistillConfig& c = run_.recipe.supernet.budget.distill;
   const auto b = run_.data.batch("supernet paths", part, c.train);
-  Rng rng(run_.recipe.seed, fmt::format("path {}", part.step));
   Path path(layers(), Branch::linear);
-  for (auto full = rng.below(layers() / 2 + 1); full > 0; --full) path[rng.below(layers())] = Branch::full;
+  for (const int l : sampled_layers(paths_, layers(), run_.recipe.placement.full, run_.recipe.seed, part.step))
+    path[l] = Branch::full;
   const Trace teacher = run_.teacher.trace(b);
   Trace student;
   const MixerFn along = [this, path, states = b.states("path")](int l, const Tensor& h) {
@@ -82,7 +84,7 @@ SupernetResult Supernet::train() {
   out.lr = budget.distill.train.lr;
   const auto tell = [&](const TrainResult& so_far, TrainResult& part) {
     part = so_far;
-    run_.watch.found("supernet", [&] { return Json(out); });
+    if (name_ == "supernet") run_.watch.found("supernet", [&] { return Json(out); });
   };
   fit_outputs(run_.teacher, linear_, all, {run_.data, "supernet fit", budget.align});
   if (budget.align.tokens > 0) {
@@ -95,7 +97,7 @@ SupernetResult Supernet::train() {
   }
   const auto doing = run_.progress.training(WorkKind::distill, distill_passes(budget.distill));
   out.paths =
-      jet::train({"supernet: random paths", run_.folder.checkpoint("supernet"), budget.distill.train, trained_,
+      jet::train({name_ + ": random paths", run_.folder.checkpoint(name_), budget.distill.train, trained_,
                   [&](const Part& p) { return path_loss(p); }, [&](const TrainResult& r) { tell(r, out.paths); }});
   run_.progress.count("tokens", out.paths.tokens);
   out.paths.tokens += budget.align.tokens;
@@ -120,7 +122,7 @@ Json Supernet::remembered(const std::string& key, double passes, const std::func
 
 Json Supernet::score(const Path& path, const std::string& task) {
   const auto tokens = static_cast<double>(run_.evaluator.search_tokens(task));
-  return remembered("supernet/" + to_string(path) + "/" + task, tokens, [&] {
+  return remembered(name_ + "/" + to_string(path) + "/" + task, tokens, [&] {
     const auto of_path = [&](const Tensor& ids) { return hidden(path, ids); };
     return run_.evaluator.score(run_.evaluator.search_task(task), of_path, head_of(run_.teacher.model)).to_json();
   });
@@ -130,11 +132,16 @@ namespace {
 constexpr int64_t kProbes = 4;
 }
 
-int64_t Supernet::probe_tokens() const { return kProbes * run_.recipe.supernet.budget.distill.train.tokens_per_step(); }
+int64_t probe_tokens(const Recipe& recipe) { return kProbes * recipe.supernet.budget.distill.train.tokens_per_step(); }
+int64_t Supernet::probe_tokens() const { return jet::probe_tokens(run_.recipe); }
+
+Json Supernet::term(const Path& path, const std::string& task) {
+  return task == kKlTask ? Json{{"nll", kl(path)}} : score(path, task);
+}
 
 double Supernet::kl(const Path& path) {
   const auto passes = 2 * static_cast<double>(probe_tokens());
-  const Json sum = remembered("supernet/" + to_string(path) + "/kl", passes, [&] {
+  const Json sum = remembered(name_ + "/" + to_string(path) + "/kl", passes, [&] {
     const at::NoGradGuard no_grad;
     double kl = 0;
     for (int64_t i = 0; i < kProbes; ++i) {

@@ -14,7 +14,8 @@ std::string to_string(const Path& p);
 
 class Supernet {
  public:
-  explicit Supernet(Run& run);
+  /// `paths`: which are trained, others than the recipe's (path_sampling.h); its results are kept apart then.
+  explicit Supernet(Run& run, const std::string& paths = "");
   /// Alignment of all linear branches, then random paths by feature and KL loss. Resumable.
   SupernetResult train();
   /// A path's score on one of the run's search tasks: {"accuracy", "nll", ...}; remembered in the ledger.
@@ -25,6 +26,8 @@ class Supernet {
 
   /// KL of a path to the base, mean over fixed batches of the texts; remembered in the ledger.
   double kl(const Path& path);
+  /// What an objective's term counts of a path: score(), or kl() as {"nll"}.
+  Json term(const Path& path, const std::string& task);
   /// Tokens of those batches.
   int64_t probe_tokens() const;
   /// One branch of a layer on h [B, T, hidden], in the pass that `ops` began.
@@ -35,8 +38,12 @@ class Supernet {
   at::Tensor hidden(const Path& path, const TokenRows& rows);
   at::Tensor path_loss(const Part& part);
   Run& run_;
+  std::string paths_, name_;
   TorchModel linear_, window_;  // the base with a linear branch, or a sliding window, in every layer
   NamedTensors trained_;
 };
+
+/// The same of a recipe.
+int64_t probe_tokens(const Recipe& recipe);
 
 }  // namespace jet

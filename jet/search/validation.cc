@@ -9,7 +9,7 @@
 
 #include "jet/base/rng.h"
 #include "jet/search/candidates.h"
-#include "jet/search/selectors/selector.h"
+#include "jet/search/selectors/objective.h"
 #include "jet/search/stages.h"
 #include "jet/search/statistics.h"
 
@@ -45,7 +45,7 @@ std::vector<Chosen> placements(const Run& run, const PlacementResult& placement)
 
 // What some seeds of one placement came to after distillation.
 struct Distilled {
-  std::vector<double> objective, ranked, loss;
+  std::vector<double> objective, answers, loss;
   std::map<std::string, std::vector<double>> tasks;
 };
 
@@ -85,9 +85,11 @@ Distilled distil(Run& run, const LayerSet& full) {
   for (const Candidate& c : seeds_of(run, full)) {
     const CandidateResult r = train_candidate(run, c);
     require(!r.diverged, "{}: the loss stopped being finite; lower validation.lr", c.name);
-    const auto of = [&](const std::string& task) { return r.tasks.at(task); };
+    const auto of = [&](const std::string& task) {  // a distilled model's own loss stands where a path has its KL
+      return task == kKlTask ? Json{{"nll", r.loss}} : r.tasks.at(task);
+    };
     const Score own = objective_score(run.recipe.placement.full_objective, of);
-    d.objective.push_back(own.accuracy), d.ranked.push_back(own.as_number()), d.loss.push_back(r.loss);
+    d.objective.push_back(own.accuracy), d.answers.push_back(own.nll), d.loss.push_back(r.loss);
     for (const auto& [task, score] : r.tasks) d.tasks[task].push_back(score.at("accuracy"));
   }
   return d;
@@ -97,17 +99,36 @@ MeanSd mean_sd(const std::vector<double>& x) { return {spread(x).mean, spread(x)
 
 ValidationRow validation_row(const Chosen& c, const Score& supernet, const Distilled& d) {
   const MeanSd accuracy = mean_sd(d.objective), loss = mean_sd(d.loss);
-  return {c.layers, c.by, supernet.accuracy, supernet.nll, accuracy.mean, accuracy.sd, d.objective, loss.mean, loss.sd};
+  return {c.layers,    c.by,        supernet.accuracy, supernet.nll, accuracy.mean,
+          accuracy.sd, d.objective, loss.mean,         loss.sd,      spread(d.answers).mean};
+}
+
+std::vector<Score> scores_of(Run& run, Supernet& net, const std::vector<LayerSet>& sets) {
+  std::vector<Score> out;
+  for (const LayerSet& s : sets)
+    out.push_back(objective_score(net, path_of(net.layers(), s), run.recipe.placement.full_objective));
+  return out;
+}
+
+// How well a supernet's scores predict the rows, distilled.
+SamplingResult prediction(const std::vector<Score>& scores, const std::vector<ValidationRow>& rows) {
+  SamplingResult out;
+  std::vector<double> own, distilled, answers, losses;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    out.scores.push_back(scores[i].accuracy), out.losses.push_back(scores[i].nll);
+    own.push_back(scores[i].as_number()), distilled.push_back(rows[i].as_number());
+    answers.push_back(rows[i].answers_loss), losses.push_back(-rows[i].loss);
+  }
+  out.spearman = spearman(own, distilled), out.spearman_answers = spearman(out.losses, answers);
+  out.spearman_loss = spearman(own, losses);
+  return out;
 }
 
 void correlate(Run& run, Supernet& net, ValidationResult& out) {
   const auto all = placements(run, run.folder.ledger.result<PlacementResult>("placement"));
   std::vector<LayerSet> sets;
-  std::vector<Score> scores;
-  for (const Chosen& c : all) {
-    sets.push_back(c.layers);
-    scores.push_back(objective_score(net, path_of(net.layers(), c.layers), run.recipe.placement.full_objective));
-  }
+  for (const Chosen& c : all) sets.push_back(c.layers);
+  const std::vector<Score> scores = scores_of(run, net, sets);
   const auto rows_so_far = [&] {
     out.rows.emplace();
     for (size_t i = 0; i < all.size(); ++i)
@@ -115,15 +136,35 @@ void correlate(Run& run, Supernet& net, ValidationResult& out) {
     return Json(out);
   };
   distil_all(run, sets, [&] { run.watch.found("validation", rows_so_far); });
-  std::vector<double> supernet, distilled, loss;
   out.rows.emplace();
-  for (size_t i = 0; i < all.size(); ++i) {
-    const Distilled d = distil(run, sets[i]);
-    supernet.push_back(scores[i].as_number());
-    distilled.push_back(spread(d.ranked).mean), loss.push_back(-spread(d.loss).mean);
-    out.rows->push_back(validation_row(all[i], scores[i], d));
+  for (size_t i = 0; i < all.size(); ++i) out.rows->push_back(validation_row(all[i], scores[i], distil(run, sets[i])));
+  const SamplingResult own = prediction(scores, *out.rows);
+  out.spearman = own.spearman, out.spearman_loss = own.spearman_loss;
+}
+
+// The recipe's own supernet beside those of other paths, which have its alignment and as many tokens of paths.
+void compare_samplings(Run& run, ValidationResult& out) {
+  std::vector<LayerSet> sets;
+  std::vector<Score> own;
+  for (const ValidationRow& row : *out.rows)
+    sets.push_back(row.layers), own.push_back({row.supernet, row.supernet_loss});
+  out.samplings.emplace();
+  for (const auto& paths : run.recipe.validation.samplings) {
+    const bool known = paths == run.recipe.supernet.paths;
+    std::vector<Score> scores = own;
+    SupernetResult trained;
+    if (known) {
+      trained = run.folder.ledger.result<SupernetResult>("supernet");
+    } else {
+      const auto claim = run.folder.ledger.claim("supernet training on " + paths);
+      Supernet net(run, paths);
+      trained = net.train(), scores = scores_of(run, net, sets);
+    }
+    SamplingResult r = prediction(scores, *out.rows);
+    r.paths = paths, r.tokens = trained.paths.tokens, r.seconds = trained.paths.seconds;
+    out.samplings->push_back(r);
+    run.watch.found("validation", [&] { return Json(out); });
   }
-  out.spearman = spearman(supernet, distilled), out.spearman_loss = spearman(supernet, loss);
 }
 
 CurvePoint::Side side(Run& run, const LayerSet& full) {
@@ -163,9 +204,11 @@ void gain_by_count(Run& run, Supernet& net, ValidationResult& out) {
 std::optional<ValidationResult> validate_placements(Run& run, Supernet& net) {
   const ValidationConfig& c = run.recipe.validation;
   if (c.placements == 0 && c.curve.empty()) return std::nullopt;
+  settle_full_objective(run, net);
   ValidationResult out;
   out.seeds = c.seeds, out.objective = objective_text(run.recipe.placement.full_objective);
   if (c.placements > 0) correlate(run, net, out);
+  if (!c.samplings.empty()) compare_samplings(run, out);
   if (!c.curve.empty()) gain_by_count(run, net, out);
   return out;
 }

@@ -120,7 +120,7 @@ Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, co
   if (!plain) {  // query row i stands at column i + seen - tokens
     const Tensor row = at::arange(seen - tokens, seen, q.device()).unsqueeze(1), column = at::arange(seen, q.device());
     Tensor visible = column <= row;
-    if (shape.window > 0) visible = visible.logical_and(column > row - shape.window);
+    if (shape.window > 0) visible = visible.logical_and((column > row - shape.window).logical_or(column < sinks));
     mask = visible;
   }
   if (attention_maps) {

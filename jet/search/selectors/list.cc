@@ -23,6 +23,10 @@ Score SelectionInput::score(const LayerSet& full) {
   ++spent.evaluations;
   const Path path = path_of(layers(), full);
   for (const auto& o : config().full_objective) {
+    if (o.task == kKlTask) {
+      charge_kl(path);
+      continue;
+    }
     const int64_t tokens = run.evaluator.search_tokens(o.task),
                   items = std::ssize(run.evaluator.search_task(o.task).items);
     const int64_t length = std::max<int64_t>(1, tokens / items);
@@ -34,11 +38,15 @@ Score SelectionInput::score(const LayerSet& full) {
 
 double SelectionInput::kl(const Path& path) {
   ++spent.evaluations;
+  charge_kl(path);
+  return net.kl(path);
+}
+
+void SelectionInput::charge_kl(const Path& path) {
   const int64_t tokens = net.probe_tokens(), length = run.recipe.supernet.budget.distill.train.length;
   spent.forward_tokens += tokens;
   spent.flops += static_cast<double>(tokens) * (flops_per_token(net.spec(path), length, length) +
                                                 flops_per_token(run.teacher.spec(), length, length));
-  return net.kl(path);
 }
 
 void SelectionInput::charge_training(int64_t tokens, int length, const std::vector<Path>& paths, bool taught) {
@@ -64,19 +72,23 @@ LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& 
 }
 
 Score objective_score(const std::vector<TaskWeight>& objective, const std::function<Json(const std::string&)>& of) {
-  Score s;
-  double total = 0;
+  double accuracy = 0, nll = 0, total = 0, loss = 0, by_loss = 0;
   for (const auto& o : objective) {
     const Json j = of(o.task);
-    s.accuracy += o.weight * j.at("accuracy").get<double>();
-    s.nll += o.weight * j.at("nll").get<double>();
-    total += o.weight;
+    const double own = j.at("nll").get<double>();
+    nll += o.weight * own, total += o.weight;
+    if (o.by_loss()) {
+      loss += o.weight * own, by_loss += o.weight;
+    } else {
+      accuracy += o.weight * j.at("accuracy").get<double>();
+    }
   }
-  return {s.accuracy / total, s.nll / total};
+  if (by_loss > 0) accuracy += by_loss * std::exp(-loss / by_loss);
+  return {accuracy / total, nll / total};
 }
 
 Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective) {
-  return objective_score(objective, [&](const std::string& task) { return net.score(path, task); });
+  return objective_score(objective, [&](const std::string& task) { return net.term(path, task); });
 }
 
 std::string objective_text(const std::vector<TaskWeight>& objective) {
@@ -84,6 +96,7 @@ std::string objective_text(const std::vector<TaskWeight>& objective) {
   for (const auto& o : objective) {
     if (!out.empty()) out += " + ";
     out += o.weight == 1 ? o.task : fmt::format("{:g} {}", o.weight, o.task);
+    if (o.by_loss()) out += " (loss)";
   }
   return out;
 }
@@ -224,6 +237,8 @@ std::vector<std::string> asked_selectors(const PlacementConfig& c) {
   std::vector<std::string> names{c.selector};
   for (const auto& name : c.selectors)
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  for (const char* baseline : {"uniform", "last"})
+    if (std::find(names.begin(), names.end(), baseline) == names.end()) names.emplace_back(baseline);
   return names;
 }
 

@@ -27,6 +27,7 @@ class SelectionInput {
   /// Charges `tokens`, in rows of `length`, forward and backward through `paths`, and forward through a teacher. No
   /// weight is trained: a backward pass that only carries gradients through costs what the forward pass did.
   void charge_training(int64_t tokens, int length, const std::vector<Path>& paths, bool taught);
+  void charge_kl(const Path& path);
   const PlacementConfig& config() const { return run.recipe.placement; }
   int layers() const { return net.layers(); }
 
@@ -63,19 +64,20 @@ const Selector& selector_named(const std::string& name);
 Selected select_layers(const std::string& name, SelectionInput& in);
 /// What that asks for at most.
 SelectorBound select_at_most(const std::string& name, int64_t layers, int64_t k, const PlacementConfig& c);
-/// Those that a recipe wants: the one whose choice counts, then the others, each once.
+/// Those that a recipe wants: the one whose choice counts, then the others, each once; uniform and last always.
 std::vector<std::string> asked_selectors(const PlacementConfig& c);
 
 /// One path per layer set: `full` full, `swa` windowed, `none` without a mixer, all others linear.
 Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {}, const LayerSet& none = {});
 /// The k layers with the greatest value; of equals, the first.
 LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& value, int k);
-/// Weighted tasks as one score: sum of weight * accuracy, and of weight * loss, over the sum of weights. `of`: a task's
-/// {"accuracy", "nll"}.
+/// Weighted tasks as one score: sum of weight * accuracy, and of weight * loss, over the sum of weights. In the place of
+/// the accuracies of terms that go by loss stands exp(-loss), of their mean: the probability of an answer's token. `of`:
+/// a task's {"accuracy", "nll"}.
 Score objective_score(const std::vector<TaskWeight>& objective, const std::function<Json(const std::string& task)>& of);
 /// The same of a path of the supernet.
 Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective);
-/// "kv", or "kv + 0.5 arc_easy".
+/// "kv", or "kv + 0.5 arc_easy (loss)".
 std::string objective_text(const std::vector<TaskWeight>& objective);
 
 // Selectors with a file of their own.

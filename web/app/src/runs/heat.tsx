@@ -43,6 +43,9 @@ function accuracies(m: Row, task: string, t: number): (Cell | null)[] {
   });
 }
 
+/// The accuracy is at its floor whichever layer is full: the row says nothing.
+const isSilent = (row: (Cell | null)[]) => row.length > 0 && row.every((c) => c?.floor);
+
 const losses = (m: Row, task: string, t: number): (Cell | null)[] =>
   list(list(m.loss)[t]).map((x, i, row) => (isNumber(x) ? blue(nats(x), 1 - minMax(row, x), `${task}, layer ${i}: ${fixed(x)} nats`) : null));
 
@@ -86,16 +89,19 @@ export function HeatMap({ r }: { r: Row }) {
   const picked = list(r.layers).flatMap((l, i) => (layerClass(l) === "full" ? [i] : []));
   const side = ([["all linear", m.all_linear], ["base", m.base]] as [string, Row][]).filter((x) => x[1]);
   const gap = m.all_linear && m.base;
-  const rows = list(m.value).length ? tasks.map((t, i) => accuracies(m, t, i)) : [];
+  const all = list(m.value).length ? tasks.map((t, i) => accuracies(m, t, i)) : [];
+  const silent = tasks.filter((_, i) => all[i] && isSilent(all[i]));
+  const rows = all.filter((row) => !isSilent(row));
   return (
     <>
       <p class="caption">
         One layer keeps full attention, all others are linear: one cell for each such layer{picked.length ? ", in blue the numbers of those that are full in the final model." : "."}
       </p>
+      {silent.length > 0 && <p class="caption">The accuracy of {silent.join(", ")} is at its floor whichever layer is full: those cells say nothing, the loss below does.</p>}
       {rows.length > 0 && (
         <>
           <h3>Accuracy</h3>
-          <HeatTable m={m} side={side} rows={rows} picked={picked} />
+          <HeatTable m={{ ...m, tasks: tasks.filter((t) => !silent.includes(t)) }} side={side} rows={rows} picked={picked} />
           {gap ? <Scale from="0 %" to="100 %" what="of the accuracy between all linear and the base, regained" /> : <Scale from="lowest" to="highest" what="of the row" />}
           {rows.some((row) => row.some((c) => c?.floor)) && <Scale from="high" to="low" what="loss in nats, in italics: the accuracy is at its floor and says nothing" cls="floor" />}
         </>

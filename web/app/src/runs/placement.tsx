@@ -42,7 +42,7 @@ export function Placement({ r }: { r: Row }) {
   const facts = [isNumber(p.k) ? `${p.k} full layers` : "", p.objective ? `chosen by ${text(p.objective)}` : "", isNumber(p.exhaustive_count) ? `rank: among all ${p.exhaustive_count} placements` : ""].filter(Boolean);
   const columns: Column[] = [
     { name: "selector", cell: (x) => <>{x.name}{x.note && <span class="note">{x.note}</span>}</> },
-    { name: "full layers", cell: (x) => (x.layers ? <Placed layers={x.layers} n={n} /> : "–") },
+    { name: "full layers", cell: (x) => (list(x.layers).length ? <Placed layers={x.layers} n={n} /> : "–") },
     { name: "score", key: "score", num: true, cell: (x) => <><Bar share={x.score / top} plain={x.name !== p.selector} />{fixed(x.score)}</> },
     { name: "loss", key: "loss", num: true, cell: (x) => fixed(x.loss) },
     { name: "rank", key: "rank", num: true },

@@ -1,5 +1,5 @@
 // Placements distilled alike: does the supernet's score predict them, and what is the search worth against even spacing?
-import { fixed, isNumber, text } from "../format";
+import { count, fixed, isNumber, text } from "../format";
 import { Chart, type Point, type Series } from "./chart";
 import { Bar, descending, list, Placed, Table, tasksOf, topOf, type Column, type Row } from "./table";
 
@@ -49,6 +49,22 @@ function Prediction({ v, n }: { v: Row; n: number }) {
         Each placement distilled alike, {text(v.seeds)} seeds; mean ± standard deviation. Rank correlation of the supernet's score with {text(v.objective)} after distillation {fixed(v.spearman)}, with held-out loss {fixed(v.spearman_loss)}.
       </p>
       <Table columns={columns} rows={rows} />
+      {list(v.samplings).length > 0 && (
+        <>
+          <h3>What paths the supernet is trained on</h3>
+          <p class="caption">At equal tokens: rank correlation of its scores with those after distillation, of the answers' losses, and of its scores with held-out loss.</p>
+          <Table
+            columns={[
+              { name: "paths", key: "paths" },
+              { name: "score", num: true, cell: (x) => fixed(x.spearman) },
+              { name: "loss of answers", num: true, cell: (x) => fixed(x.spearman_answers) },
+              { name: "held-out loss", num: true, cell: (x) => fixed(x.spearman_loss) },
+              { name: "tokens", num: true, cell: (x) => count(x.tokens) },
+            ]}
+            rows={list(v.samplings)}
+          />
+        </>
+      )}
     </>
   );
 }
