@@ -239,6 +239,24 @@ TEST_F(Report, AStageAtWorkHasTheRowsThatItHasFound) {
   EXPECT_FALSE(report(all, {{"blocks", blocks}}).contains("unfinished")) << "it is finished in the ledger";
 }
 
+TEST_F(Report, CellsThatSayNothingAreNamedAndBaselinesHaveRows) {
+  Json all = stages();
+  all["heat_map"] = {{"tasks", Json::array({"kv", "arc_easy"})},
+                     {"layers", 2},
+                     {"value", Json::array({Json::array({0.0, 0.0}), Json::array({0.25, 0.3})})},
+                     {"all_linear", {{"kv", 0.0}, {"arc_easy", 0.25}}}};
+  all["placement"]["why"] = Json::array({"kv goes by its loss: because"});
+  all["blocks"]["last"] = row(0.3, 0.1, 0.05, 3.75);
+  all["blocks"]["sinks"] = with(row(0.45, 0.2, 0.3, 3.125), {{"name", "window of 64 + 4 sinks"}});
+  const Json r = report(all);
+  EXPECT_EQ(steps(r), "base, window + sinks, all-linear, uniform, last, + placement, + block, + JetBlock, + stage 2");
+  EXPECT_EQ(r["gains"][1]["note"], "window of 64 + 4 sinks everywhere, untrained");
+  EXPECT_NE(remark(r, "heat map").find("accuracy of kv says nothing"), std::string::npos);
+  EXPECT_EQ(remark(r, "goes by its loss"), "kv goes by its loss: because");
+  all["heat_map"]["value"][0][1] = nullptr;
+  EXPECT_EQ(remark(report(all), "heat map"), "") << "not measured yet";
+}
+
 /// `jet report` on what another version wrote: tables and remarks are those of the results.
 TEST_F(Report, TablesAreMadeAgainFromAReport) {
   Json r = report(stages());

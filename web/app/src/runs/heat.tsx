@@ -97,7 +97,7 @@ export function HeatMap({ r }: { r: Row }) {
       <p class="caption">
         One layer keeps full attention, all others are linear: one cell for each such layer{picked.length ? ", in blue the numbers of those that are full in the final model." : "."}
       </p>
-      {silent.length > 0 && <p class="caption">The accuracy of {silent.join(", ")} is at its floor whichever layer is full: those cells say nothing, the loss below does.</p>}
+      {silent.length > 0 && <p class="caption">The accuracy of {silent.join(", ")} is no better whichever layer is full than where none is: those cells say nothing, the loss below does.</p>}
       {rows.length > 0 && (
         <>
           <h3>Accuracy</h3>

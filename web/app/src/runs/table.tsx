@@ -39,14 +39,17 @@ export const Bar = ({ share, plain = false }: { share: number | null | undefined
 );
 
 /// The layers that are full, as a small map and in numbers.
+/// Of most layers of many, those that are left out are named.
 export function Placed({ layers, n }: { layers: number[]; n: number }) {
   const all = Math.max(n, ...layers.map((l) => l + 1), 0);
+  const others = Array.from({ length: all }, (_, i) => i).filter((i) => !layers.includes(i));
+  const named = layers.length > all / 2 && others.length > 0 ? "all but " + ranges(others) : ranges(layers);
   return (
     <>
       <span class={all > 16 ? "mini many" : "mini"} title={"layers " + ranges(layers)}>
         {Array.from({ length: all }, (_, i) => <i class={layers.includes(i) ? "full" : "linear"} />)}
       </span>
-      {all > 16 ? <span class="note">{ranges(layers)}</span> : " " + ranges(layers)}
+      {all > 16 ? <span class="note">{named}</span> : " " + ranges(layers)}
     </>
   );
 }
