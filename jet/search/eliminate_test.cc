@@ -35,7 +35,7 @@ eliminate = 2
 window = 16
 beam = 1
 selector = "top down"
-step = 0.3
+step = 0.5
 swaps = 5
 full_objective = [{task = "recall", by = "auto"}, {task = "kl", weight = 0.5}]
 selectors = []
@@ -93,7 +93,7 @@ TEST_F(Eliminate, ASearchLeavesMixersOut) {
   EXPECT_EQ(chosen.name, "top down");
   EXPECT_EQ(chosen.layers.size(), 1U);
   PlacementConfig asked;
-  asked.beam = 1, asked.selector = "top down", asked.step = 0.3, asked.swaps = 5;
+  asked.beam = 1, asked.selector = "top down", asked.step = 0.5, asked.swaps = 5;
   EXPECT_EQ(chosen.spent->evaluations, select_at_most("top down", spec.n_layers(), 1, asked).paths);
   EXPECT_EQ(placement.beam->front().candidates.front().layers.size(), 7U);
   EXPECT_NE(placement.objective.find("+ 0.5 kl (loss)"), std::string::npos);

@@ -37,5 +37,26 @@ TEST(Objective, AccuracyTellsWhereItDiffersByMoreThanChance) {
   EXPECT_TRUE(accuracy_tells({0.1, 0.9, 0.5, 0.3}, 48));
 }
 
+// By hand: the last `window` tokens and the first `sinks`, each once.
+TEST(Baselines, AWindowWithSinksSeesBothEnds) {
+  const int64_t tokens = 9, window = 3, sinks = 2;
+  at::manual_seed(1);
+  const at::Tensor q = at::randn({1, tokens, 1, 4}), k = at::randn({1, tokens, 1, 4}), v = at::randn({1, tokens, 1, 4});
+  TorchOps ops;
+  ops.sinks = sinks;
+  at::Tensor keys, values;
+  const at::Tensor y = ops.attention(q, k, v, {0.5f, window}, keys, values);
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::vector<int64_t> seen;
+    for (int64_t j = 0; j <= t; ++j)
+      if (j < sinks || j > t - window) seen.push_back(j);
+    const at::Tensor at_seen = at::tensor(seen, at::kLong);
+    const at::Tensor keys_seen = k.select(2, 0).select(0, 0).index_select(0, at_seen),
+                     values_seen = v.select(2, 0).select(0, 0).index_select(0, at_seen);
+    const at::Tensor p = at::softmax(at::matmul(keys_seen, q.select(1, t).flatten()) * 0.5, 0);
+    EXPECT_TRUE(at::allclose(y.select(1, t).flatten(), at::matmul(p, values_seen), 1e-5, 1e-6)) << t;
+  }
+}
+
 }  // namespace
 }  // namespace jet
