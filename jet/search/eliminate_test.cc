@@ -37,7 +37,7 @@ beam = 1
 selector = "top down"
 step = 0.5
 swaps = 5
-full_objective = [{task = "recall", by = "auto"}, {task = "kl", weight = 0.5}]
+full_objective = [{task = "mcq", by = "auto"}, {task = "kl", weight = 0.5}]
 selectors = []
 [blocks]
 kinds = ["gla"]
@@ -98,7 +98,7 @@ TEST_F(Eliminate, ASearchLeavesMixersOut) {
   EXPECT_EQ(placement.beam->front().candidates.front().layers.size(), 7U);
   EXPECT_NE(placement.objective.find("+ 0.5 kl (loss)"), std::string::npos);
   ASSERT_EQ(placement.why.size(), 1U);
-  EXPECT_NE(placement.why[0].find("recall goes by its"), std::string::npos);
+  EXPECT_NE(placement.why[0].find("mcq goes by its"), std::string::npos);
   std::string names;
   for (const auto& s : placement.selectors) names += s.name + ", ";
   EXPECT_EQ(names, "top down, uniform, last, window of 16 + 4 sinks, all linear, all full, ");
