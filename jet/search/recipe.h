@@ -94,7 +94,7 @@ struct PlacementConfig {
   int swaps = 0;        // evaluations by which swaps improve the selector's choice, 0: none
   // Not negative: a smaller set ends the search where it loses at most this much of the accuracy of all layers full.
   double beam_patience = -1;
-  // accuracy, loss, or auto: each term by its accuracy where that tells the first sets of the search apart, else by loss
+  // accuracy, loss, or auto: a term by its accuracy where that tells the first sets of the search apart, else by loss
   std::string by = "auto";
   // None: full layers go by the tasks of retrieval, windows by those with choices; where there are none, by all alike.
   std::vector<TaskWeight> full_objective{}, swa_objective{};

@@ -71,9 +71,9 @@ std::vector<std::string> asked_selectors(const PlacementConfig& c);
 Path path_of(int layers, const LayerSet& full, const LayerSet& swa = {}, const LayerSet& none = {});
 /// The k layers with the greatest value; of equals, the first.
 LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& value, int k);
-/// Weighted tasks as one score: sum of weight * accuracy, and of weight * loss, over the sum of weights. In the place of
-/// the accuracies of terms that go by loss stands exp(-loss), of their mean: the probability of an answer's token. `of`:
-/// a task's {"accuracy", "nll"}.
+/// Weighted tasks as one score: sum of weight * accuracy, and of weight * loss, over the sum of weights. Terms that go
+/// by loss have exp(-loss) of their mean in the place of accuracies: the probability of an answer's token. `of`: a
+/// task's {"accuracy", "nll"}.
 Score objective_score(const std::vector<TaskWeight>& objective, const std::function<Json(const std::string& task)>& of);
 /// The same of a path of the supernet.
 Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective);
