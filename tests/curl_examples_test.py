@@ -50,7 +50,7 @@ class CurlTest(unittest.TestCase):
 
     def test_all(self):
         found = [(page, c) for page in PAGES for c in commands(page)]
-        self.assertGreaterEqual(len(found), 6)
+        self.assertGreaterEqual(len(found), 7)
         with tempfile.TemporaryDirectory() as folder:
             server = Server(chat_model(folder, context=192), "--cache-dir", f"{folder}/cache")
             for page, command in found:
