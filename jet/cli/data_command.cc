@@ -236,6 +236,7 @@ void add_sample(CLI::App& c, int&) {
   c.add_option("--from", s.from, "start, chat, text, in turn (start, and chat where there is a template)")
       ->delimiter(',');
   c.add_option("--text", s.text, "file whose pieces --from text goes on from");
+  add_number(c, "--held-out", s.held_out_tokens, "tokens to hold out of training", 0);
   add_number(c, "--length", s.length, "most tokens of a document", 65);
   add_number(c, "--temperature", s.temperature, "of the draws", 0);
   add_number(c, "--top-p", s.top_p, "draws from the likeliest that have so much probability together", 0, 1);

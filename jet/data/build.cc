@@ -228,37 +228,11 @@ class Builder {
       dropped = find_overlap(store, tokenizer_, o_.graded, {o_.ngram, o_.common, o_.threads, progress}).documents;
     }
     manifest().dropped = write_marks(store, o_.out, kDroppedFile, dropped);
-    manifest().held_out = write_marks(store, o_.out, kHeldOutFile, choose_held_out(store, dropped));
+    manifest().held_out =
+        write_marks(store, o_.out, kHeldOutFile, held_out_documents(store, o_.held_out_tokens, dropped));
     require(manifest().tokens > manifest().dropped.tokens + manifest().held_out.tokens,
             "{}: of {} tokens {} are dropped and {} held out, which leaves none to train on; lower --held-out", o_.out,
             manifest().tokens, manifest().dropped.tokens, manifest().held_out.tokens);
-  }
-
-  /// Those of lowest hash that together have the tokens wanted, as groups of equal texts.
-  std::vector<int64_t> choose_held_out(const TokenStore& store, const std::vector<int64_t>& dropped) const {
-    struct Group {
-      int64_t tokens = 0;
-      std::vector<int64_t> documents;
-    };
-    std::map<uint64_t, Group> chosen;
-    int64_t tokens = 0;
-    for (int64_t d = 0; o_.held_out_tokens > 0 && d < store.documents(); ++d) {
-      if (std::binary_search(dropped.begin(), dropped.end(), d)) continue;
-      const uint64_t hash = store.hash_of(d);
-      if (tokens >= o_.held_out_tokens && hash > chosen.rbegin()->first) continue;
-      Group& g = chosen[hash];
-      g.documents.push_back(d);
-      g.tokens += store.size(d), tokens += store.size(d);
-      while (tokens - chosen.rbegin()->second.tokens >= o_.held_out_tokens) {
-        tokens -= chosen.rbegin()->second.tokens;
-        chosen.erase(std::prev(chosen.end()));
-      }
-    }
-    std::vector<int64_t> documents;
-    for (const auto& [hash, group] : chosen)
-      documents.insert(documents.end(), group.documents.begin(), group.documents.end());
-    std::sort(documents.begin(), documents.end());
-    return documents;
   }
 
   const BuildOptions& o_;

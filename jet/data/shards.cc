@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -232,6 +233,32 @@ Manifest::Shard TokenShardWriter::finish() {
   write_file(path_ + ".idx", index);
   return {std::filesystem::path(path_ + ".bin").filename(), static_cast<int64_t>(starts_.size()) - 1, tokens(),
           hash_text(hasher_.value()), hash_text(content_hash(index))};
+}
+
+std::vector<int64_t> held_out_documents(const TokenStore& store, int64_t wanted, const std::vector<int64_t>& dropped) {
+  struct Group {
+    int64_t tokens = 0;
+    std::vector<int64_t> documents;
+  };
+  std::map<uint64_t, Group> chosen;
+  int64_t tokens = 0;
+  for (int64_t d = 0; wanted > 0 && d < store.documents(); ++d) {
+    if (std::binary_search(dropped.begin(), dropped.end(), d)) continue;
+    const uint64_t hash = store.hash_of(d);
+    if (tokens >= wanted && hash > chosen.rbegin()->first) continue;
+    Group& g = chosen[hash];
+    g.documents.push_back(d);
+    g.tokens += store.size(d), tokens += store.size(d);
+    while (tokens - chosen.rbegin()->second.tokens >= wanted) {
+      tokens -= chosen.rbegin()->second.tokens;
+      chosen.erase(std::prev(chosen.end()));
+    }
+  }
+  std::vector<int64_t> documents;
+  for (const auto& [hash, group] : chosen)
+    documents.insert(documents.end(), group.documents.begin(), group.documents.end());
+  std::sort(documents.begin(), documents.end());
+  return documents;
 }
 
 Manifest::Marks write_marks(const TokenStore& store, const std::string& folder, const char* name,

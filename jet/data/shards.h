@@ -164,6 +164,8 @@ class TokenShardWriter {
   std::string packed_;  // not yet in the file
 };
 
+/// Those of lowest hash that together have `wanted` tokens, as groups of equal texts; none of `dropped` (ascending).
+std::vector<int64_t> held_out_documents(const TokenStore& store, int64_t wanted, const std::vector<int64_t>& dropped);
 /// Writes `name` in `folder`; the counts are those of `documents`, ascending.
 Manifest::Marks write_marks(const TokenStore& store, const std::string& folder, const char* name,
                             const std::vector<int64_t>& documents);

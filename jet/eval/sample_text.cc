@@ -101,7 +101,8 @@ class TextSampler {
     if (!file_exists(finished())) {
       if (m.tokens < o_.tokens) draw();
       const TokenStore store(o_.out, m);
-      m.held_out = write_marks(store, o_.out, kHeldOutFile, {});
+      m.held_out = write_marks(store, o_.out, kHeldOutFile, held_out_documents(store, o_.held_out_tokens, {}));
+      require(m.held_out.tokens < m.tokens, "{}: all {} tokens are held out; lower --held-out", o_.out, m.tokens);
       m.dropped = write_marks(store, o_.out, kDroppedFile, {});
       write_file(finished(), json_text(to_json_fields(m), 1) + "\n");
       std::filesystem::remove(journal());
@@ -117,7 +118,7 @@ class TextSampler {
   Manifest begin() {
     Manifest m;
     m.tokenizer = {o_.model, hash_text(tokenizer_.hash()), tokenizer_.vocab_size(), beginnings_.separator()};
-    m.settings.shard_tokens = o_.shard_tokens;
+    m.settings.shard_tokens = o_.shard_tokens, m.settings.held_out_tokens = o_.held_out_tokens;
     Manifest::Source drawn;
     drawn.path =
         fmt::format("drawn from {}: {} tokens from {} {}, documents of {}, temperature {}, top-p {}, seed {}", o_.model,
@@ -126,10 +127,11 @@ class TextSampler {
     for (const auto& file : {finished(), journal()}) {
       if (!file_exists(file)) continue;
       const auto was = from_json_fields<Manifest>(parse_json(read_file(file), file), file);
-      require(
-          was.tokenizer.hash == m.tokenizer.hash && was.sources.size() == 1 && was.sources[0].path == m.sources[0].path,
-          "{}: was begun with other settings ({}); give another --out, or remove this folder", o_.out,
-          was.sources.empty() ? "none" : was.sources[0].path);
+      require(was.tokenizer.hash == m.tokenizer.hash && was.sources.size() == 1 &&
+                  was.sources[0].path == m.sources[0].path &&
+                  was.settings.held_out_tokens == m.settings.held_out_tokens,
+              "{}: was begun with other settings ({}); give another --out, or remove this folder", o_.out,
+              was.sources.empty() ? "none" : was.sources[0].path);
       return was;
     }
     return m;

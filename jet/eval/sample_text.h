@@ -28,7 +28,7 @@ struct SampleOptions {
   float temperature = 1, top_p = 1;
   int at_once = 32;  // documents
   uint64_t seed = 1;
-  int64_t shard_tokens = int64_t{1} << 16;
+  int64_t shard_tokens = int64_t{1} << 16, held_out_tokens = 8192;
   int threads = 0;
   std::function<void(int64_t done, int64_t total)> progress{};  // tokens
 };

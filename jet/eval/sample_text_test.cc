@@ -21,6 +21,7 @@ class SampleText : public testing::Test {
             .length = 80,
             .at_once = 4,
             .shard_tokens = 256,
+            .held_out_tokens = 100,
             .threads = 1};
   }
   const std::string folder_ = fs::temp_directory_path() / fmt::format("jet-sample-{}", getpid());
@@ -46,6 +47,7 @@ TEST_F(SampleText, IsAFolderOfTokensThatGoesOnAfterAKill) {
     EXPECT_EQ(first[0], m.tokenizer.separator);
     EXPECT_LE(store.size(d), 80);
   }
+  EXPECT_GE(store.held_out_tokens(), 100);
   EXPECT_EQ(sample_text(o).tokens, m.tokens);  // it is there
   o.seed = 2;
   EXPECT_THROW(sample_text(o), Error);
