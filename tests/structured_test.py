@@ -146,6 +146,44 @@ class BaseTest(Shared, unittest.TestCase):
         assert cls.server.end() == 0
         cls.folder.cleanup()
 
+    def test_the_official_clients_stream_calls(self):
+        for client in (self.openai_call, self.anthropic_call):
+            with self.subTest(client=client.__name__):
+                name, arguments, finish = client()
+                self.assertEqual(name, "add")
+                if finish in ("tool_calls", "tool_use"):
+                    self.assertTrue(fits(arguments, TOOLS[1]["function"]["parameters"], None), arguments)
+
+    def openai_call(self):
+        try:
+            import openai
+        except ImportError:
+            self.skipTest("skipped: the openai package is not installed")
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.server.port}/v1", api_key="none")
+        name, arguments, finish = "", "", None
+        for event in client.chat.completions.create(
+                model="base", messages=HELLO, tools=TOOLS, stream=True, temperature=2, max_tokens=self.tokens,
+                tool_choice={"type": "function", "function": {"name": "add"}}):
+            choice = event.choices[0]
+            for call in choice.delta.tool_calls or []:
+                name += call.function.name or ""
+                arguments += call.function.arguments or ""
+            finish = choice.finish_reason or finish
+        return name, json.loads(arguments) if finish == "tool_calls" else None, finish
+
+    def anthropic_call(self):
+        try:
+            import anthropic
+        except ImportError:
+            self.skipTest("skipped: the anthropic package is not installed")
+        client = anthropic.Anthropic(base_url=f"http://127.0.0.1:{self.server.port}", api_key="none")
+        tools = [{"name": t["function"]["name"], "input_schema": t["function"]["parameters"]} for t in TOOLS]
+        with client.messages.stream(model="base", messages=HELLO, max_tokens=self.tokens, tools=tools,
+                                    tool_choice={"type": "tool", "name": "add"}) as stream:
+            message = stream.get_final_message()
+        call = next(block for block in message.content if block.type == "tool_use")
+        return call.name, call.input, message.stop_reason
+
     def test_wrong_forms_are_told(self):
         chat = dict(messages=HELLO, max_tokens=4)
         for body, text in [
