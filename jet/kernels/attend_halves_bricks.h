@@ -14,7 +14,7 @@ namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
 #if JET_BF16_DOT
-constexpr int64_t kLaneQueries = 2 * kLanes, kHalfKeys = 64, kMostLaneBlocks = 8;
+constexpr int64_t kLaneQueries = 2 * kLanes, kHalfKeys = 64, kMostLaneBlocks = 8, kAbreast = 2;
 constexpr float kLowest = -1e30f;  // no key seen yet; finite, so that differences are numbers
 
 /// c [rows][32 lanes] (+)= a [rows][32 steps of bf16, rows a_stride bytes apart] b [16 steps pairs][32 lanes]; rows in
@@ -118,8 +118,8 @@ struct LaneScratch {
   LaneBlock blocks[kMostLaneBlocks];
   uint16_t* keys;       // [64][dim] of bf16
   uint32_t* values;     // V^T [dim][32 pairs of keys]
-  float* s;             // [64][32]
-  uint32_t* p;          // [32 pairs of keys][32]
+  float* s;             // [64][32] of each of kAbreast blocks
+  uint32_t* p;          // [32 pairs of keys][32] of each
   float* rows;          // [32][dim]
   float scales[2][64];  // of keys and values, i8
 };
@@ -142,17 +142,27 @@ const uint16_t* halves_of(DType dtype, const void* rows, int64_t at, int64_t n, 
 
 /// [64][dim] -> [dim][32 pairs].
 void transpose_values(const uint16_t* v, int64_t dim, uint32_t* to) {
-  const auto wide = [](const uint16_t* x) { return __builtin_convertvector(load_as<Halves>(x), Ints); };
-  for (int64_t c = 0; c < dim; c += kLanes) {
+  using Wide = Lanes<uint16_t>;  // 32 columns
+  for (int64_t c = 0; c < dim; c += 2 * kLanes) {
     for (int64_t half = 0; half < kHalfKeys / 2; half += kLanes) {
-      Vec pairs[kLanes];
+      Vec pairs[2][kLanes];
       for (int64_t i = 0; i < kLanes; ++i) {
         const uint16_t* row = v + 2 * (half + i) * dim + c;
-        pairs[i] = cast<Vec>(wide(row) | wide(row + dim) << 16);
+        const auto even = load_as<Wide>(row), odd = load_as<Wide>(row + dim);
+        pairs[0][i] =
+            cast<Vec>(__builtin_shufflevector(even, odd, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40,
+                                              9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47));
+        pairs[1][i] =
+            cast<Vec>(__builtin_shufflevector(even, odd, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55,
+                                              24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63));
       }
-      transpose(pairs, std::make_integer_sequence<int, kLanes>());
-      for (int64_t i = 0; i < kLanes; ++i)
-        store(reinterpret_cast<float*>(to) + (c + i) * (kHalfKeys / 2) + half, pairs[i]);
+      for (int side = 0; side < 2; ++side) {
+        transpose(pairs[side], std::make_integer_sequence<int, kLanes>());
+        for (int64_t i = 0; i < kLanes; ++i) {
+          const int64_t column = c + side * kLanes + i;
+          store(reinterpret_cast<float*>(to) + column * (kHalfKeys / 2) + half, pairs[side][i]);
+        }
+      }
     }
   }
 }
@@ -160,14 +170,14 @@ void transpose_values(const uint16_t* v, int64_t dim, uint32_t* to) {
 /// The greatest score of 16 queries, times c, and of what was seen before; where they are masked or keys have scales,
 /// the scores become their products with c.
 template <bool MASKED, bool SCALED>
-JET_INLINE Vec lane_maxima(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, int v, int64_t position,
-                           int64_t n) {
+JET_INLINE Vec lane_maxima(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, float* s, int v,
+                           int64_t position, int64_t n) {
   constexpr float kUnseen = -std::numeric_limits<float>::infinity();
   constexpr int kChains = 4;  // a maximum takes some cycles to come
   const float factor = a.scale * 1.44269504f;
   const Ints at = load_as<Ints>(b.positions + v * kLanes) - static_cast<int32_t>(position);
   const Ints oldest = a.window > 0 ? at - static_cast<int32_t>(a.window) : Ints{} - 1;
-  float* s = f.s + v * kLanes;
+  s += v * kLanes;
   Vec top[kChains];
   for (Vec& t : top) t = broadcast(kUnseen);
   for (int64_t first = 0; first < kHalfKeys; first += kChains) {
@@ -188,13 +198,14 @@ JET_INLINE Vec lane_maxima(const AttendTask& a, const LaneScratch& f, const Lane
   return greater(MASKED || SCALED ? seen : seen * factor, load(b.m + v * kLanes));
 }
 
-/// Scores of a block of keys, of which `n` count, to probabilities; what is summed already shrinks.
+/// Scores s of a block of keys, of which `n` count, to probabilities; what is summed already shrinks.
 template <bool MASKED, bool SCALED>
-void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, int64_t position, int64_t n) {
+void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, float* scores, uint32_t* pairs,
+                  int64_t position, int64_t n) {
   const float factor = MASKED || SCALED ? 1.0f : a.scale * 1.44269504f;
   for (int v = 0; v < 2; ++v) {
-    const float* s = f.s + v * kLanes;
-    const Vec before = load(b.m + v * kLanes), top = lane_maxima<MASKED, SCALED>(a, f, b, v, position, n);
+    const float* s = scores + v * kLanes;
+    const Vec before = load(b.m + v * kLanes), top = lane_maxima<MASKED, SCALED>(a, f, b, scores, v, position, n);
     const Vec shrink = exp2_to_0(before - top);
     bool moved = false;
     for (int i = 0; i < kLanes; ++i) moved |= top[i] != before[i];
@@ -215,47 +226,63 @@ void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b,
         if constexpr (SCALED) p[i] *= f.scales[1][j + i];
       }
       const Ints pair = halves_pair(p[0], p[1]);
-      std::memcpy(f.p + j / 2 * kLaneQueries + v * kLanes, &pair, sizeof(pair));
+      std::memcpy(pairs + j / 2 * kLaneQueries + v * kLanes, &pair, sizeof(pair));
     }
     store(b.m + v * kLanes, top), store(b.l + v * kLanes, total[0] + total[1]);
   }
 }
 
-/// Keys [at, at + n) of a span, the first one at `position`, against all blocks of queries.
+/// Keys and values [at, at + n) of a span, as the products want them.
+const uint16_t* lane_keys(const AttendTask& a, LaneScratch& f, const KeySpan& span, int64_t at, int64_t n) {
+  transpose_values(halves_of(a.dtype, span.values, at, n, a.dim, f.keys), a.dim, f.values);
+  for (int64_t j = 0; j < kHalfKeys && a.dtype == DType::i8; ++j) {
+    f.scales[0][j] = j < n ? span.key_scales[at + j] : 0.0f;
+    f.scales[1][j] = j < n ? span.value_scales[at + j] : 0.0f;
+  }
+  return halves_of(a.dtype, span.keys, at, n, a.dim, f.keys);
+}
+
+/// Keys [at, at + n) of a span, the first one at `position`, against all blocks of queries. Some blocks abreast: what a
+/// product stores is there when the next step reads it.
 void attend_lanes(const AttendTask& a, LaneScratch& f, int64_t blocks, const KeySpan& span, int64_t at, int64_t n,
                   int64_t position) {
   const uint16_t* keys = nullptr;
-  for (int64_t i = 0; i < blocks; ++i) {
-    LaneBlock& b = f.blocks[i];
-    const bool unseen = position > b.last || (a.window > 0 && position + n <= b.first - a.window + 1);
-    if (unseen) continue;
-    if (!keys) {
-      transpose_values(halves_of(a.dtype, span.values, at, n, a.dim, f.keys), a.dim, f.values);
-      keys = halves_of(a.dtype, span.keys, at, n, a.dim, f.keys);
-      for (int64_t j = 0; j < kHalfKeys && a.dtype == DType::i8; ++j) {
-        f.scales[0][j] = j < n ? span.key_scales[at + j] : 0.0f;
-        f.scales[1][j] = j < n ? span.value_scales[at + j] : 0.0f;
-      }
+  LaneBlock* seeing[kMostLaneBlocks];
+  int64_t count = 0;
+  for (LaneBlock* b = f.blocks; b < f.blocks + blocks; ++b) {
+    const bool unseen = position > b->last || (a.window > 0 && position + n <= b->first - a.window + 1);
+    if (!unseen) seeing[count++] = b;
+  }
+  if (count > 0) keys = lane_keys(a, f, span, at, n);
+  for (int64_t first = 0; first < count; first += kAbreast) {
+    const int64_t here = std::min(kAbreast, count - first);
+    for (int64_t i = 0; i < here; ++i) {
+      multiply_halves({.a = reinterpret_cast<const std::byte*>(keys),
+                       .a_stride = 2 * a.dim,
+                       .b = seeing[first + i]->q,
+                       .c = f.s + i * kHalfKeys * kLaneQueries,
+                       .rows = kHalfKeys,
+                       .steps = a.dim / 32});
     }
-    multiply_halves({.a = reinterpret_cast<const std::byte*>(keys),
-                     .a_stride = 2 * a.dim,
-                     .b = b.q,
-                     .c = f.s,
-                     .rows = kHalfKeys,
-                     .steps = a.dim / 32});
-    const bool whole = n == kHalfKeys && position + n - 1 <= b.first && (a.window == 0 || position > b.last - a.window);
-    if (a.dtype == DType::i8) {
-      whole ? lane_softmax<false, true>(a, f, b, position, n) : lane_softmax<true, true>(a, f, b, position, n);
-    } else {
-      whole ? lane_softmax<false, false>(a, f, b, position, n) : lane_softmax<true, false>(a, f, b, position, n);
+    for (int64_t i = 0; i < here; ++i) {
+      const LaneBlock& b = *seeing[first + i];
+      float* s = f.s + i * kHalfKeys * kLaneQueries;
+      uint32_t* p = f.p + i * kHalfKeys / 2 * kLaneQueries;
+      const bool whole =
+          n == kHalfKeys && position + n - 1 <= b.first && (a.window == 0 || position > b.last - a.window);
+      const auto softmax = a.dtype == DType::i8 ? (whole ? lane_softmax<false, true> : lane_softmax<true, true>)
+                                                : (whole ? lane_softmax<false, false> : lane_softmax<true, false>);
+      softmax(a, f, b, s, p, position, n);
     }
-    multiply_halves({.a = reinterpret_cast<const std::byte*>(f.values),
-                     .a_stride = 2 * kHalfKeys,
-                     .b = f.p,
-                     .c = b.o,
-                     .rows = a.dim,
-                     .steps = kHalfKeys / 32,
-                     .adds = true});
+    for (int64_t i = 0; i < here; ++i) {
+      multiply_halves({.a = reinterpret_cast<const std::byte*>(f.values),
+                       .a_stride = 2 * kHalfKeys,
+                       .b = f.p + i * kHalfKeys / 2 * kLaneQueries,
+                       .c = seeing[first + i]->o,
+                       .rows = a.dim,
+                       .steps = kHalfKeys / 32,
+                       .adds = true});
+    }
   }
 }
 
@@ -298,7 +325,7 @@ void attend_halves_part(const AttendTask& a, int64_t first, int64_t n) {
   static thread_local Scratch scratch;
   const int64_t blocks = (n + kLaneQueries - 1) / kLaneQueries, dim = a.dim;
   const int64_t block = kLaneQueries * (dim / 2 + dim + 3), keys = kHalfKeys * dim / 2;
-  const int64_t s = kHalfKeys * kLaneQueries;
+  const int64_t s = kAbreast * kHalfKeys * kLaneQueries;
   float* at = scratch.floats(blocks * block + 2 * keys + s + s / 2 + kLaneQueries * dim);
   const auto take = [&at](int64_t floats) { return std::exchange(at, at + floats); };
   LaneScratch f;
