@@ -46,13 +46,14 @@ Query make_query(const std::vector<int32_t>& prompt, const std::vector<int32_t>&
   return q;
 }
 
-/// The queries of one item: its answer; then, where choices are longer than a token, each choice.
+/// The queries of one item: its answer; then, where choices are longer than a token, each other choice.
 void add_queries(const Item& item, std::vector<Query>& queries) {
   queries.push_back(make_query(item.prompt, item.answer));
   if (all_single(item.choices)) {
     for (const auto& c : item.choices) queries.back().alternatives.push_back(c[0]);
   } else {
-    for (const auto& c : item.choices) queries.push_back(make_query(item.prompt, c));
+    for (const auto& c : item.choices)
+      if (c != item.answer) queries.push_back(make_query(item.prompt, c));
   }
 }
 
@@ -61,7 +62,11 @@ bool is_correct(const Item& item, const TaskFormat& format, std::span<const Quer
   if (item.choices.empty()) return scores[0].argmax == item.answer;
   std::vector<double> likelihood;
   for (const float p : scores[0].alternatives) likelihood.push_back(p);
-  for (const auto& s : scores.subspan(1)) likelihood.push_back(sum(s.logprob));
+  if (likelihood.empty()) {
+    size_t next = 1;
+    for (const auto& c : item.choices)
+      likelihood.push_back(sum(c == item.answer ? scores[0].logprob : scores[next++].logprob));
+  }
   if (format.normalisation == "bytes") {
     for (size_t c = 0; c < likelihood.size(); ++c) likelihood[c] /= static_cast<double>(item.text.choices[c].size());
   }
@@ -158,6 +163,16 @@ Json TaskScore::to_json() const {
   for (const auto& [n, c] : by_n)
     j["by_n"][std::to_string(n)] = {{"accuracy", c.mean()}, {"correct", c.correct}, {"total", c.total}};
   return j;
+}
+
+int64_t query_tokens(const Task& task) {
+  int64_t tokens = 0;
+  for (const Item& item : task.items) {
+    std::vector<Query> queries;
+    add_queries(item, queries);
+    for (const Query& q : queries) tokens += std::ssize(q.ids);
+  }
+  return tokens;
 }
 
 TaskScore score_task(const Task& task, const ScoreFn& score, int batch, const GenerateFn& generate) {

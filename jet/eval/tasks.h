@@ -69,6 +69,9 @@ struct Prompt {
 /// A text each, without the stop that ended it.
 using GenerateFn = std::function<std::vector<std::string>(const std::vector<Prompt>&)>;
 
+/// Tokens of the rows that score_task asks about.
+int64_t query_tokens(const Task& task);
+
 /// Queries go to `score` sorted by length, at most `batch` at a time, so that padded batches waste little; tasks that
 /// ask for text go to `generate`. Throws Error where log-probabilities are not finite.
 TaskScore score_task(const Task& task, const ScoreFn& score, int batch = 32, const GenerateFn& generate = {});

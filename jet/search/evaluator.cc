@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <span>
 
 #include <ATen/core/grad_mode.h>
 
 #include "jet/eval/speed.h"
+#include "jet/search/halving.h"
 #include "jet/train/world.h"
 
 namespace jet {
@@ -14,12 +17,35 @@ using at::Tensor;
 
 namespace {
 
-// Scores padded batches: hidden states of all rows, the head only where an answer is predicted.
-std::vector<QueryScore> score_queries(const TorchOps& ops, const std::vector<Query>& queries, const HiddenFn& hidden,
-                                      const Tensor& head) {
+// Rows of one pass are padded to the longest, and a pass costs about as much as this many tokens more.
+constexpr int64_t kPassTokens = 256;
+
+int64_t row_length(const Query& q) { return static_cast<int64_t>(q.ids.size()) - 1; }
+
+// Where the passes over queries that are sorted by length begin, so that they cost least; and the end.
+std::vector<int64_t> cheapest_passes(std::span<const Query> queries) {
+  const auto n = static_cast<int64_t>(queries.size());
+  std::vector<int64_t> cost(n + 1, 0),
+      last(n + 1, 0);  // of the first i queries: of their passes, where the last begins
+  for (int64_t end = 1; end <= n; ++end) {
+    cost[end] = INT64_MAX;
+    for (int64_t begin = 0; begin < end; ++begin) {
+      const int64_t its = cost[begin] + kPassTokens + (end - begin) * row_length(queries[end - 1]);
+      if (its < cost[end]) cost[end] = its, last[end] = begin;
+    }
+  }
+  std::vector<int64_t> ends{n};
+  while (ends.back() > 0) ends.push_back(last[ends.back()]);
+  std::reverse(ends.begin(), ends.end());
+  return ends;
+}
+
+// Scores a padded batch: hidden states of all rows, the head only where an answer is predicted.
+std::vector<QueryScore> score_pass(const TorchOps& ops, std::span<const Query> queries, const HiddenFn& hidden,
+                                   const Tensor& head) {
   const at::NoGradGuard no_grad;
   int64_t longest = 0;
-  for (const auto& q : queries) longest = std::max<int64_t>(longest, static_cast<int64_t>(q.ids.size()) - 1);
+  for (const auto& q : queries) longest = std::max(longest, row_length(q));
   const auto n = static_cast<int64_t>(queries.size());
   std::vector<int64_t> ids(n * longest, 0), rows, targets;
   for (int64_t i = 0; i < n; ++i) {
@@ -46,10 +72,16 @@ std::vector<QueryScore> score_queries(const TorchOps& ops, const std::vector<Que
   return out;
 }
 
-int64_t tokens_of(const Task& t) {
-  int64_t tokens = 0;
-  for (const auto& item : t.items) tokens += static_cast<int64_t>(item.prompt.size() + item.answer.size());
-  return tokens;
+// `queries` come sorted by length (tasks.h).
+std::vector<QueryScore> score_queries(const TorchOps& ops, const std::vector<Query>& queries, const HiddenFn& hidden,
+                                      const Tensor& head) {
+  std::vector<QueryScore> out;
+  const auto ends = cheapest_passes(queries);
+  for (size_t i = 0; i + 1 < ends.size(); ++i) {
+    const auto part = std::span(queries).subspan(ends[i], ends[i + 1] - ends[i]);
+    for (auto& s : score_pass(ops, part, hidden, head)) out.push_back(std::move(s));
+  }
+  return out;
 }
 
 SpeedOptions speed_options(const SpeedConfig& c) {
@@ -74,7 +106,8 @@ void add_losses(Evaluation& e, const std::vector<std::string>& sources,
 }  // namespace
 
 Evaluator::Evaluator(const Recipe& recipe, const TrainingData& data, TorchOps& ops, RunProgress& progress)
-    : recipe_(recipe), data_(data), ops_(ops), progress_(progress) {
+    : recipe_(recipe), data_(data), ops_(ops), progress_(progress),
+      rounds_(round_ends(recipe.placement.first_items, recipe.eval.search_items)) {
   const EvalConfig& c = recipe.eval;
   for (const auto& file : task_files(c.tasks)) {
     reported_.push_back(load_task(file, data.tokenizer(), c.items));
@@ -104,12 +137,26 @@ const Task& Evaluator::search_task(const std::string& name) const {
   fail("no task '{}' in {} (it has: {})", name, recipe_.eval.tasks, fmt::join(known, ", "));
 }
 
-int64_t Evaluator::search_tokens(const std::string& task) const { return tokens_of(search_task(task)); }
+int64_t Evaluator::search_tokens(const std::string& task) const { return query_tokens(search_task(task)); }
+
+int64_t Evaluator::search_tokens() const {
+  int64_t n = 0;
+  for (const Task& t : search_) n += query_tokens(t);
+  return n;
+}
+
+Task Evaluator::search_round(const std::string& task, int round) const {
+  Task part = search_task(task);
+  const int64_t all = std::ssize(part.items);
+  const auto at = [&](int r) { return part.items.begin() + (r < 0 ? 0 : std::min(all, rounds_[r])); };
+  part.items = std::vector<Item>(at(round - 1), at(round));
+  return part;
+}
 
 int64_t Evaluator::tokens() const {
   const EvalConfig& c = recipe_.eval;
   int64_t n = std::ssize(recipe_.data) * c.held_out_rows * c.held_out_length;
-  for (const auto& t : reported_) n += tokens_of(t);
+  for (const auto& t : reported_) n += query_tokens(t);
   return n;
 }
 
@@ -143,7 +190,7 @@ Evaluation Evaluator::generate(const std::string& folder, const std::function<vo
   const auto engine = Engine::load(folder, {.threads = recipe_.threads});
   Evaluation out;
   for (const auto& t : reported_) {
-    const auto doing = progress_.doing(WorkKind::engine, static_cast<double>(tokens_of(t)));
+    const auto doing = progress_.doing(WorkKind::engine, static_cast<double>(query_tokens(t)));
     out.tasks.add(t.name, generate_task(t, *engine).to_json());
     progress_.count("items", std::ssize(t.items));
     if (so_far) so_far(out);

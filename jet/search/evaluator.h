@@ -27,8 +27,14 @@ class Evaluator {
   const std::vector<Task>& search_tasks() const { return search_; }
   /// The search items of a task; throws where there is no such task.
   const Task& search_task(const std::string& name) const;
-  /// Tokens of them.
+  /// Tokens of them, and of all tasks'.
   int64_t search_tokens(const std::string& task) const;
+  int64_t search_tokens() const;
+  /// The search items are asked in rounds (halving.h), which end with so many items. One round where the recipe does
+  /// not halve.
+  const std::vector<int64_t>& rounds() const { return rounds_; }
+  /// What a round adds to those before it; empty where a task has fewer items.
+  Task search_round(const std::string& task, int round) const;
   /// Tokens and items of an evaluation.
   int64_t tokens() const;
   int64_t reported_items() const;
@@ -54,6 +60,7 @@ class Evaluator {
   TorchOps& ops_;
   RunProgress& progress_;
   std::vector<Task> search_, reported_;
+  std::vector<int64_t> rounds_;
 };
 
 }  // namespace jet

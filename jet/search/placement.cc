@@ -2,30 +2,26 @@
 
 #include <algorithm>
 #include <numeric>
-#include <tuple>
 
 #include "jet/base/rng.h"
+#include "jet/search/halving.h"
 
 namespace jet {
 
 namespace {
 
-using Scored = std::pair<LayerSet, Score>;
-
-// The best first; of equals, in the order of the sets.
-void sort_scored(std::vector<Scored>& sets) {
-  std::sort(sets.begin(), sets.end(), [](const Scored& a, const Scored& b) {
-    return b.second < a.second || (!(a.second < b.second) && a.first < b.first);
-  });
-}
-
-BeamDepth trace_of(int depth, const std::vector<Scored>& candidates, int64_t kept) {
+BeamDepth trace_of(int depth, const std::vector<AskedSet>& candidates, int64_t kept, const ScoreRounds& rounds) {
   BeamDepth out{depth, {}};
   for (int64_t i = 0; i < std::ssize(candidates); ++i) {
-    const auto& [layers, score] = candidates[i];
-    out.candidates.push_back({layers, score.accuracy, score.nll, i < kept});
+    const auto& [layers, score, round] = candidates[i];
+    out.candidates.push_back(rounds.candidate(layers, score, round, i < kept));
   }
   return out;
+}
+
+// How many of the single moves of `sets` sets a depth needs: the next beam, or what is to move together.
+int64_t wanted_of(int64_t stride, int64_t width, int64_t sets) {
+  return stride > 1 ? sets * (stride - 1 + width) : width;
 }
 
 class Beam {
@@ -39,13 +35,13 @@ class Beam {
   Selection search() {
     while (left() > 0 && !spent_) {
       const int64_t stride = beam_stride(left(), o_.step);
-      score_all(moved_once());
+      score_all(moved_once(), wanted_of(stride, o_.width, std::ssize(sets_)));
       if (scored_.empty()) break;
       if (order_.empty()) order_ = order_of(sets_.front());  // of the first depth
       if (stride > 1 && !spent_) {
         const auto together = moved_together(stride);
         end_depth(stride);
-        score_all(together);
+        score_all(together, o_.width);
         if (scored_.empty()) break;
       }
       take_best();
@@ -78,10 +74,10 @@ class Beam {
   // Layers of a set whose moves are scored, the best move first.
   std::vector<int> order_of(const LayerSet& set) const {
     std::vector<int> order;
-    for (const auto& [next, score] : scored_) {
+    for (const AskedSet& s : scored_) {
       for (int layer : allowed_) {
         LayerSet moved = set;
-        if (move(moved, layer) && moved == next) order.push_back(layer);
+        if (move(moved, layer) && moved == s.layers) order.push_back(layer);
       }
     }
     return order;
@@ -101,39 +97,41 @@ class Beam {
     return out;
   }
 
-  // Each set once, as many as the budget allows, into scored_.
-  void score_all(const std::vector<LayerSet>& sets) {
+  // Each set once, as many as the budget allows, into scored_; `wanted` of the best are needed.
+  void score_all(const std::vector<LayerSet>& sets, int64_t wanted) {
     scored_.clear();
-    std::set<LayerSet> known;
+    std::set<LayerSet> asked;
     for (const LayerSet& set : sets) {
-      if (!known.insert(set).second) continue;
+      if (asked.count(set) > 0) continue;
       spent_ = o_.budget > 0 && out_.evaluations >= o_.budget;
       if (spent_) break;
-      scored_.emplace_back(set, score_(set));
+      asked.insert(set);
       ++out_.evaluations;
-      if (o_.so_far) o_.so_far([this] { return trace_so_far(); });
     }
-    sort_scored(scored_);
+    const ScoreRound score = [&](const LayerSet& s, int round) {
+      return o_.rounds.score ? o_.rounds.score(s, round) : score_(s);
+    };
+    scored_ = ask_by_halves(asked, o_.rounds.count(), wanted, score, [this](const std::vector<AskedSet>& so_far) {
+      if (o_.so_far) o_.so_far([&] { return trace_so_far(so_far); });
+    });
   }
 
-  std::vector<BeamDepth> trace_so_far() const {
+  std::vector<BeamDepth> trace_so_far(const std::vector<AskedSet>& so_far) const {
     std::vector<BeamDepth> all = out_.trace;
-    auto sets = scored_;
-    sort_scored(sets);
-    all.push_back(trace_of(static_cast<int>(all.size()) + 1, sets, o_.width));
+    all.push_back(trace_of(static_cast<int>(all.size()) + 1, so_far, o_.width, o_.rounds));
     return all;
   }
 
   void end_depth(int64_t kept) {
-    out_.trace.push_back(trace_of(static_cast<int>(std::ssize(out_.trace)) + 1, scored_, kept));
+    out_.trace.push_back(trace_of(static_cast<int>(std::ssize(out_.trace)) + 1, scored_, kept, o_.rounds));
   }
 
   void take_best() {
     end_depth(o_.width);
     sets_.clear();
-    for (const auto& [set, score] : scored_)
-      if (std::ssize(sets_) < o_.width) sets_.push_back(set);
-    std::tie(out_.layers, out_.score) = scored_.front();
+    for (const AskedSet& s : scored_)
+      if (std::ssize(sets_) < o_.width) sets_.push_back(s.layers);
+    out_.layers = scored_.front().layers, out_.score = scored_.front().score;
   }
 
   // Where the budget ended the search: by the first depth, then those that it did not come to.
@@ -148,14 +146,19 @@ class Beam {
   const std::vector<int>& allowed_;
   const bool down_;
   const int64_t k_;
-  std::vector<LayerSet> sets_;  // the beam
-  std::vector<Scored> scored_;  // the depth at work, the best first
-  std::vector<int> order_;      // by the first depth, the best move first
+  std::vector<LayerSet> sets_;    // the beam
+  std::vector<AskedSet> scored_;  // the depth at work, the best first
+  std::vector<int> order_;        // by the first depth, the best move first
   bool spent_ = false;
   Selection out_;
 };
 
 }  // namespace
+
+BeamDepth::Candidate ScoreRounds::candidate(const LayerSet& layers, const Score& its, int round, bool kept) const {
+  const bool some = round + 1 < count();
+  return {layers, its.accuracy, its.nll, kept, some ? std::optional(ends[round]) : std::nullopt};
+}
 
 Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& o, const ScoreLayers& score) {
   return Beam(allowed, k, o, score).search();
@@ -165,15 +168,22 @@ int64_t beam_stride(int64_t left, double step) {
   return std::max<int64_t>(1, static_cast<int64_t>(step * static_cast<double>(left)));
 }
 
-int64_t beam_evaluations(int64_t allowed, int64_t moves, int64_t width, double step) {
-  int64_t sum = 0, sets = 1;  // sets: in the beam
+std::vector<AskedDepth> beam_depths(int64_t allowed, int64_t moves, int64_t width, double step) {
+  std::vector<AskedDepth> out;
+  int64_t sets = 1;  // in the beam
   while (moves > 0) {
     const int64_t stride = beam_stride(moves, step), together = std::min(width, allowed - stride + 1);
-    sum += sets * allowed;
-    if (stride > 1) sum += sets * together;
+    out.push_back({sets * allowed, wanted_of(stride, width, sets)});
+    if (stride > 1) out.push_back({sets * together, width});
     sets = std::min(width, sets * (stride > 1 ? together : allowed));
     allowed -= stride, moves -= stride;
   }
+  return out;
+}
+
+int64_t beam_evaluations(int64_t allowed, int64_t moves, int64_t width, double step) {
+  int64_t sum = 0;
+  for (const AskedDepth& d : beam_depths(allowed, moves, width, step)) sum += d.sets;
   return sum;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,9 +28,10 @@ struct BeamDepth {
     LayerSet layers;
     double score = 0, loss = 0;
     bool kept = false;
+    std::optional<int64_t> items;  // the first ones, where it was not asked on all (halving.h)
     template <class V>
     static void fields(Candidate& c, V&& v) {
-      v("layers", c.layers), v("score", c.score), v("loss", c.loss), v("kept", c.kept);
+      v("layers", c.layers), v("score", c.score), v("loss", c.loss), v("kept", c.kept), v("items", c.items);
     }
   };
   int depth = 0;
@@ -40,6 +42,16 @@ struct BeamDepth {
   }
 };
 using ScoreLayers = std::function<Score(const LayerSet&)>;
+/// On the items up to a round's (halving.h); the rounds before it have been asked of the set.
+using ScoreRound = std::function<Score(const LayerSet& layers, int round)>;
+/// Where sets are scored by rounds of the items: how many items each of them ends with, and what answers it.
+struct ScoreRounds {
+  std::vector<int64_t> ends{};
+  ScoreRound score{};
+  int count() const { return score ? static_cast<int>(std::ssize(ends)) : 1; }
+  /// A set's figures on the items up to a round's.
+  BeamDepth::Candidate candidate(const LayerSet& layers, const Score& score, int round, bool kept) const;
+};
 
 struct Selection {
   LayerSet layers;
@@ -64,6 +76,7 @@ struct LayerBeamOptions {
   BeamFrom from = BeamFrom::none;
   double step = 0;  // share of the layers still to move that moves at once (below); always one at least
   BeamSoFar so_far{};
+  ScoreRounds rounds{};  // where a depth is asked by successive halving
 };
 
 /// The best `k` of `allowed`, by moving one layer after the other into the set (bottom up) or out of it (top down): in
@@ -73,17 +86,23 @@ struct LayerBeamOptions {
 /// ends before the last depth, the best set so far is completed by the order of the first depth.
 Selection beam_search(const std::vector<int>& allowed, int k, const LayerBeamOptions& options,
                       const ScoreLayers& score);
-/// How often beam_search asks for a score at most, without a budget, to move `moves` layers: k bottom up, allowed - k
-/// top down. Exact for width 1.
+/// How many sets beam_search looks at, at most, without a budget, to move `moves` layers: k bottom up, allowed - k top
+/// down. Exact for width 1.
 int64_t beam_evaluations(int64_t allowed, int64_t moves, int64_t width, double step = 0);
+/// The same by depth: how many sets it asks about, and how many of the best it needs (halving.h).
+struct AskedDepth {
+  int64_t sets = 0, wanted = 0;
+};
+std::vector<AskedDepth> beam_depths(int64_t allowed, int64_t moves, int64_t width, double step = 0);
 /// How many of the `left` layers that are still to move do so at once.
 int64_t beam_stride(int64_t left, double step);
 /// `start` made better by exchanging a layer of it for one of `allowed` as long as the score rises: until no exchange
 /// makes it better, or for `budget` evaluations (0: no limit). Every round scores the set without each of its layers
 /// and with each of the others, and tries the exchanges in the order of these two scores' sum; the first that is better
-/// is made. The trace has a depth a round: the exchanges that it tried, the one made kept.
+/// is made. The trace has a depth a round: the exchanges that it tried, the one made kept. Where the score comes by
+/// rounds of the items, an exchange is given up after the first of them that does not find it better.
 Selection swap_search(const std::vector<int>& allowed, const LayerSet& start, int budget, const ScoreLayers& score,
-                      const BeamSoFar& so_far = {});
+                      const BeamSoFar& so_far = {}, const ScoreRounds& rounds = {});
 /// Evaluations of swap_search's last round, in which it finds that no exchange makes the set better.
 int64_t swap_evaluations(int64_t allowed, int64_t k);
 /// All sets of k layers; `rank` is given a score and says how many sets are better.

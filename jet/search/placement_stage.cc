@@ -26,6 +26,7 @@ HeatMap heat_map(Run& run, Supernet& net) {
       run.watch.found("heat_map", [&] { return Json(out); });
     }
   }
+  net.forget();
   return out;
 }
 
@@ -57,6 +58,15 @@ SelectedRow run_selector(Run& run, Supernet& net, const std::string& name, const
   return row;
 }
 
+// A beam of layers that no selector chooses; `score` on all items, or on those up to a round's.
+Selection beam_by_halves(const Run& run, const std::vector<int>& allowed, int k,
+                         const std::function<Score(const LayerSet&, std::optional<int> round)>& score,
+                         const BeamSoFar& so_far = {}) {
+  const LayerBeamOptions o{
+      .width = run.recipe.placement.beam, .so_far = so_far, .rounds = {run.evaluator.rounds(), score}};
+  return beam_search(allowed, k, o, [&](const LayerSet& s) { return score(s, {}); });
+}
+
 // Windows go by their own objective among the layers that are not full.
 ChosenLayers place_windows(Run& run, Supernet& net, const LayerSet& full, const BeamSoFar& so_far) {
   PlacementConfig& c = run.recipe.placement;
@@ -64,10 +74,10 @@ ChosenLayers place_windows(Run& run, Supernet& net, const LayerSet& full, const 
   if (c.swa > 0)
     for (const int l : other_layers(net.layers(), full)) first.push_back(path_of(net.layers(), full, {l}));
   c.swa_objective = settle_objective(run, net, "swa", c.swa_objective, first).terms;
-  const auto score = [&](const LayerSet& windows) {
-    return objective_score(net, path_of(net.layers(), full, windows), c.swa_objective);
+  const auto score = [&](const LayerSet& windows, std::optional<int> round) {
+    return objective_score(net, path_of(net.layers(), full, windows), c.swa_objective, round);
   };
-  const Selection s = beam_search(other_layers(net.layers(), full), c.swa, {.width = c.beam, .so_far = so_far}, score);
+  const Selection s = beam_by_halves(run, other_layers(net.layers(), full), c.swa, score, so_far);
   return {s.layers, objective_text(c.swa_objective), c.window, s.trace};
 }
 
@@ -78,9 +88,10 @@ ChosenLayers eliminate_layers(Run& run, Supernet& net, const Placement& p) {
   both.insert(both.end(), c.swa_objective.begin(), c.swa_objective.end());
   LayerSet kept = p.full;
   kept.insert(p.swa.begin(), p.swa.end());
-  const Selection s = beam_search(
-      other_layers(net.layers(), kept), c.eliminate, {.width = c.beam},
-      [&](const LayerSet& none) { return objective_score(net, path_of(net.layers(), p.full, p.swa, none), both); });
+  const auto score = [&](const LayerSet& none, std::optional<int> round) {
+    return objective_score(net, path_of(net.layers(), p.full, p.swa, none), both, round);
+  };
+  const Selection s = beam_by_halves(run, other_layers(net.layers(), kept), c.eliminate, score);
   return {s.layers, objective_text(both), std::nullopt, s.trace};
 }
 
@@ -138,6 +149,7 @@ PlacementResult find_placement(Run& run, Supernet& net) {
     out.eliminated = eliminate_layers(run, net, out.chosen);
     out.chosen.none = out.eliminated->layers;
   }
+  net.forget();
   return run.folder.ledger.once<PlacementResult>("placement", [&] { return out; });
 }
 

@@ -96,6 +96,9 @@ struct PlacementConfig {
   double beam_patience = -1;
   // accuracy, loss, or auto: a term by its accuracy where that tells the first sets of the search apart, else by loss
   std::string by = "auto";
+  // Not 0: a depth of a beam is asked by successive halving, all of its sets on this many items (halving.h).
+  int first_items = 0;
+  int shared_mb = 512;  // memory for what paths have in common (shared_layers.h); 0: every path runs whole
   // None: full layers go by the tasks of retrieval, windows by those with choices; where there are none, by all alike.
   std::vector<TaskWeight> full_objective{}, swa_objective{};
   GatesConfig gates{};
@@ -106,6 +109,7 @@ struct PlacementConfig {
     v("selector", c.selector), v("selectors", c.selectors), v("beam", c.beam, at_least(1));
     v("beam_budget", c.beam_budget, at_least(0)), v("step", c.step, share()), v("swaps", c.swaps, at_least(0));
     v("beam_patience", c.beam_patience, at_least(-1, 1).with("negative: no patience"));
+    v("first_items", c.first_items, at_least(0, 1e9)), v("shared_mb", c.shared_mb, at_least(0, 1e6));
     v("by", c.by), v("full_objective", c.full_objective), v("swa_objective", c.swa_objective), v("gates", c.gates);
   }
   void check(const std::string& where) const;

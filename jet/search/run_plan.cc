@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "jet/search/halving.h"
 #include "jet/search/selectors/selector.h"
 #include "jet/search/supernet.h"
 
@@ -22,11 +23,34 @@ double speed_table_passes(const Recipe& r, int engines) {
   return sum;
 }
 
-double objective_passes(const Run& run, const std::vector<TaskWeight>& objective) {
-  int64_t sum = 0;
-  for (const auto& o : objective)
-    sum += o.task == kKlTask ? 2 * probe_tokens(run.recipe) : run.evaluator.search_tokens(o.task);
-  return static_cast<double>(sum);
+// What paths have in common is run once.
+double path_share(const Run& run) { return shared_layers_of(run).expected_share(run.teacher.spec().n_layers()); }
+
+// Adds `n` paths of each round to be scored by an objective; their KL is asked once, and of whole paths.
+void add_paths(StageWork& p, const Run& run, const std::vector<TaskWeight>& objective, const std::vector<int64_t>& n) {
+  const bool counted = std::string_view(p.unit) == "paths";
+  for (const auto& o : objective) {
+    for (size_t r = 0; r < n.size(); ++r) {
+      const bool kl = o.task == kKlTask;
+      const Task part = kl ? Task{} : run.evaluator.search_round(o.task, static_cast<int>(r));
+      if (kl ? r > 0 : part.items.empty()) continue;
+      const auto times = static_cast<double>(n[r]);
+      p[WorkKind::paths] += times * (kl ? 2.0 * static_cast<double>(probe_tokens(run.recipe))
+                                        : path_share(run) * static_cast<double>(query_tokens(part)));
+      if (counted) p.units += n[r];
+    }
+  }
+}
+
+// How many of `paths` each round asks, of which a beam's `depths` are halved (halving.h), and all others are asked all.
+std::vector<int64_t> asked_of(const Run& run, int64_t paths, const std::vector<AskedDepth>& depths = {}) {
+  const auto rounds = std::ssize(run.evaluator.rounds());
+  std::vector<int64_t> asked(rounds, paths);
+  for (const AskedDepth& d : depths) {
+    const auto its = asked_by_round(d.sets, rounds, d.wanted);
+    for (int64_t r = 0; r < rounds; ++r) asked[r] += its[r] - d.sets;
+  }
+  return asked;
 }
 
 // Adds `n` candidates, each evaluated.
@@ -42,10 +66,8 @@ void add_candidates(StageWork& p, const Run& run, const BudgetConfig& budget, in
 void add_selector(StageWork& p, const Run& run, const std::string& name, int k) {
   const PlacementConfig& c = run.recipe.placement;
   const SelectorBound most = select_at_most(name, run.teacher.spec().n_layers(), k, c);
-  const auto paths = static_cast<double>(most.paths);
-  p[WorkKind::paths] += paths * objective_passes(run, c.full_objective);
+  add_paths(p, run, c.full_objective, asked_of(run, most.paths, most.depths));
   if (most.gates) p[WorkKind::gates] += gates_passes(c.gates.train);
-  if (std::string_view(p.unit) == "paths") p.units += most.paths * std::ssize(c.full_objective);
 }
 
 StageWork plan_base(const Run& run, const char* stage) {
@@ -64,10 +86,10 @@ StageWork plan_supernet(const Run& run) {
 }
 
 StageWork plan_heat_map(const Run& run) {
+  StageWork p{"heat_map", "paths", 0};
   const int64_t paths = run.teacher.spec().n_layers() + 2;
-  StageWork p{"heat_map", "paths", paths * std::ssize(run.evaluator.search_tasks())};
   for (const auto& t : run.evaluator.search_tasks())
-    p[WorkKind::paths] += static_cast<double>(paths * run.evaluator.search_tokens(t.name));
+    add_paths(p, run, {TaskWeight{.task = t.name}}, asked_of(run, paths));
   return p;
 }
 
@@ -78,17 +100,16 @@ StageWork plan_placement(const Run& run) {
   for (const auto& name : names) add_selector(p, run, name, c.full);
   const int64_t n = run.teacher.spec().n_layers();
   // The rows of the table, and what the objectives are settled by.
-  const int64_t rows = std::ssize(names) + 2 + n;
-  p.units += rows * std::ssize(c.full_objective);
-  p[WorkKind::paths] += static_cast<double>(rows) * objective_passes(run, c.full_objective);
-  const int64_t windows = c.swa == 0 ? 0 : beam_evaluations(n - c.full, c.swa, c.beam) + n - c.full;
-  p.units += windows * std::ssize(c.swa_objective);
-  p[WorkKind::paths] += static_cast<double>(windows) * objective_passes(run, c.swa_objective);
-  const int64_t removals = beam_evaluations(n - c.full - c.swa, c.eliminate, c.beam);
-  for (const auto* objective : {&c.full_objective, &c.swa_objective}) {
-    p.units += removals * std::ssize(*objective);
-    p[WorkKind::paths] += static_cast<double>(removals) * objective_passes(run, *objective);
+  add_paths(p, run, c.full_objective, asked_of(run, std::ssize(names) + 2 + n));
+  const auto of_beam = [&](int64_t layers, int64_t k) {
+    return asked_of(run, beam_evaluations(layers, k, c.beam), beam_depths(layers, k, c.beam));
+  };
+  if (c.swa > 0) {
+    add_paths(p, run, c.swa_objective, asked_of(run, n - c.full));
+    add_paths(p, run, c.swa_objective, of_beam(n - c.full, c.swa));
   }
+  for (const auto* objective : {&c.full_objective, &c.swa_objective})
+    add_paths(p, run, *objective, of_beam(n - c.full - c.swa, c.eliminate));
   return p;
 }
 
@@ -100,7 +121,7 @@ StageWork plan_validation(const Run& run) {
   for (const auto& paths : c.samplings) {
     if (paths == run.recipe.supernet.paths) continue;
     p[WorkKind::distill] += distill_passes(run.recipe.supernet.budget.distill);
-    p[WorkKind::paths] += c.placements * objective_passes(run, run.recipe.placement.full_objective);
+    add_paths(p, run, run.recipe.placement.full_objective, asked_of(run, c.placements));
   }
   return p;
 }

@@ -77,6 +77,8 @@ class RunProgress : public ProgressSink {
     ~Doing();
     Doing(const Doing&) = delete;
     Doing& operator=(const Doing&) = delete;
+    /// It was `times` the passes that it was begun with.
+    void came_to(double times) { passes_ *= times; }
 
    private:
     friend class RunProgress;

@@ -28,7 +28,7 @@ TorchModel with_every_layer(const Run& run, const std::function<MixerSpec(const 
 
 Supernet::Supernet(Run& run, const std::string& paths)
     : run_(run), paths_(paths.empty() ? run.recipe.supernet.paths : paths),
-      name_(paths_ == run.recipe.supernet.paths ? "supernet" : "supernet-" + paths_) {
+      name_(paths_ == run.recipe.supernet.paths ? "supernet" : "supernet-" + paths_), shared_(shared_layers_of(run)) {
   linear_ =
       with_every_layer(run, [&](const Attention::Config& a) { return make_mixer(run.recipe.supernet.branch, a); });
   window_ = with_every_layer(run, [&](Attention::Config a) {
@@ -78,6 +78,7 @@ Tensor Supernet::path_loss(const Part& part) {
 }
 
 SupernetResult Supernet::train() {
+  forget();
   const BudgetConfig& budget = run_.recipe.supernet.budget;
   const std::vector<int> all = all_layers(layers());
   SupernetResult out;
@@ -105,7 +106,7 @@ SupernetResult Supernet::train() {
 }
 
 // What the ledger has is taken off the plan; the rest is timed.
-Json Supernet::remembered(const std::string& key, double passes, const std::function<Json()>& f) {
+Json Supernet::remembered(const std::string& key, double passes, const std::function<Json(RunProgress::Doing&)>& f) {
   Ledger& ledger = run_.folder.ledger;
   if (ledger.has(key)) {
     run_.progress.found(WorkKind::paths, passes, "paths");
@@ -113,19 +114,11 @@ Json Supernet::remembered(const std::string& key, double passes, const std::func
   }
   Json result;
   {
-    const auto doing = run_.progress.doing(WorkKind::paths, passes);
-    result = ledger.once_by_first(key, f);
+    auto doing = run_.progress.doing(WorkKind::paths, passes);
+    result = ledger.once_by_first(key, [&] { return f(doing); });
   }
   run_.progress.count("paths");
   return result;
-}
-
-Json Supernet::score(const Path& path, const std::string& task) {
-  const auto tokens = static_cast<double>(run_.evaluator.search_tokens(task));
-  return remembered(name_ + "/" + to_string(path) + "/" + task, tokens, [&] {
-    const auto of_path = [&](const Tensor& ids) { return hidden(path, ids); };
-    return run_.evaluator.score(run_.evaluator.search_task(task), of_path, head_of(run_.teacher.model)).to_json();
-  });
 }
 
 namespace {
@@ -135,13 +128,11 @@ constexpr int64_t kProbes = 4;
 int64_t probe_tokens(const Recipe& recipe) { return kProbes * recipe.supernet.budget.distill.train.tokens_per_step(); }
 int64_t Supernet::probe_tokens() const { return jet::probe_tokens(run_.recipe); }
 
-Json Supernet::term(const Path& path, const std::string& task) {
-  return task == kKlTask ? Json{{"nll", kl(path)}} : score(path, task);
-}
+std::string Supernet::kl_key(const Path& path) const { return name_ + "/" + to_string(path) + "/kl"; }
 
 double Supernet::kl(const Path& path) {
   const auto passes = 2 * static_cast<double>(probe_tokens());
-  const Json sum = remembered(name_ + "/" + to_string(path) + "/kl", passes, [&] {
+  const Json sum = remembered(kl_key(path), passes, [&](RunProgress::Doing&) {
     const at::NoGradGuard no_grad;
     double kl = 0;
     for (int64_t i = 0; i < kProbes; ++i) {

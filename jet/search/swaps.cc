@@ -12,14 +12,18 @@ struct Exchange {
   double promise = 0;
 };
 
+// A score on the items up to each round's, as far as it was asked.
+using ByRound = std::vector<Score>;
+
 class Swaps {
  public:
-  Swaps(const std::vector<int>& allowed, int budget, const ScoreLayers& score, const BeamSoFar& so_far)
-      : allowed_(allowed), budget_(budget), score_(score), so_far_(so_far) {}
+  Swaps(const std::vector<int>& allowed, int budget, const ScoreLayers& score, const BeamSoFar& so_far,
+        const ScoreRounds& rounds)
+      : allowed_(allowed), budget_(budget), score_(score), so_far_(so_far), rounds_(rounds) {}
 
   Selection search(const LayerSet& start) {
     out_.layers = start;
-    if (const auto own = ask(start)) out_.score = *own;
+    if (const auto own = ask(start, {})) own_ = *own, out_.score = own_.back();
     int made = 0;
     bool better = true;
     while (better && !spent_) {
@@ -32,11 +36,17 @@ class Swaps {
   }
 
  private:
-  std::optional<Score> ask(const LayerSet& set) {
+  // Up to the first round in which the set is not better than `than`; all rounds where that is empty.
+  std::optional<ByRound> ask(const LayerSet& set, const ByRound& than) {
     spent_ = budget_ > 0 && out_.evaluations >= budget_;
     if (spent_) return std::nullopt;
     ++out_.evaluations;
-    return score_(set);
+    ByRound its;
+    for (int r = 0; r < rounds_.count(); ++r) {
+      its.push_back(rounds_.score ? rounds_.score(set, r) : score_(set));
+      if (!than.empty() && !(than[r] < its[r])) break;
+    }
+    return its;
   }
 
   // The exchanges, the most promising first; fewer where the budget ends.
@@ -46,9 +56,9 @@ class Swaps {
       LayerSet set = out_.layers;
       const bool full = set.erase(layer) > 0;
       if (!full) set.insert(layer);
-      const auto score = ask(set);
+      const auto score = ask(set, {});
       if (!score) break;
-      (full ? out : in).emplace_back(layer, score->as_number());
+      (full ? out : in).emplace_back(layer, score->back().as_number());
     }
     std::vector<Exchange> all;
     for (const auto& [gone, without] : out) {
@@ -70,13 +80,14 @@ class Swaps {
     out_.trace.push_back({static_cast<int>(std::ssize(out_.trace)) + 1, {}});
     auto& tried = out_.trace.back().candidates;
     for (const Exchange& e : all) {
-      const auto score = ask(e.layers);
-      if (!score) return false;
-      const bool better = out_.score < *score;
-      tried.push_back({e.layers, score->accuracy, score->nll, better});
+      const auto its = ask(e.layers, own_);
+      if (!its) return false;
+      const auto last = static_cast<int>(std::ssize(*its)) - 1;
+      const bool better = own_[last] < its->back();
+      tried.push_back(rounds_.candidate(e.layers, its->back(), last, better));
       if (so_far_) so_far_([this] { return out_.trace; });
       if (!better) continue;
-      out_.layers = e.layers, out_.score = *score;
+      out_.layers = e.layers, own_ = *its, out_.score = own_.back();
       return true;
     }
     return false;
@@ -86,6 +97,8 @@ class Swaps {
   const int budget_;
   const ScoreLayers& score_;
   const BeamSoFar& so_far_;
+  const ScoreRounds& rounds_;
+  ByRound own_;  // of the set as it is
   bool spent_ = false;
   Selection out_;
 };
@@ -93,8 +106,8 @@ class Swaps {
 }  // namespace
 
 Selection swap_search(const std::vector<int>& allowed, const LayerSet& start, int budget, const ScoreLayers& score,
-                      const BeamSoFar& so_far) {
-  return Swaps(allowed, budget, score, so_far).search(start);
+                      const BeamSoFar& so_far, const ScoreRounds& rounds) {
+  return Swaps(allowed, budget, score, so_far, rounds).search(start);
 }
 
 int64_t swap_evaluations(int64_t allowed, int64_t k) { return allowed + k * (allowed - k); }

@@ -129,6 +129,7 @@ void correlate(Run& run, Supernet& net, ValidationResult& out) {
   std::vector<LayerSet> sets;
   for (const Chosen& c : all) sets.push_back(c.layers);
   const std::vector<Score> scores = scores_of(run, net, sets);
+  net.forget();
   const auto rows_so_far = [&] {
     out.rows.emplace();
     for (size_t i = 0; i < all.size(); ++i)
@@ -185,6 +186,7 @@ void gain_by_count(Run& run, Supernet& net, ValidationResult& out) {
     const LayerSet searched = choice ? select_layers(run.recipe.placement.selector, in).layers : uniform_layers(all, k);
     sets.push_back(searched), sets.push_back(uniform_layers(all, k));
   }
+  net.forget();
   const auto add_point = [&](size_t i) {
     out.curve->push_back({curve[i], side(run, sets[2 * i]), side(run, sets[2 * i + 1])});
   };

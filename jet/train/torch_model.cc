@@ -174,6 +174,17 @@ void load_tensors(const std::string& path, const NamedTensors& into) {
   }
 }
 
+TorchModel in_type(const TorchModel& m, at::ScalarType type, ConvertedTensors& converted) {
+  TorchModel out = m;  // handles only
+  model_params(out.spec, out.weights, [&](const std::string&, Tensor& t, const ParamSpec& p) {
+    if (!p.is_matrix() || &t == &out.weights.embed || t.scalar_type() == type) return;
+    Tensor& its = converted[t.data_ptr()];
+    if (!its.defined()) its = t.detach().to(type);
+    t = its;
+  });
+  return out;
+}
+
 void TorchModel::save(const std::string& folder, const std::string& tokenizer_folder, DType dtype,
                       const std::string& model_type) const {
   std::vector<Tensor> held;

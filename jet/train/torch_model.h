@@ -37,6 +37,11 @@ struct TorchModel {
   at::Tensor logits(TorchOps& ops, const at::Tensor& ids) const;
 };
 
+/// The model as passes without gradients read it: what is multiplied lies in the type of the products (TorchOps::linear
+/// would convert it in every pass), all else is shared. `converted` has what was converted before, by its old address.
+using ConvertedTensors = std::map<const void*, at::Tensor>;
+TorchModel in_type(const TorchModel& m, at::ScalarType type, ConvertedTensors& converted);
+
 /// Gives the model fp32 tensors of its own for the parameters whose names are `wanted`, and returns them.
 NamedTensors own_parameters(
     TorchModel& m, const std::function<bool(const std::string&)>& wanted = [](const std::string&) { return true; });

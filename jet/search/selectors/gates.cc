@@ -61,8 +61,7 @@ Selected select_gates(SelectionInput& in) {
 
 Selected select_beam_gates(SelectionInput& in) {
   const LayerSet likely = top_layers(in.allowed, learn_gates(in), 2 * in.k);
-  Selection s =
-      beam_search({likely.begin(), likely.end()}, in.k, {.width = in.config().beam, .so_far = in.so_far}, in.scorer());
+  Selection s = beam_search({likely.begin(), likely.end()}, in.k, in.beam_options(), in.scorer());
   return {s.layers, {.beam = s.trace}, fmt::format("beam over the {} greatest gates", likely.size())};
 }
 

@@ -20,20 +20,34 @@ SelectionInput::SelectionInput(Run& r, Supernet& n, std::vector<int> layers, int
     : run(r), net(n), allowed(std::move(layers)), k(count) {}
 
 Score SelectionInput::score(const LayerSet& full) {
-  ++spent.evaluations;
+  Score s;
+  for (int r = 0; r < std::ssize(run.evaluator.rounds()); ++r) s = score(full, r);
+  return s;
+}
+
+Score SelectionInput::score(const LayerSet& full, int round) {
+  if (round == 0) ++spent.evaluations;
   const Path path = path_of(layers(), full);
   for (const auto& o : config().full_objective) {
     if (o.task == kKlTask) {
-      charge_kl(path);
+      if (round == 0) charge_kl(path);
       continue;
     }
-    const int64_t tokens = run.evaluator.search_tokens(o.task),
-                  items = std::ssize(run.evaluator.search_task(o.task).items);
+    const Task part = run.evaluator.search_round(o.task, round);
+    const int64_t tokens = query_tokens(part), items = std::max<int64_t>(1, std::ssize(part.items));
     const int64_t length = std::max<int64_t>(1, tokens / items);
     spent.forward_tokens += tokens;
     spent.flops += static_cast<double>(tokens) * flops_per_token(net.spec(path), length, 1);
   }
-  return objective_score(net, path, config().full_objective);
+  return objective_score(net, path, config().full_objective, round);
+}
+
+ScoreRounds SelectionInput::rounds() {
+  return {run.evaluator.rounds(), [this](const LayerSet& s, int round) { return score(s, round); }};
+}
+
+LayerBeamOptions SelectionInput::beam_options() {
+  return {.width = config().beam, .so_far = so_far, .rounds = rounds()};
 }
 
 double SelectionInput::kl(const Path& path) {
@@ -87,8 +101,9 @@ Score objective_score(const std::vector<TaskWeight>& objective, const std::funct
   return {accuracy / total, nll / total};
 }
 
-Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective) {
-  return objective_score(objective, [&](const std::string& task) { return net.term(path, task); });
+Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective,
+                      std::optional<int> round) {
+  return objective_score(objective, [&](const std::string& task) { return net.term(path, task, round); });
 }
 
 std::string objective_text(const std::vector<TaskWeight>& objective) {
@@ -105,7 +120,8 @@ namespace {
 
 Selected select_beam(SelectionInput& in) {
   const PlacementConfig& c = in.config();
-  LayerBeamOptions o{.width = c.beam, .budget = c.beam_budget, .so_far = in.so_far};
+  LayerBeamOptions o = in.beam_options();
+  o.budget = c.beam_budget;
   if (c.beam_patience >= 0)
     o.enough = in.score(LayerSet(in.allowed.begin(), in.allowed.end())).accuracy - c.beam_patience;
   Selection s = beam_search(in.allowed, in.k, o, in.scorer());
@@ -114,8 +130,8 @@ Selected select_beam(SelectionInput& in) {
 
 Selected select_top_down(SelectionInput& in) {
   const PlacementConfig& c = in.config();
-  const LayerBeamOptions o{
-      .width = c.beam, .budget = c.beam_budget, .from = BeamFrom::all, .step = c.step, .so_far = in.so_far};
+  LayerBeamOptions o = in.beam_options();
+  o.budget = c.beam_budget, o.from = BeamFrom::all, o.step = c.step;
   Selection s = beam_search(in.allowed, in.k, o, in.scorer());
   return {s.layers, {.beam = s.trace}, s.note};
 }
@@ -127,7 +143,7 @@ int64_t swap_budget(int64_t layers, int64_t k, const PlacementConfig& c) {
 
 Selected select_swaps(SelectionInput& in) {
   const auto budget = static_cast<int>(swap_budget(std::ssize(in.allowed), in.k, in.config()));
-  Selection s = swap_search(in.allowed, uniform_layers(in.allowed, in.k), budget, in.scorer(), in.so_far);
+  Selection s = swap_search(in.allowed, uniform_layers(in.allowed, in.k), budget, in.scorer(), in.so_far, in.rounds());
   return {s.layers, {.beam = s.trace}, s.note + ", from evenly spaced layers"};
 }
 
@@ -162,20 +178,35 @@ int64_t combinations(int64_t n, int64_t k) {
 using Bound = SelectorBound;
 using Config = const PlacementConfig&;
 
+int64_t sets_of(const std::vector<AskedDepth>& depths) {
+  int64_t sum = 0;
+  for (const AskedDepth& d : depths) sum += d.sets;
+  return sum;
+}
+
 Bound nothing(int64_t, int64_t, Config) { return {}; }
 Bound one_a_layer(int64_t n, int64_t, Config) { return {n}; }
 Bound one_more_than_layers(int64_t n, int64_t, Config) { return {n + 1}; }
 Bound all_sets(int64_t n, int64_t k, Config) { return {combinations(n, k)}; }
 Bound gates_alone(int64_t, int64_t, Config) { return {0, true}; }
-Bound beam_of_likely(int64_t n, int64_t k, Config c) { return {beam_evaluations(std::min(n, 2 * k), k, c.beam), true}; }
-int64_t within_budget(int64_t evaluations, Config c) {
-  return c.beam_budget > 0 ? std::min<int64_t>(evaluations, c.beam_budget) : evaluations;
+Bound beam_of_likely(int64_t n, int64_t k, Config c) {
+  const auto depths = beam_depths(std::min(n, 2 * k), k, c.beam);
+  return {sets_of(depths), true, depths};
+}
+// Depths as far as the recipe's budget goes.
+std::vector<AskedDepth> within_budget(std::vector<AskedDepth> depths, Config c) {
+  int64_t left = c.beam_budget;
+  if (left > 0)
+    for (AskedDepth& d : depths) d.sets = std::min(d.sets, left), left -= d.sets;
+  return depths;
 }
 Bound beam_of_all(int64_t n, int64_t k, Config c) {
-  return {within_budget(beam_evaluations(n, k, c.beam), c) + (c.beam_patience >= 0 ? 1 : 0)};
+  const auto depths = within_budget(beam_depths(n, k, c.beam), c);
+  return {sets_of(depths) + (c.beam_patience >= 0 ? 1 : 0), false, depths};
 }
 Bound top_down(int64_t n, int64_t k, Config c) {
-  return {within_budget(beam_evaluations(n, n - k, c.beam, c.step), c)};
+  const auto depths = within_budget(beam_depths(n, n - k, c.beam, c.step), c);
+  return {sets_of(depths), false, depths};
 }
 Bound swaps_of_budget(int64_t n, int64_t k, Config c) { return {swap_budget(n, k, c)}; }
 
@@ -220,7 +251,7 @@ Selected select_layers(const std::string& name, SelectionInput& in) {
   };
   const BeamSoFar so_far = [&](const auto& trace) { in.so_far([&] { return with_swaps(trace()); }); };
   const Selection better =
-      swap_search(in.allowed, s.layers, in.config().swaps, in.scorer(), in.so_far ? so_far : BeamSoFar{});
+      swap_search(in.allowed, s.layers, in.config().swaps, in.scorer(), in.so_far ? so_far : BeamSoFar{}, in.rounds());
   s.layers = better.layers;
   if (s.trace.by_layer.empty()) s.trace.beam = with_swaps(better.trace);
   s.note += (s.note.empty() ? "" : "; ") + better.note;

@@ -19,11 +19,17 @@ class SelectionInput {
 
   /// The placement objective (recipe: placement.full_objective) of `full` layers, all others linear.
   Score score(const LayerSet& full);
+  /// The same on the items up to a round's (halving.h). Charges that round's.
+  Score score(const LayerSet& full, int round);
   /// KL of a path to the base on the run's probe batches; remembered in the ledger.
   double kl(const Path& path);
   ScoreLayers scorer() {
     return [this](const LayerSet& s) { return score(s); };
   }
+  /// Scores by rounds of the items, one where the recipe does not halve.
+  ScoreRounds rounds();
+  /// Of a beam, which asks by these rounds.
+  LayerBeamOptions beam_options();
   /// Charges `tokens`, in rows of `length`, forward and backward through `paths`, and forward through a teacher. No
   /// weight is trained: a backward pass that only carries gradients through costs what the forward pass did.
   void charge_training(int64_t tokens, int length, const std::vector<Path>& paths, bool taught);
@@ -49,6 +55,7 @@ struct Selected {
 struct SelectorBound {
   int64_t paths = 0;
   bool gates = false;
+  std::vector<AskedDepth> depths{};  // of the paths those of a beam, which are asked by successive halving
 };
 
 struct Selector {
@@ -75,8 +82,9 @@ LayerSet top_layers(const std::vector<int>& allowed, const std::vector<double>& 
 /// by loss have exp(-loss) of their mean in the place of accuracies: the probability of an answer's token. `of`: a
 /// task's {"accuracy", "nll"}.
 Score objective_score(const std::vector<TaskWeight>& objective, const std::function<Json(const std::string& task)>& of);
-/// The same of a path of the supernet.
-Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective);
+/// The same of a path of the supernet, on all search items or on those up to a round's (halving.h).
+Score objective_score(Supernet& net, const Path& path, const std::vector<TaskWeight>& objective,
+                      std::optional<int> round = {});
 /// "kv", or "kv + 0.5 arc_easy (loss)".
 std::string objective_text(const std::vector<TaskWeight>& objective);
 
