@@ -21,7 +21,7 @@ held_out_tokens = 1024
 name = "skills"
 path = "data/train/skills.txt"
 [eval]
-search_items = 2
+search_items = 1
 items = 2
 held_out_rows = 1
 held_out_length = 64
@@ -29,7 +29,6 @@ held_out_length = 64
 align = {tokens = 128, batch = 2, length = 64}
 distill = {train = {tokens = 128, batch = 2, length = 64}}
 [placement]
-first_items = 1
 full = 1
 swa = 1
 eliminate = 2

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "jet/base/rng.h"
 #include "jet/train/test_hybrid.h"
 
 namespace jet {
@@ -51,8 +50,8 @@ TEST(SharedLayers, GiveTheNumbersOfWholePasses) {
     Net net(kind);
     const int64_t tokens = 132, layer = tokens * 40 * 4;
     auto paths = all_paths();
-    Rng rng(3, kind);
-    for (size_t i = paths.size(); i > 1; --i) std::swap(paths[i - 1], paths[rng.below(i)]);
+    std::sort(paths.begin(), paths.end());
+    paths.insert(paths.end(), {"FLFL", "FLLF", "LLLF", "FFFF"});
     for (const int64_t bytes : {4 * layer, layer}) {
       SharedLayers s(bytes, tokens, net.base.spec);
       for (const auto& path : paths) {
@@ -61,7 +60,7 @@ TEST(SharedLayers, GiveTheNumbersOfWholePasses) {
         EXPECT_LE(s.bytes(), bytes);
       }
       EXPECT_GT(s.bytes(), 0);
-      EXPECT_LT(s.take_share(), 0.95);
+      EXPECT_LT(s.take_share(), 0.9);
       s.forget();
       EXPECT_EQ(s.bytes(), 0);
     }
