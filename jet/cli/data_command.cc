@@ -74,6 +74,14 @@ void print_manifest(const std::string& folder, const Manifest& m) {
                s.hash);
 }
 
+void tell_manifest(const std::string& folder, const Manifest& m, bool json) {
+  if (json) {
+    fmt::print("{}\n", json_text(to_json_fields(m), 2));
+  } else {
+    print_manifest(folder, m);
+  }
+}
+
 void run_build(BuildCommand& o) {
   Stages stages;
   o.build.threads = threads_asked(o.threads);
@@ -83,11 +91,7 @@ void run_build(BuildCommand& o) {
   };
   const Manifest m = build_tokens(o.build);
   stages.finish();
-  if (o.json) {
-    fmt::print("{}\n", json_text(to_json_fields(m), 2));
-  } else {
-    print_manifest(o.build.out, m);
-  }
+  tell_manifest(o.build.out, m, o.json);
 }
 
 struct CheckCommand {
@@ -202,11 +206,7 @@ void add_info(CLI::App& c, int&) {
   c.add_flag("--json", *json, "print the manifest");
   c.callback([folder, json] {
     const TokenStore store(*folder);
-    if (*json) {
-      fmt::print("{}\n", json_text(to_json_fields(store.manifest()), 2));
-    } else {
-      print_manifest(*folder, store.manifest());
-    }
+    tell_manifest(*folder, store.manifest(), *json);
   });
 }
 
@@ -220,11 +220,7 @@ void run_sample(SampleCommand& o) {
   o.sample.progress = [&](int64_t done, int64_t total) { stages.update("sample", "tokens", done, total); };
   const Manifest m = sample_text(o.sample);
   stages.finish();
-  if (o.json) {
-    fmt::print("{}\n", json_text(to_json_fields(m), 2));
-  } else {
-    print_manifest(o.sample.out, m);
-  }
+  tell_manifest(o.sample.out, m, o.json);
 }
 
 void add_sample(CLI::App& c, int&) {
