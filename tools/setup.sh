@@ -137,6 +137,12 @@ install_clients() {
   echo "${clients[*]}" >.venv/.jet-clients
 }
 
+# Two at a time would each clear the other's .venv.
+if command -v flock >/dev/null; then
+  mkdir -p build
+  exec 9>build/.setup-lock
+  flock --nonblock 9 || { echo "setup: waiting for another one that runs here" >&2 && flock 9; }
+fi
 install_packages "$packages"
 make_venv
 fetch_xgrammar

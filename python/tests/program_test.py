@@ -17,6 +17,7 @@ include = "{Path('recipes/smoke.toml').resolve()}"
 selectors = []
 [validation]
 placements = 0
+samplings = []
 curve = []
 [blocks]
 kinds = ["jet"]

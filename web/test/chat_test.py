@@ -324,6 +324,7 @@ class Key(browser.PageTest):
         self.settled()
         expect(self.answers()).to_have_text("You said: hello")
         self.page.reload()
+        expect(self.answers()).to_have_count(1)  # the conversation is read again: only then is a new answer the second
         self.send("again")
         expect(self.answers().last).to_have_text("You said: again")
 
