@@ -10,6 +10,7 @@
 #include "jet/base/error.h"
 #include "jet/base/file.h"
 #include "jet/engine/engine.h"
+#include "jet/kernels/kernels.h"
 #include "jet/model/checkpoint.h"
 #include "jet/model/gguf_import.h"
 #include "jet/tensor/quant.h"
@@ -80,6 +81,9 @@ class GgufImport : public testing::Test {
 TEST_F(GgufImport, ModelsGiveTheirLogits) {
   const auto names = files("models");
   EXPECT_EQ(names.size(), 33u);
+  // Weights in blocks meet activations of 8 bits, of 7 where no instruction multiplies bytes of either sign.
+  const std::string isa = kernels().name;
+  const double rounded = isa == "avx2" || isa == "avx512" ? 0.07 : 0.035;
   for (const auto& name : names) {
     const std::string file = kGgufGolden + "models/" + name + ".gguf";
     const SafeTensors golden = SafeTensors::open(kGgufGolden + "models/" + name + ".golden.safetensors");
@@ -92,8 +96,8 @@ TEST_F(GgufImport, ModelsGiveTheirLogits) {
         report.types.find("rounded") == std::string::npos && report.types.find("int") == std::string::npos;
     if (plain) {
       EXPECT_LE(largest_difference(as_is, want), 1e-4) << name << ": " << report.types;
-    } else {  // activations of 7 or 8 bits, weights of bf16
-      EXPECT_LE(relative_error(as_is, want), 0.06) << name << ": " << report.types;
+    } else {
+      EXPECT_LE(relative_error(as_is, want), rounded) << name << ": " << report.types;
     }
   }
 }

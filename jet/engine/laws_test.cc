@@ -77,7 +77,8 @@ TEST_P(Recordings, GiveWhatTheOrdinaryEngineGives) {
       return all;
     };
     const auto want = run(*plain), got = run(*traced);
-    EXPECT_LE(worst_difference(want, got), 1e-5) << name_of(kv);
+    // A state is a sum over all tokens: 1e-5 is an ulp of what reaches 128.
+    EXPECT_LE(worst_difference(want, got, /*unit=*/1), 1e-5) << name_of(kv);
   }
 }
 

@@ -131,13 +131,14 @@ inline std::vector<float> prefilled(Engine& engine, Sequence& sequence, std::spa
   return {logits.begin(), logits.end()};
 }
 
-/// The greatest difference of two numbers of one place; infinite where the sizes differ or one is no number.
-inline double worst_difference(std::span<const float> a, std::span<const float> b) {
+/// The greatest difference of two numbers of one place; infinite where the sizes differ or one is no number. Numbers
+/// beyond `unit` count by what they differ in relation to them.
+inline double worst_difference(std::span<const float> a, std::span<const float> b, double unit = INFINITY) {
   if (a.size() != b.size()) return INFINITY;
   double worst = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     if (std::isnan(a[i]) || std::isnan(b[i])) return INFINITY;
-    worst = std::max(worst, std::abs(double{a[i]} - b[i]));
+    worst = std::max(worst, std::abs(double{a[i]} - b[i]) / std::max(1.0, std::abs(a[i] / unit)));
   }
   return worst;
 }

@@ -1,5 +1,7 @@
 #include "jet/train/torch_ops.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include <cmath>
 
 #include "jet/train/recurrence.h"
@@ -9,10 +11,21 @@ namespace jet {
 
 using at::Tensor;
 
+// Several products read one input (q, k and v; gate and up): it is converted once, and their gradients are added in the
+// narrow type. The input is held, so that no other tensor can lie where it lay.
+Tensor TorchOps::in_compute_type(const Tensor& x) const {
+  const bool wants_gradient = at::GradMode::is_enabled() && x.requires_grad();
+  if (!converted_from_.is_same(x) || converted_.requires_grad() != wants_gradient) {
+    converted_from_ = x;
+    converted_ = x.to(compute);
+  }
+  return converted_;
+}
+
 Tensor TorchOps::linear(const Tensor& x, const Tensor& w, const Tensor& bias) const {
   if (compute == at::kFloat && w.scalar_type() == at::kFloat) return at::linear(x, w, bias);
   const Tensor y =
-      compute == at::kFloat ? widened_linear(x, w) : at::linear(x.to(compute), w.to(compute)).to(at::kFloat);
+      compute == at::kFloat ? widened_linear(x, w) : at::linear(in_compute_type(x), w.to(compute)).to(at::kFloat);
   return bias.defined() ? y + bias : y;
 }
 

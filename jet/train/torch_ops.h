@@ -79,8 +79,11 @@ class TorchOps {
   Tensor last_rows(const Tensor& x) const { return last_only ? x.narrow(1, x.size(1) - 1, 1) : x; }
 
  private:
+  Tensor in_compute_type(const Tensor& x) const;
   Tensor with_tail(const Tensor& x, State& tail, int64_t width) const;
   TorchOps of_one_document() const;
+
+  mutable Tensor converted_from_, converted_;  // of in_compute_type's last call
 };
 static_assert(OpSet<TorchOps> && FormulaNumber<at::Tensor>);
 
