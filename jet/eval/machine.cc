@@ -4,11 +4,13 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string_view>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include "jet/base/error.h"
+#include "jet/kernels/kernels.h"
 #include "jet/tensor/quant.h"
 
 namespace jet {
@@ -102,9 +104,10 @@ Readers pick() {
   return {4, fma_base, sum_base};
 }
 
-// Products of narrow numbers, summed in fp32 or int32: one instruction multiplies 32 pairs of bf16 or 64 of bytes.
+// Products of narrow numbers, summed in fp32 or int32: one instruction multiplies 32 bf16 or 64 bytes, on AMX's tiles
+// 16 x 16 times as many.
 struct Products {
-  int products = 0;  // an instruction
+  int products = 0;  // a round
   void (*run)(int64_t) = nullptr;
 };
 
@@ -157,14 +160,64 @@ struct Products {
   for (int c = 1; c < kChains; ++c) acc[0] = _mm256_add_epi16(acc[0], acc[c]);
   keep(acc[0]);
 }
+
+/// Four tiles of sums of 2 x 2 tiles of zeros, which take as long as others.
+constexpr int kTileProducts = 4 * 16 * 16;  // a round, of the columns' 32 bf16 or 64 bytes
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+static_assert(sizeof(TileConfig) == 64);
+
+template <class F>
+[[gnu::target("amx-tile"), gnu::always_inline]] inline void with_tiles(F&& rounds) {
+  static constexpr TileConfig config;  // in memory: GCC 12's ldtilecfg says that it reads 8 bytes of it
+  _tile_loadconfig(&config);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_zero(6);
+  _tile_zero(7);
+  rounds();
+  _tile_release();
+}
+
+[[gnu::target("amx-tile,amx-bf16")]] void bf16_tiles(int64_t rounds) {
+  with_tiles([&] [[gnu::target("amx-tile,amx-bf16")]] {
+    for (int64_t r = 0; r < rounds; ++r) {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  });
+}
+
+[[gnu::target("amx-tile,amx-int8")]] void int8_tiles(int64_t rounds) {
+  with_tiles([&] [[gnu::target("amx-tile,amx-int8")]] {
+    for (int64_t r = 0; r < rounds; ++r) {
+      _tile_dpbssd(0, 4, 6);
+      _tile_dpbssd(1, 4, 7);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    }
+  });
+}
 #endif
 
 /// Nothing where this processor has no such instruction, or for fp32.
 Products products(DType weights) {
 #if defined(__x86_64__)
-  if (weights == DType::bf16 && __builtin_cpu_supports("avx512bf16")) return {32, bf16_chains};
-  if (is_quantized(weights) && __builtin_cpu_supports("avx512vnni")) return {64, int8_chains};
-  if (is_quantized(weights) && __builtin_cpu_supports("avx2")) return {32, int8_pair_chains};
+  const bool tiles = kernels().name == std::string_view("amx");
+  if (weights == DType::bf16 && tiles) return {32 * kTileProducts, bf16_tiles};
+  if (is_quantized(weights) && tiles) return {64 * kTileProducts, int8_tiles};
+  if (weights == DType::bf16 && __builtin_cpu_supports("avx512bf16")) return {32 * kChains, bf16_chains};
+  if (is_quantized(weights) && __builtin_cpu_supports("avx512vnni")) return {64 * kChains, int8_chains};
+  if (is_quantized(weights) && __builtin_cpu_supports("avx2")) return {32 * kChains, int8_pair_chains};
 #endif
   return {};
 }
@@ -217,7 +270,7 @@ Rate fma_peak(ThreadPool& pool, int passes) {
 Rate gemm_peak(ThreadPool& pool, DType weights, int passes) {
   const Products p = products(weights);
   if (!p.run) return fma_peak(pool, passes);
-  const double operations = 2.0 * p.products * kChains * static_cast<double>(kRounds) * pool.size();
+  const double operations = 2.0 * p.products * static_cast<double>(kRounds) * pool.size();
   return measure_rate(passes, operations, [&] {
     pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end) { p.run(kRounds * (end - begin)); });
   });

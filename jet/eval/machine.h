@@ -35,8 +35,8 @@ class ReadProbe {
 /// int8 products can pass it.
 Rate fma_peak(ThreadPool& pool, int passes = 7);
 
-/// FLOP/s of the products that weights of this type can use (bf16 pairs; bytes for int8 and int4), out of registers
-/// likewise; fma_peak where the processor has no vector instruction for them. AMX is not probed: it can pass this.
+/// FLOP/s of the products that weights of this type can use (bf16 pairs; bytes for int8 and int4; tiles where kernels()
+/// has AMX), out of registers likewise; fma_peak where the processor has no instruction for them.
 Rate gemm_peak(ThreadPool& pool, DType weights, int passes = 7);
 
 double median(std::vector<double> values);

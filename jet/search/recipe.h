@@ -119,6 +119,7 @@ struct PlacementConfig {
 /// at every number of full layers. Neither asked for: the stage is left out.
 struct ValidationConfig {
   int placements = 0, seeds = 3;         // the selectors' sets come first, then random ones
+  int random_seeds = 0;                  // of the random ones; 0: `seeds`, too
   std::vector<std::string> samplings{};  // supernets trained on other paths, at equal tokens: which predicts best?
   std::vector<int> curve{};              // numbers of full layers at which the search is compared with even spacing
   double lr = 2e-3;
@@ -126,9 +127,10 @@ struct ValidationConfig {
   template <class V>
   static void fields(ValidationConfig& c, V&& v) {
     v("placements", c.placements, at_least(0, 1e6)), v("seeds", c.seeds, at_least(1, 1e6));
-    v("samplings", c.samplings), v("curve", c.curve, at_least(0, 1e6)), v("lr", c.lr, above(0));
-    v("budget", c.budget);
+    v("random_seeds", c.random_seeds, at_least(0, 1e6)), v("samplings", c.samplings);
+    v("curve", c.curve, at_least(0, 1e6)), v("lr", c.lr, above(0)), v("budget", c.budget);
   }
+  int seeds_of_random() const { return random_seeds > 0 ? random_seeds : seeds; }
   void check(const std::string& where) const;
 };
 

@@ -116,7 +116,9 @@ StageWork plan_placement(const Run& run) {
 StageWork plan_validation(const Run& run) {
   const ValidationConfig& c = run.recipe.validation;
   StageWork p{"validation", "trainings", 0};
-  add_candidates(p, run, c.budget, int64_t{c.seeds} * (c.placements + 2 * std::ssize(c.curve)));
+  const int64_t chosen = std::min<int64_t>(c.placements, std::ssize(run.recipe.placement.selectors) + 1);
+  add_candidates(p, run, c.budget,
+                 c.seeds * (chosen + 2 * std::ssize(c.curve)) + c.seeds_of_random() * (c.placements - chosen));
   for (const int k : c.curve) add_selector(p, run, run.recipe.placement.selector, k);
   for (const auto& paths : c.samplings) {
     if (paths == run.recipe.supernet.paths) continue;

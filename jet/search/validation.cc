@@ -17,28 +17,30 @@ namespace jet {
 
 namespace {
 
-struct Chosen {
+struct Placed {
   LayerSet layers;
-  std::vector<std::string> by;
+  int seeds;                    // it is distilled from
+  std::vector<std::string> by;  // selectors
 };
 
 // Distinct sets of k layers: the selectors' first, then random ones, as many as asked for and as there are.
-std::vector<Chosen> placements(const Run& run, const PlacementResult& placement) {
-  std::vector<Chosen> rows;
+std::vector<Placed> placements(const Run& run, const PlacementResult& placement) {
+  const ValidationConfig& c = run.recipe.validation;
+  std::vector<Placed> rows;
   const auto k = static_cast<size_t>(placement.k);
   for (const auto& s : placement.selectors) {
     if (s.layers.size() != k) continue;
-    const auto same = std::find_if(rows.begin(), rows.end(), [&](const Chosen& r) { return r.layers == s.layers; });
-    same == rows.end() ? rows.push_back({s.layers, {s.name}}) : same->by.push_back(s.name);
+    const auto same = std::find_if(rows.begin(), rows.end(), [&](const Placed& r) { return r.layers == s.layers; });
+    same == rows.end() ? rows.push_back({s.layers, c.seeds, {s.name}}) : same->by.push_back(s.name);
   }
   const auto all = all_layers(run.teacher.spec().n_layers());
   double sets = 1;
   for (size_t i = 0; i < k; ++i) sets = sets * static_cast<double>(all.size() - i) / static_cast<double>(i + 1);
-  const auto wanted = static_cast<size_t>(std::min<double>(run.recipe.validation.placements, std::round(sets)));
+  const auto wanted = static_cast<size_t>(std::min<double>(c.placements, std::round(sets)));
   for (int draw = 1; rows.size() < wanted; ++draw) {
     const LayerSet layers = random_layers(all, static_cast<int>(k), run.recipe.seed, draw);
-    const bool known = std::any_of(rows.begin(), rows.end(), [&](const Chosen& r) { return r.layers == layers; });
-    if (!known) rows.push_back({layers, {}});
+    const bool known = std::any_of(rows.begin(), rows.end(), [&](const Placed& r) { return r.layers == layers; });
+    if (!known) rows.push_back({layers, c.seeds_of_random(), {}});
   }
   return rows;
 }
@@ -49,13 +51,14 @@ struct Distilled {
   std::map<std::string, std::vector<double>> tasks;
 };
 
-std::vector<Candidate> seeds_of(const Run& run, const LayerSet& full) {
+std::vector<Candidate> seeds_of(const Run& run, const Placed& placed) {
   const ValidationConfig& c = run.recipe.validation;
+  const LayerSet& full = placed.layers;
   const auto layers =
       placed_layers(run, {full, {}}, [&](const auto& a) { return make_mixer(run.recipe.supernet.branch, a); });
   const std::string name = full.empty() ? "none" : fmt::to_string(fmt::join(full, "-"));
   std::vector<Candidate> all;
-  for (int seed = 1; seed <= c.seeds; ++seed)
+  for (int seed = 1; seed <= placed.seeds; ++seed)
     all.push_back({.name = fmt::format("validation-{}-{}", name, seed),
                    .layers = layers,
                    .lr = c.lr,
@@ -65,24 +68,24 @@ std::vector<Candidate> seeds_of(const Run& run, const LayerSet& full) {
   return all;
 }
 
-void distil_all(Run& run, const std::vector<LayerSet>& sets, const std::function<void()>& so_far) {
+void distil_all(Run& run, const std::vector<Placed>& sets, const std::function<void()>& so_far) {
   std::vector<Candidate> trials;
-  for (const auto& full : sets)
-    for (auto& c : seeds_of(run, full)) trials.push_back(c);
+  for (const auto& placed : sets)
+    for (auto& c : seeds_of(run, placed)) trials.push_back(c);
   train_candidates(run, trials, so_far);
 }
 
-bool is_distilled(const Run& run, const LayerSet& full) {
-  const auto all = seeds_of(run, full);
+bool is_distilled(const Run& run, const Placed& placed) {
+  const auto all = seeds_of(run, placed);
   return std::all_of(all.begin(), all.end(), [&](const Candidate& c) {
     const auto r = find_candidate(run, c);
     return r && !r->diverged;
   });
 }
 
-Distilled distil(Run& run, const LayerSet& full) {
+Distilled distil(Run& run, const Placed& placed) {
   Distilled d;
-  for (const Candidate& c : seeds_of(run, full)) {
+  for (const Candidate& c : seeds_of(run, placed)) {
     const CandidateResult r = train_candidate(run, c);
     require(!r.diverged, "{}: the loss stopped being finite; lower validation.lr", c.name);
     const auto of = [&](const std::string& task) {  // a distilled model's own loss stands where a path has its KL
@@ -97,7 +100,7 @@ Distilled distil(Run& run, const LayerSet& full) {
 
 MeanSd mean_sd(const std::vector<double>& x) { return {spread(x).mean, spread(x).sd}; }
 
-ValidationRow validation_row(const Chosen& c, const Score& supernet, const Distilled& d) {
+ValidationRow validation_row(const Placed& c, const Score& supernet, const Distilled& d) {
   const MeanSd accuracy = mean_sd(d.objective), loss = mean_sd(d.loss);
   return {c.layers,    c.by,        supernet.accuracy, supernet.nll, accuracy.mean,
           accuracy.sd, d.objective, loss.mean,         loss.sd,      spread(d.answers).mean};
@@ -127,18 +130,17 @@ SamplingResult prediction(const std::vector<Score>& scores, const std::vector<Va
 void correlate(Run& run, Supernet& net, ValidationResult& out) {
   const auto all = placements(run, run.folder.ledger.result<PlacementResult>("placement"));
   std::vector<LayerSet> sets;
-  for (const Chosen& c : all) sets.push_back(c.layers);
+  for (const Placed& p : all) sets.push_back(p.layers);
   const std::vector<Score> scores = scores_of(run, net, sets);
   net.forget();
   const auto rows_so_far = [&] {
     out.rows.emplace();
     for (size_t i = 0; i < all.size(); ++i)
-      if (is_distilled(run, sets[i])) out.rows->push_back(validation_row(all[i], scores[i], distil(run, sets[i])));
+      if (is_distilled(run, all[i])) out.rows->push_back(validation_row(all[i], scores[i], distil(run, all[i])));
     return Json(out);
   };
-  distil_all(run, sets, [&] { run.watch.found("validation", rows_so_far); });
-  out.rows.emplace();
-  for (size_t i = 0; i < all.size(); ++i) out.rows->push_back(validation_row(all[i], scores[i], distil(run, sets[i])));
+  distil_all(run, all, [&] { run.watch.found("validation", rows_so_far); });
+  rows_so_far();
   const SamplingResult own = prediction(scores, *out.rows);
   out.spearman = own.spearman, out.spearman_loss = own.spearman_loss;
 }
@@ -168,10 +170,10 @@ void compare_samplings(Run& run, ValidationResult& out) {
   }
 }
 
-CurvePoint::Side side(Run& run, const LayerSet& full) {
-  const Distilled d = distil(run, full);
+CurvePoint::Side side(Run& run, const Placed& placed) {
+  const Distilled d = distil(run, placed);
   CurvePoint::Side out;
-  out.layers = full, out.loss = mean_sd(d.loss);
+  out.layers = placed.layers, out.loss = mean_sd(d.loss);
   for (const auto& [task, a] : d.tasks) out.tasks.add(task, mean_sd(a));
   return out;
 }
@@ -179,12 +181,13 @@ CurvePoint::Side side(Run& run, const LayerSet& full) {
 void gain_by_count(Run& run, Supernet& net, ValidationResult& out) {
   const auto all = all_layers(net.layers());
   const auto& curve = run.recipe.validation.curve;
-  std::vector<LayerSet> sets;  // searched and uniform, turn about
+  const int seeds = run.recipe.validation.seeds;
+  std::vector<Placed> sets;  // searched and uniform, turn about
   for (const int k : curve) {
     SelectionInput in(run, net, all, k);
     const bool choice = 0 < k && k < net.layers();
     const LayerSet searched = choice ? select_layers(run.recipe.placement.selector, in).layers : uniform_layers(all, k);
-    sets.push_back(searched), sets.push_back(uniform_layers(all, k));
+    sets.push_back({searched, seeds, {}}), sets.push_back({uniform_layers(all, k), seeds, {}});
   }
   net.forget();
   const auto add_point = [&](size_t i) {
