@@ -30,8 +30,7 @@ Tensor TorchOps::linear(const Tensor& x, const Tensor& w, const Tensor& bias) co
 }
 
 Tensor TorchOps::rms_norm(const Tensor& x, const Tensor& w, float eps) const {
-  const Tensor y = x * (x.square().mean(-1, true) + eps).rsqrt();
-  return w.defined() ? y * w : y;
+  return norm_rows(x, w, 1.0 / static_cast<double>(x.size(-1)), eps);
 }
 
 Tensor TorchOps::rope(const Tensor& x, const Rope& r) const {
@@ -86,10 +85,7 @@ Tensor TorchOps::short_conv(const Tensor& x, const Tensor& w, const Tensor& bias
         },
         x);
   }
-  const int64_t width = w.size(-1), tokens = x.size(1);
-  const Tensor all = with_tail(x, tail, width);
-  Tensor y = all.narrow(1, 0, tokens) * w.select(-1, 0).squeeze(-1);
-  for (int64_t j = 1; j < width; ++j) y = at::addcmul(y, all.narrow(1, j, tokens), w.select(-1, j).squeeze(-1));
+  const Tensor y = convolve_rows(with_tail(x, tail, w.size(-1)), w.flatten(0, -2));
   return bias.defined() ? y + bias : y;
 }
 
@@ -102,11 +98,8 @@ Tensor TorchOps::dynamic_conv(const Tensor& x, const Tensor& kernels, Tensor& ta
         },
         x, kernels);
   }
-  const int64_t width = kernels.size(-1) / x.size(-1), tokens = x.size(1);
-  const Tensor all = with_tail(x, tail, width), k = kernels.unflatten(-1, {x.size(-1), width});
-  Tensor y = all.narrow(1, 0, tokens) * k.select(-1, 0);
-  for (int64_t j = 1; j < width; ++j) y = at::addcmul(y, all.narrow(1, j, tokens), k.select(-1, j));
-  return y;
+  const int64_t width = kernels.size(-1) / x.size(-1);
+  return convolve_rows(with_tail(x, tail, width), kernels.unflatten(-1, {x.size(-1), width}));
 }
 
 Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, Tensor& keys,

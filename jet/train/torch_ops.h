@@ -10,6 +10,7 @@
 #include "jet/blocks/math.h"
 #include "jet/blocks/op_set.h"
 #include "jet/train/documents.h"
+#include "jet/train/row_ops.h"
 
 namespace jet {
 
@@ -52,7 +53,7 @@ class TorchOps {
   Tensor repeat_heads(const Tensor& x, int64_t n) const { return n == 1 ? x : x.repeat_interleave(n, -2); }
   Tensor rms_norm(const Tensor& x, const Weight& w, float eps) const;
   Tensor layer_norm(const Tensor& x, float eps) const { return at::layer_norm(x, {x.size(-1)}, {}, {}, eps); }
-  Tensor l2_norm(const Tensor& x, float eps) const { return x * (x.square().sum(-1, true) + eps).rsqrt(); }
+  Tensor l2_norm(const Tensor& x, float eps) const { return norm_rows(x, {}, 1, eps); }
   Tensor sum_last(const Tensor& x) const { return x.sum(-1, true); }
   Tensor constant(const std::vector<float>& v) const { return at::tensor(v).to(device); }
   Tensor rope(const Tensor& x, const Rope& r) const;
