@@ -14,9 +14,10 @@ std::string line_of(const ProgressState& s) {
   std::string when = s.left >= 0 ? "ETA " + format_duration(s.left) : "ETA ?";
   if (s.finished) when = "in " + format_duration(s.seconds);
   if (s.whole_left >= 0) when += fmt::format(" (run {})", format_duration(s.whole_left));
+  const std::string rate = s.rate() < 10 ? fmt::format("{:.2g}", s.rate()) : format_count(s.rate());
   const auto done = static_cast<double>(s.done), total = static_cast<double>(s.total);
   return fmt::format("{:<34} {:3.0f}%  {:>6} {}  {:>6}/s  {}  {}", s.stage, s.total > 0 ? 100 * done / total : 100.0,
-                     format_count(done), s.unit, format_count(s.rate()), s.note, when);
+                     format_count(done), s.unit, rate, s.note, when);
 }
 
 }  // namespace

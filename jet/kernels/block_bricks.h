@@ -88,6 +88,13 @@ struct QuadCore : CoreBase {
     return m.packed + m.n * (m.w.cols / 4) + (m.n + token) * (m.w.cols / kGroupColumns);
   }
 
+  /// A token's columns of one group as bytes, z times their sum, and their scale.
+  JET_INLINE static void pack_group(const float* x, uint32_t (&quads)[8], int32_t& correction, float& scale) {
+    const float most = largest(x, kGroupColumns);
+    correction = zero * round_group(x, most > 0 ? Sum::largest / most : 0.0f, quads);
+    scale = most / Sum::largest;
+  }
+
   template <int T>
   static void pack(const MatmulTask& m, int64_t token) {
     auto* to = reinterpret_cast<uint32_t*>(m.packed + token * m.w.cols / 4);
@@ -96,12 +103,9 @@ struct QuadCore : CoreBase {
     for (int t = 0; t < T; ++t) {
       const float* x = m.x + (token + t) * m.x_stride;
       for (int64_t g = 0; g < m.w.cols / kGroupColumns; ++g) {
-        const float most = largest(x + g * kGroupColumns, kGroupColumns);
-        const float inverse = most > 0 ? Sum::largest / most : 0.0f;
         uint32_t quads[8];
-        correction[g * T + t] = zero * round_group(x + g * kGroupColumns, inverse, quads);
+        pack_group(x + g * kGroupColumns, quads, correction[g * T + t], scale[g * T + t]);
         for (int i = 0; i < 8; ++i) to[(g * 8 + i) * T + t] = quads[i];
-        scale[g * T + t] = most / Sum::largest;
       }
     }
   }

@@ -43,11 +43,8 @@ struct QuadTileCore {
       const int64_t row = t % kTileTokens;
       const float* x = m.x + t * m.x_stride;
       for (int64_t g = 0; g < m.w.cols / kGroupColumns; ++g, x += kGroupColumns) {
-        const float most = largest(x, kGroupColumns);
-        const float inverse = most > 0 ? Quads::Sum::largest / most : 0.0f;
         uint32_t quads[8];
-        to.correction[g * kTileTokens + row] = Quads::zero * round_group(x, inverse, quads);
-        to.scale[g * kTileTokens + row] = most / Quads::Sum::largest;
+        Quads::pack_group(x, quads, to.correction[g * kTileTokens + row], to.scale[g * kTileTokens + row]);
         std::memcpy(to.numbers + g * kGroupBytes + row * kGroupColumns, quads, sizeof(quads));
       }
     }
