@@ -69,25 +69,35 @@ void require_layers(const Recipe& r, const ModelSpec& base) {
   for (const auto& kind : r.blocks.kinds) make_mixer(kind, attention_of(base, 0));
 }
 
+// Which stages these options run, the supernet's weights for a search alone included.
+bool will_run(const PostnasOptions& o, const std::string& name) {
+  const auto at = [](const std::string& stage) {
+    return std::find_if(std::begin(kStages), std::end(kStages), [&](const StageEntry& s) { return s.name == stage; });
+  };
+  if (!o.only.empty()) return name == o.only || (name == "supernet" && at(o.only)->searches);
+  return o.until.empty() || at(name) <= at(o.until);
+}
+
 // What would end a later stage ends the run before the first.
-void require_possible(const Run& run) {
+void require_possible(const Run& run, const PostnasOptions& o) {
   require_layers(run.recipe, run.teacher.spec());
   const Recipe& r = run.recipe;
   for (const auto* objective : {&r.placement.full_objective, &r.placement.swa_objective})
     for (const auto& wanted : *objective)
       if (wanted.task != kKlTask) run.evaluator.search_task(wanted.task);
-  run.data.require_trainable("supernet", r.supernet.budget);
-  run.data.require_trainable("supernet.budget.distill.train", r.supernet.budget.distill.train);
-  run.data.require_trainable("blocks", r.blocks.budget);
-  run.data.require_trainable("distill.stage1.train", r.distill.stage1.train);
-  run.data.require_trainable("distill.stage2.train", r.distill.stage2.train);
-  if (r.validation.placements > 0 || !r.validation.curve.empty()) {
-    run.data.require_trainable("validation", r.validation.budget);
-  }
+  const auto trains = [&](const char* stage, const std::string& what, const auto& budget) {
+    if (will_run(o, stage)) run.data.require_trainable(what, budget);
+  };
+  trains("supernet", "supernet", r.supernet.budget);
+  trains("supernet", "supernet.budget.distill.train", r.supernet.budget.distill.train);
+  trains("blocks", "blocks", r.blocks.budget);
+  trains("distill", "distill.stage1.train", r.distill.stage1.train);
+  trains("distill", "distill.stage2.train", r.distill.stage2.train);
+  if (r.validation.placements > 0 || !r.validation.curve.empty())
+    trains("validation", "validation", r.validation.budget);
   for (const auto& name : asked_selectors(r.placement)) {
-    if (selector_named(name).at_most(1, 1, r.placement).gates) {
-      run.data.require_trainable("placement.gates.train", r.placement.gates.train);
-    }
+    if (selector_named(name).at_most(1, 1, r.placement).gates)
+      trains("placement", "placement.gates.train", r.placement.gates.train);
   }
 }
 
@@ -127,18 +137,15 @@ namespace {
 
 // The report is written whenever a stage has ended.
 void run_stages(Run& run, const PostnasOptions& o) {
-  const bool searches = std::any_of(std::begin(kStages), std::end(kStages),
-                                    [&](const StageEntry& s) { return s.name == o.only && s.searches; });
   Supernet net(run);
   for (const StageEntry& stage : kStages) {
-    const std::string name = stage.name;
-    if (!o.only.empty() && name != o.only) {
-      if (name == "supernet" && searches) train_supernet(run, net);
+    if (!will_run(o, stage.name)) continue;
+    if (!o.only.empty() && o.only != stage.name) {
+      train_supernet(run, net);
       continue;
     }
     run_stage(run, net, stage);
     if (world().first()) write_report(o.out, report_of(run, o.command));
-    if (name == o.until) break;
   }
 }
 
@@ -147,8 +154,10 @@ void run_stages(Run& run, const PostnasOptions& o) {
 std::string run_postnas(const PostnasOptions& o) {
   require_stage(o.only), require_stage(o.until);
   Run run({.recipe = o.recipe, .out = o.out, .base = o.base, .trials = o.trials});
-  require_possible(run);
-  run.progress.plan("postnas", plan_of(run));
+  require_possible(run, o);
+  auto plan = plan_of(run);
+  std::erase_if(plan, [&](const StageWork& w) { return !will_run(o, w.stage); });
+  run.progress.plan("postnas", plan);
   learn_rates(run);
   open_watch(run, o.command);
   try {
