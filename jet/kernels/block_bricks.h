@@ -116,17 +116,17 @@ struct QuadCore : CoreBase {
   template <int T0, int R, int T>
   JET_INLINE static void multiply_group(const BlockRows& rows, const uint32_t* x, const int32_t* correction,
                                         const float* scale_x, Vec (&sums)[T][kSlabVectors]) {
-    Sum dots[R][kSlabVectors];
-    const auto add_quad = [&](const Bytes(&w)[kSlabVectors]) {
-      for (int t = 0; t < R; ++t) {
+    Sum dots[R][kSlabVectors] = {};
+    const auto add_quad = [&](const Bytes(&w)[kSlabVectors]) JET_INLINE_LAMBDA {
+      written_out<R>([&](auto t) JET_INLINE_LAMBDA {
         const Ints quad = broadcast_bits(x + T0 + t);
-        for (int v = 0; v < kSlabVectors; ++v) dots[t][v].add(w[v], quad);
-      }
+        written_out<kSlabVectors>([&](auto v) JET_INLINE_LAMBDA { dots[t][v].add(w[v], quad); });
+      });
       x += T;
     };
-    each_step<R, group_bytes>([&](int at) {
+    each_step<R, group_bytes>([&](int at) JET_INLINE_LAMBDA {
       Bytes w[kSlabVectors], upper[kSlabVectors];
-      for (int v = 0; v < kSlabVectors; ++v) {
+      written_out<kSlabVectors>([&](auto v) JET_INLINE_LAMBDA {
         w[v] = load_as<Bytes>(rows.data[v] + at);
         // The hardware's prefetchers stop at pages (measured for one token: 15 to 30 % more bytes/s).
         if (T0 == 0 && v % kPanelVectors == 0) __builtin_prefetch(rows.data[v] + at + 2048, 0, 2);
@@ -134,16 +134,16 @@ struct QuadCore : CoreBase {
           upper[v] = cast<Bytes>(cast<Lanes<uint16_t>>(w[v]) >> 4) & uint8_t{15};
           w[v] &= uint8_t{15};
         }
-      }
+      });
       add_quad(w);
       if constexpr (TYPE == DType::q4) add_quad(upper);
     });
-    for (int v = 0; v < kSlabVectors; ++v) {
+    written_out<kSlabVectors>([&](auto v) JET_INLINE_LAMBDA {
       const Vec scale = load(rows.scales[v]);
-      for (int t = 0; t < R; ++t) {
+      written_out<R>([&](auto t) JET_INLINE_LAMBDA {
         sums[T0 + t][v] += to_floats(dots[t][v].total() - correction[T0 + t]) * (scale * scale_x[T0 + t]);
-      }
-    }
+      });
+    });
   }
 
   // Weights pass once for all T tokens, group by group, so that memory is read in one stream while products are made.

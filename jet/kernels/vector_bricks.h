@@ -10,8 +10,17 @@ namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
 #define JET_INLINE [[gnu::always_inline]] inline
+#define JET_INLINE_LAMBDA __attribute__((always_inline))
 
 constexpr int kLanes = JET_LANES;
+
+/// f(0) .. f(N - 1), the numbers as constants. Vectors may alias all memory, so sums in an array stay in registers
+/// through a loop only where its indices are constants from the start.
+template <int N, class F>
+JET_INLINE void written_out(F&& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) JET_INLINE_LAMBDA { (f(std::integral_constant<int, I>{}), ...); }
+  (std::make_integer_sequence<int, N>{});
+}
 
 template <class T, int N>
 struct VectorOf {
