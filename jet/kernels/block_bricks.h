@@ -7,7 +7,7 @@
 // multiplied, into 16 bits (QuadSum).
 //
 // packed activations              u32 [quads][T]: x0..x3
-//   then for all tokens           z * sum x: i32 [groups][T] a tile;   scales: f32 [groups][T] a tile
+//   then for all tokens          -z * sum x: i32 [groups][T] a tile;   scales: f32 [groups][T] a tile
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
@@ -88,10 +88,10 @@ struct QuadCore : CoreBase {
     return m.packed + m.n * (m.w.cols / 4) + (m.n + token) * (m.w.cols / kGroupColumns);
   }
 
-  /// A token's columns of one group as bytes, z times their sum, and their scale.
+  /// A token's columns of one group as bytes, -z times their sum, and their scale.
   JET_INLINE static void pack_group(const float* x, uint32_t (&quads)[8], int32_t& correction, float& scale) {
     const float most = largest(x, kGroupColumns);
-    correction = zero * round_group(x, most > 0 ? Sum::largest / most : 0.0f, quads);
+    correction = -zero * round_group(x, most > 0 ? Sum::largest / most : 0.0f, quads);
     scale = most / Sum::largest;
   }
 
@@ -117,6 +117,10 @@ struct QuadCore : CoreBase {
   JET_INLINE static void multiply_group(const BlockRows& rows, const uint32_t* x, const int32_t* correction,
                                         const float* scale_x, Vec (&sums)[T][kSlabVectors]) {
     Sum dots[R][kSlabVectors] = {};
+    const auto start = [&](int t) JET_INLINE_LAMBDA { return Ints{} + correction[T0 + t]; };
+    written_out<R>([&](auto t) JET_INLINE_LAMBDA {
+      written_out<kSlabVectors>([&](auto v) JET_INLINE_LAMBDA { dots[t][v].begin(start(t)); });
+    });
     const auto add_quad = [&](const Bytes(&w)[kSlabVectors]) JET_INLINE_LAMBDA {
       written_out<R>([&](auto t) JET_INLINE_LAMBDA {
         const Ints quad = broadcast_bits(x + T0 + t);
@@ -141,7 +145,7 @@ struct QuadCore : CoreBase {
     written_out<kSlabVectors>([&](auto v) JET_INLINE_LAMBDA {
       const Vec scale = load(rows.scales[v]);
       written_out<R>([&](auto t) JET_INLINE_LAMBDA {
-        sums[T0 + t][v] += to_floats(dots[t][v].total() - correction[T0 + t]) * (scale * scale_x[T0 + t]);
+        sums[T0 + t][v] += to_floats(dots[t][v].total(start(t))) * (scale * scale_x[T0 + t]);
       });
     });
   }

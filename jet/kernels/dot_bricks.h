@@ -62,28 +62,32 @@ JET_INLINE Shorts byte_pair_dot(Bytes w, Ints x) {
 #endif
 }
 
-/// Per lane of 32 bits the sum of w0 x0 + .. + w3 x3 over a group's quads, w unsigned in BITS bits, |x| <= largest.
+/// Per lane of 32 bits `start` and the sum of w0 x0 + .. + w3 x3 over a group's quads, w unsigned in BITS bits,
+/// |x| <= largest. total() is told the start again, for sums on the way that have 16 bits.
 template <int BITS>
 struct QuadSum;
 template <>
 struct QuadSum<4> {
   static constexpr float largest = 127;  // eight pairs of 15 * 127 fit 16 bits
   Shorts sum = {};
+  JET_INLINE void begin(Ints) { sum = Shorts{}; }
   JET_INLINE void add(Bytes w, Ints x) { sum += byte_pair_dot(w, x); }
-  JET_INLINE Ints total() const { return pair_dot(sum, Shorts{} + int16_t{1}); }
+  JET_INLINE Ints total(Ints start) const { return start + pair_dot(sum, Shorts{} + int16_t{1}); }
 };
 template <>
 struct QuadSum<8> {
   static constexpr float largest = 64;  // one pair of 255 * 64 does
   Ints sum = {};
+  JET_INLINE void begin(Ints start) { sum = start; }
   JET_INLINE void add(Bytes w, Ints x) { sum += pair_dot(byte_pair_dot(w, x), Shorts{} + int16_t{1}); }
-  JET_INLINE Ints total() const { return sum; }
+  JET_INLINE Ints total(Ints) const { return sum; }
 };
 #elif JET_INT_DOT == 2
 template <int BITS>
 struct QuadSum {
   static constexpr float largest = 127;
   Ints sum = {};
+  JET_INLINE void begin(Ints start) { sum = start; }
   /// Per lane: sum += w0 x0 + .. + w3 x3, w unsigned, x signed.
   JET_INLINE void add(Bytes w, Ints x) {
 #if defined(JET_EMULATE)
@@ -93,7 +97,7 @@ struct QuadSum {
     sum = cast<Ints>(_mm512_dpbusd_epi32(cast<__m512i>(sum), cast<__m512i>(w), cast<__m512i>(x)));
 #endif
   }
-  JET_INLINE Ints total() const { return sum; }
+  JET_INLINE Ints total(Ints) const { return sum; }
 };
 #endif
 

@@ -5,7 +5,7 @@
 // give the same numbers. Bound by reading the weights up to 16 tokens, then by scaling: five vector operations for 16
 // sums of 32 products.
 //
-// packed activations, for each 16 tokens   i8 [groups][16][32];  z * sum x: i32 [groups][16];  scales: f32 [groups][16]
+// packed activations, for each 16 tokens   i8 [groups][16][32];  -z * sum x: i32 [groups][16];  scales: f32 [groups][16]
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
@@ -108,7 +108,7 @@ struct QuadTileCore {
         const Vec scale = load(rows.scales[v] + i * kPanelRows);
         for (int t = 0; t < kSums; ++t) {
           const auto dot = load_as<Ints>(dots[i][v] + (token + t) * kTileRowBytes);
-          own[t][v] += to_floats(dot - correction[t]) * (scale * scale_x[t]);
+          own[t][v] += to_floats(dot + correction[t]) * (scale * scale_x[t]);
         }
       }
     }
