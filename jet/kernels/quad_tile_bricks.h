@@ -5,7 +5,7 @@
 // give the same numbers. Bound by reading the weights up to 16 tokens, then by scaling: five vector operations for 16
 // sums of 32 products.
 //
-// packed activations, for each 16 tokens   i8 [groups][16][32];  -z * sum x: i32 [groups][16];  scales: f32 [groups][16]
+// packed activations, each 16 tokens   i8 [groups][16][32];  -z * sum x: i32 [groups][16];  scales: f32 [groups][16]
 namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
