@@ -140,7 +140,8 @@ void correlate(Run& run, Supernet& net, ValidationResult& out) {
     return Json(out);
   };
   distil_all(run, all, [&] { run.watch.found("validation", rows_so_far); });
-  rows_so_far();
+  out.rows.emplace();
+  for (size_t i = 0; i < all.size(); ++i) out.rows->push_back(validation_row(all[i], scores[i], distil(run, all[i])));
   const SamplingResult own = prediction(scores, *out.rows);
   out.spearman = own.spearman, out.spearman_loss = own.spearman_loss;
 }
