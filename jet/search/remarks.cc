@@ -122,11 +122,20 @@ std::string ranks_remark(const Json& placement) {
                      placement.at("exhaustive_count").get<int>(), fmt::join(ranks, ", "));
 }
 
+// "3 seeds", or "1 to 3 seeds" where random placements have fewer.
+std::string seeds_text(const Json& v) {
+  size_t least = v.at("seeds").get<size_t>();
+  const size_t most = least;
+  for (const Json& row : v.at("rows"))
+    if (row.is_object() && row.contains("accuracies")) least = std::min(least, row["accuracies"].size());
+  return least < most ? fmt::format("{} to {} seeds", least, most) : fmt::format("{} seeds", most);
+}
+
 std::string validation_remark(const Json& v) {
   return fmt::format(
-      "{} placements distilled alike, {} seeds each: Spearman correlation of the supernet's score with "
+      "{} placements distilled alike, {} each: Spearman correlation of the supernet's score with "
       "{} after distillation {}, with held-out loss {}.",
-      v.at("rows").size(), v.at("seeds").get<int>(), v.at("objective").get<std::string>(), correlation(v, "spearman"),
+      v.at("rows").size(), seeds_text(v), v.at("objective").get<std::string>(), correlation(v, "spearman"),
       correlation(v, "spearman_loss"));
 }
 

@@ -172,8 +172,11 @@ TEST_F(Report, WhatIsAbsentIsSaidToBe) {
   all["blocks"]["uniform"]["accuracy"].erase("kv");
   all["blocks"]["all_linear"]["loss"] = nullptr;
   for (const char* key : {"decode_tps", "speedup", "cache_bytes"}) all["blocks"]["uniform"].erase(key);
-  all["validation"] = {
-      {"rows", {1, 2}}, {"seeds", 2}, {"objective", "kv"}, {"spearman", nullptr}, {"spearman_loss", 0.5}};
+  all["validation"] = {{"rows", {1, {{"accuracies", {0.5}}}}},
+                       {"seeds", 2},
+                       {"objective", "kv"},
+                       {"spearman", nullptr},
+                       {"spearman_loss", 0.5}};
   const Json r = report(all);
   const auto text = printed(r);
   for (const char* column : {"kv", "cache", "tok/s", "base"}) EXPECT_EQ(text.at("uniform").at(column), "-") << column;
@@ -181,6 +184,7 @@ TEST_F(Report, WhatIsAbsentIsSaidToBe) {
   EXPECT_EQ(text.at("all-linear").at("loss"), "-");
   EXPECT_FALSE(r["gains"][2]["accuracy"].contains("kv"));
   EXPECT_EQ(remark(r, "After equal training"), "");
+  EXPECT_NE(remark(r, "2 placements distilled").find("1 to 2 seeds"), std::string::npos);
   EXPECT_NE(remark(r, "cannot be compared on kv").find("no accuracy of kv for the uniform one"), std::string::npos);
   EXPECT_NE(remark(r, "Spearman").find("kv after distillation undefined (all alike), with held-out loss 0.50"),
             std::string::npos);
