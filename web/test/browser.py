@@ -75,8 +75,10 @@ class PageTest(unittest.TestCase):
     def send(self, text, page=None, wait=True):
         page = page or self.page
         before = page.locator(".message.assistant").count()
-        page.get_by_role("textbox", name="Message").fill(text)
-        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_have_count(0)  # one that closes gives the focus back to where it was
+        box = page.get_by_role("textbox", name="Message")
+        box.fill(text)
+        box.press("Enter")
         expect(page.locator(".message.assistant")).to_have_count(before + 1)
         if wait:
             self.settled(page)

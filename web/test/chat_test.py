@@ -45,6 +45,7 @@ class Chat(browser.PageTest):
         expect(box).to_be_focused()
         self.page.keyboard.press("Control+Shift+O")
         expect(self.page.locator(".message")).to_have_count(0)
+        self.page.wait_for_timeout(100)  # the new chat's box takes the focus with its first frame
         self.page.keyboard.press("Control+k")
         expect(self.page.get_by_role("searchbox")).to_be_focused()
 
@@ -133,6 +134,7 @@ class Chat(browser.PageTest):
             expect(tab.get_by_role("group", name="of 2")).to_be_visible()
         # What one tab writes, the other sees; what one deletes, the other does not bring back.
         other.get_by_role("link", name="New chat").click()
+        expect(other.locator(".message")).to_have_count(0)
         self.send("from two", other)
         expect(self.page.get_by_role("link", name="from two")).to_be_visible()
         self.page.get_by_role("button", name="Commands for from one").click()
@@ -145,6 +147,7 @@ class Chat(browser.PageTest):
         self.send("slow 40", wait=False)
         expect(self.answers().last).to_contain_text("Part")
         self.page.get_by_role("link", name="New chat").click()
+        expect(self.page.locator(".message")).to_have_count(0)
         self.send("quick")
         expect(self.answers()).to_have_text("You said: quick")
         self.page.get_by_role("link", name="slow 40").click()
@@ -154,6 +157,7 @@ class Chat(browser.PageTest):
     def test_search(self):
         self.send("a word about zebras")
         self.page.get_by_role("link", name="New chat").click()
+        expect(self.page.locator(".message")).to_have_count(0)
         self.send("nothing of that kind")
         self.page.get_by_role("searchbox").fill("zebras SAID")
         expect(self.page.get_by_text("1 conversation", exact=True)).to_be_visible()
@@ -177,6 +181,7 @@ class Chat(browser.PageTest):
         self.assertEqual((asked["temperature"], asked["stop"], asked["chat_template_kwargs"]), (.2, ["END", "STOP"], {"enable_thinking": False}))
         self.assertNotIn("top_p", asked)
         self.page.get_by_role("link", name="New chat").click()
+        expect(self.page.locator(".message")).to_have_count(0)
         self.send("system")
         expect(self.answers()).to_have_text("System: none")
         self.page.get_by_role("link", name="system").last.click()
