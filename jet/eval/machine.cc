@@ -171,7 +171,7 @@ struct alignas(64) TileConfig {
 static_assert(sizeof(TileConfig) == 64);
 
 template <class F>
-[[gnu::target("amx-tile"), gnu::always_inline]] inline void with_tiles(F&& rounds) {
+[[gnu::target("amx-tile"), gnu::always_inline]] inline void tile_rounds(int64_t rounds, F&& products) {
   static constexpr TileConfig config;  // in memory: GCC 12's ldtilecfg says that it reads 8 bytes of it
   _tile_loadconfig(&config);
   uint16_t numbers[16 * 32];
@@ -184,29 +184,25 @@ template <class F>
   _tile_loadd(5, numbers, 64);
   _tile_loadd(6, numbers, 64);
   _tile_loadd(7, numbers, 64);
-  rounds();
+  for (int64_t r = 0; r < rounds; ++r) products();
   _tile_release();
 }
 
 [[gnu::target("amx-tile,amx-bf16")]] void bf16_tiles(int64_t rounds) {
-  with_tiles([&] [[gnu::target("amx-tile,amx-bf16")]] {
-    for (int64_t r = 0; r < rounds; ++r) {
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(1, 4, 7);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
-    }
+  tile_rounds(rounds, [] [[gnu::target("amx-tile,amx-bf16")]] {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
   });
 }
 
 [[gnu::target("amx-tile,amx-int8")]] void int8_tiles(int64_t rounds) {
-  with_tiles([&] [[gnu::target("amx-tile,amx-int8")]] {
-    for (int64_t r = 0; r < rounds; ++r) {
-      _tile_dpbssd(0, 4, 6);
-      _tile_dpbssd(1, 4, 7);
-      _tile_dpbssd(2, 5, 6);
-      _tile_dpbssd(3, 5, 7);
-    }
+  tile_rounds(rounds, [] [[gnu::target("amx-tile,amx-int8")]] {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
   });
 }
 #endif
