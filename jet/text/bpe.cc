@@ -39,7 +39,7 @@ char32_t last_of(std::string_view token) {
 
 }  // namespace
 
-BpeMerges::BpeMerges(const std::vector<Merge>& merges) {
+BpeMerges::BpeMerges(const std::vector<Merge>& merges, std::vector<bool> unused) : unused_(std::move(unused)) {
   slots_.resize(std::bit_ceil(2 * merges.size() + 2));
   for (const auto& m : merges) {
     const uint64_t pair = pack(m.left, m.right);
@@ -57,14 +57,34 @@ const BpeMerges::Slot* BpeMerges::find(int32_t left, int32_t right) const {
   }
 }
 
-void BpeMerges::apply(std::vector<int32_t>& symbols) const {
-  symbols.size() <= kShort ? apply_short(symbols) : apply_long(symbols);
+/// The merge of a pair that comes into question, or null.
+const BpeMerges::Slot* BpeMerges::offer(int32_t left, int32_t right, Splits& splits) const {
+  const Slot* s = find(left, right);
+  if (s && !unused_.empty() && unused_[s->merged]) splits[s->merged] = {left, right};
+  return s;
 }
 
-void BpeMerges::apply_short(std::vector<int32_t>& symbols) const {
+void BpeMerges::apply(std::vector<int32_t>& symbols) const {
+  Splits splits;
+  symbols.size() <= kShort ? apply_short(symbols, splits) : apply_long(symbols, splits);
+  if (splits.empty()) return;
+  std::vector<int32_t> open(symbols.rbegin(), symbols.rend());  // what is still to be written, the next one last
+  symbols.clear();
+  while (!open.empty()) {
+    const int32_t id = open.back();
+    open.pop_back();
+    if (const auto split = splits.find(id); split != splits.end()) {
+      open.insert(open.end(), {split->second.second, split->second.first});
+    } else {
+      symbols.push_back(id);
+    }
+  }
+}
+
+void BpeMerges::apply_short(std::vector<int32_t>& symbols, Splits& splits) const {
   const Slot* pairs[kShort];  // [i]: of symbols i and i + 1
   size_t n = symbols.size();
-  for (size_t i = 0; i + 1 < n; ++i) pairs[i] = find(symbols[i], symbols[i + 1]);
+  for (size_t i = 0; i + 1 < n; ++i) pairs[i] = offer(symbols[i], symbols[i + 1], splits);
   while (n > 1) {
     size_t best = n;
     for (size_t i = 0; i + 1 < n; ++i)
@@ -74,13 +94,13 @@ void BpeMerges::apply_short(std::vector<int32_t>& symbols) const {
     std::copy(symbols.begin() + best + 2, symbols.begin() + n, symbols.begin() + best + 1);
     std::copy(pairs + best + 1, pairs + n - 1, pairs + best);
     --n;
-    if (best > 0) pairs[best - 1] = find(symbols[best - 1], symbols[best]);
-    if (best + 1 < n) pairs[best] = find(symbols[best], symbols[best + 1]);
+    if (best > 0) pairs[best - 1] = offer(symbols[best - 1], symbols[best], splits);
+    if (best + 1 < n) pairs[best] = offer(symbols[best], symbols[best + 1], splits);
   }
   symbols.resize(n);
 }
 
-void BpeMerges::apply_long(std::vector<int32_t>& symbols) const {
+void BpeMerges::apply_long(std::vector<int32_t>& symbols, Splits& splits) const {
   require(symbols.size() <= INT32_MAX, "a word of {} symbols is too long to encode", symbols.size());
   std::vector<Symbol> list(symbols.size());
   for (size_t i = 0; i < list.size(); ++i) {
@@ -92,12 +112,12 @@ void BpeMerges::apply_long(std::vector<int32_t>& symbols) const {
   std::vector<Candidate> first;
   const auto candidate = [&](int32_t at, auto&& use) {
     if (at < 0 || list[at].right < 0) return;
-    if (const Slot* s = find(list[at].id, list[list[at].right].id)) use(Candidate{s->rank, at, s->merged});
+    if (const Slot* s = offer(list[at].id, list[list[at].right].id, splits)) use(Candidate{s->rank, at, s->merged});
   };
   for (size_t i = 0; i + 1 < list.size(); ++i)
     candidate(static_cast<int32_t>(i), [&](const Candidate& c) { first.push_back(c); });
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue(std::greater<>(), std::move(first));
-  const auto offer = [&](int32_t at) { candidate(at, [&](const Candidate& c) { queue.push(c); }); };
+  const auto enqueue = [&](int32_t at) { candidate(at, [&](const Candidate& c) { queue.push(c); }); };
   while (!queue.empty()) {
     const Candidate c = queue.top();
     queue.pop();
@@ -110,16 +130,17 @@ void BpeMerges::apply_long(std::vector<int32_t>& symbols) const {
     right.id = -1;
     left.right = right.right;
     if (left.right >= 0) list[left.right].left = c.at;
-    offer(left.left);
-    offer(c.at);
+    enqueue(left.left);
+    enqueue(c.at);
   }
   symbols.clear();
   for (int32_t i = 0; i >= 0; i = list[i].right) symbols.push_back(list[i].id);
 }
 
-Bpe::Bpe(Symbols symbols, const std::vector<Merge>& merges) : s_(std::move(symbols)), merges_(merges) {
+Bpe::Bpe(Symbols symbols, const std::vector<Merge>& merges) : s_(std::move(symbols)), merges_(merges, s_.unused) {
   read_symbols();
-  if (!s_.byte_level && !s_.whole_words) read_joins(merges);
+  // How an unused token falls apart is decided over the whole text.
+  if (!s_.byte_level && !s_.whole_words && s_.unused.empty()) read_joins(merges);
   s_.texts = {};
 }
 

@@ -5,12 +5,16 @@
 //
 // A short word is searched for its lowest pair again and again. The symbols of a long one are a linked list and its
 // pairs a heap by (rank, place); a pair that a merge beside it undid is dropped when it comes up.
+//
+// A token may be on the way only (SentencePiece's type "unused"): it takes part in merges, and where one is left at the
+// end it falls into the two symbols whose merge to it was the last that came into question, and so on.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "jet/text/word_model.h"
@@ -25,7 +29,8 @@ struct Merge {
 class BpeMerges {
  public:
   BpeMerges() : BpeMerges(std::vector<Merge>()) {}
-  explicit BpeMerges(const std::vector<Merge>& merges);  // of a pair listed twice the last counts
+  /// Of a pair listed twice the last counts. `unused` [ids]: tokens on the way only; empty: none.
+  explicit BpeMerges(const std::vector<Merge>& merges, std::vector<bool> unused = {});
   /// Merges `symbols` in place; n of them take O(n log n).
   void apply(std::vector<int32_t>& symbols) const;
 
@@ -34,10 +39,13 @@ class BpeMerges {
     uint64_t pair = ~uint64_t{0};
     int32_t rank = 0, merged = 0;
   };
+  using Splits = std::unordered_map<int32_t, std::pair<int32_t, int32_t>>;  // unused token: what last would make it
   const Slot* find(int32_t left, int32_t right) const;
-  void apply_short(std::vector<int32_t>& symbols) const;
-  void apply_long(std::vector<int32_t>& symbols) const;
+  const Slot* offer(int32_t left, int32_t right, Splits& splits) const;
+  void apply_short(std::vector<int32_t>& symbols, Splits& splits) const;
+  void apply_long(std::vector<int32_t>& symbols, Splits& splits) const;
 
+  std::vector<bool> unused_;
   std::vector<Slot> slots_;  // open addressing; the size is a power of two
 };
 
@@ -48,6 +56,7 @@ class Bpe : public WordModel {
   struct Symbols {
     bool byte_level = false;              // words are bytes, tokens in the byte alphabet
     std::vector<std::string_view> texts;  // [ids] of the tokens of the model; empty: none. Not kept
+    std::vector<bool> unused;             // [ids] of tokens on the way only; empty: none
     std::vector<int32_t> byte_tokens;     // 256 ids of <0x00> to <0xFF>, -1 where one is missing; empty: not used
     int32_t unknown = -1;
     bool unknown_missing = false;  // there is an unknown token's name, but no such token: an error when it is needed

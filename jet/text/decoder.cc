@@ -1,5 +1,6 @@
 #include "jet/text/decoder.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -11,6 +12,7 @@ namespace jet {
 namespace {
 
 constexpr size_t kMostSteps = 100;
+constexpr std::string_view kMark = "\xe2\x96\x81";  // a space
 constexpr const char* kReplacement = "\xef\xbf\xbd";
 
 std::string joined(const std::vector<std::string>& tokens) {
@@ -80,22 +82,40 @@ class SpacesStep : public DecoderStep {
   void apply(std::vector<std::string>& tokens) const override {
     for (auto& t : tokens) apply_alone(t);
   }
-  void apply_alone(std::string& token) const override { token = replaced(token, "\xe2\x96\x81", " "); }
+  void apply_alone(std::string& token) const override { token = replaced(token, kMark, " "); }
 };
 
-/// A run of bytes that is no text becomes a U+FFFD for each byte.
+/// Takes the space off the first token's front, or off every one's until there is a text.
+class FirstSpaceStep : public DecoderStep {
+ public:
+  explicit FirstSpaceStep(bool repeats) : repeats_(repeats) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (auto& t : tokens) {
+      const bool has_space = t.starts_with(kMark);
+      if (has_space) t.erase(0, kMark.size());
+      if (!t.empty() || (has_space && !repeats_)) return;
+    }
+  }
+
+ private:
+  bool repeats_;
+};
+
+/// A run of bytes that is no text becomes a U+FFFD for each byte; `by_character`, for each byte that is in none.
 class ByteFallbackStep : public DecoderStep {
  public:
+  explicit ByteFallbackStep(bool by_character) : by_character_(by_character) {}
   void apply(std::vector<std::string>& tokens) const override {
     std::vector<std::string> out;
     std::string bytes;
     const auto flush = [&] {
-      if (is_valid_utf8(bytes)) {
-        if (!bytes.empty()) out.push_back(std::exchange(bytes, {}));
-      } else {
-        out.insert(out.end(), bytes.size(), kReplacement);
-        bytes.clear();
+      const bool is_text = is_valid_utf8(bytes);
+      for (size_t at = 0, length; at < bytes.size(); at += length) {
+        length = is_text ? bytes.size() : by_character_ ? static_cast<size_t>(utf8_length(bytes, at)) : 0;
+        out.push_back(length > 0 ? bytes.substr(at, length) : kReplacement);
+        length = std::max<size_t>(length, 1);
       }
+      bytes.clear();
     };
     for (auto& t : tokens) {
       if (const auto byte = byte_of_token(t)) {
@@ -111,6 +131,9 @@ class ByteFallbackStep : public DecoderStep {
   void apply_alone(std::string& token) const override {
     if (const auto byte = byte_of_token(token)) token.assign(1, static_cast<char>(*byte));
   }
+
+ private:
+  bool by_character_;
 };
 
 class FuseStep : public DecoderStep {
@@ -155,7 +178,7 @@ std::unique_ptr<DecoderStep> make(const Component& c) {
   if (c.type == "ByteFallback" || c.type == "Fuse") {
     c.allow({});
     if (c.type == "Fuse") return std::make_unique<FuseStep>();
-    return std::make_unique<ByteFallbackStep>();
+    return std::make_unique<ByteFallbackStep>(false);
   }
   c.refuse("ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip and Sequence");
 }
@@ -205,12 +228,11 @@ std::string Decoder::bytes_of(std::string token) const {
   return token;
 }
 
-Decoder sentencepiece_decoder(size_t strips) {
+Decoder sentencepiece_decoder(bool adds_space, bool removes_spaces) {
   Decoder d;
+  if (adds_space || removes_spaces) d.add(std::make_unique<FirstSpaceStep>(removes_spaces));
   d.add(std::make_unique<SpacesStep>());
-  d.add(std::make_unique<ByteFallbackStep>());
-  d.add(std::make_unique<FuseStep>());
-  if (strips > 0) d.add(std::make_unique<StripStep>(" ", strips, 0));
+  d.add(std::make_unique<ByteFallbackStep>(true));
   return d;
 }
 

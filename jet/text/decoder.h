@@ -42,7 +42,9 @@ class Decoder {
   bool byte_level_ = false;
 };
 
-/// The steps of SentencePiece's models: U+2581 is a space, <0x0A> a byte, up to `strips` spaces go from the beginning.
-Decoder sentencepiece_decoder(size_t strips);
+/// As SentencePiece decodes: U+2581 is a space, <0x0A> a byte, and each byte that is no text a U+FFFD. Where the model
+/// adds a space before a text (`adds_space`) or takes needless ones away (`removes_spaces`), the first token gives up a
+/// space at its front; with `removes_spaces` so does every token while there is no text yet.
+Decoder sentencepiece_decoder(bool adds_space, bool removes_spaces);
 
 }  // namespace jet

@@ -21,7 +21,7 @@ namespace {
 enum class PieceType { normal = 1, unknown, control, user_defined, unused, byte };
 
 // SentencePiece means to add the highest score of a piece for each byte, which its first value makes nothing of.
-constexpr float kUserDefinedScore = -0.1f;
+constexpr double kUserDefinedScore = -0.1;
 
 struct Piece {
   std::string text;
@@ -52,9 +52,7 @@ class Reader {
     make_model();
     const TokenizerConfig config = read_tokenizer_config(config_path);
     add_tokens(config);
-    parts_.decoder = sentencepiece_decoder(normalizer_.remove_extra_whitespaces ? SIZE_MAX
-                                           : normalizer_.add_dummy_prefix       ? 1
-                                                                                : 0);
+    parts_.decoder = sentencepiece_decoder(normalizer_.add_dummy_prefix, normalizer_.remove_extra_whitespaces);
     parts_.normalizers.push_back(std::make_unique<SentencePieceNormalizer>(std::move(normalizer_)));
     set_ends(config, config_path);
     return std::move(parts_);
@@ -154,15 +152,17 @@ void Reader::make_bpe() {
   Bpe::Symbols s;
   s.texts.resize(pieces_.size());
   std::vector<double> scores(pieces_.size());
+  std::vector<bool> unused(pieces_.size());
+  bool any_unused = false;
   for (size_t id = 0; id < pieces_.size(); ++id) {
     const Piece& p = pieces_[id];
-    require(p.type != PieceType::unused, "{}: the piece {} is of type unused, which cannot be read with BPE", path_,
-            shown(p.text));
     scores[id] = p.score;
-    if (p.type == PieceType::normal) s.texts[id] = p.text;
+    if (p.type == PieceType::normal || p.type == PieceType::unused) s.texts[id] = p.text;
+    if (p.type == PieceType::unused) unused[id] = any_unused = true;
     if (p.type == PieceType::user_defined)
       parts_.normalized_tokens.add({.id = static_cast<int32_t>(id), .content = p.text});
   }
+  if (any_unused) s.unused = std::move(unused);
   if (byte_fallback_) s.byte_tokens = bytes_as_tokens();
   s.unknown = unknown_;
   s.fuse_unknown = true;

@@ -3,7 +3,7 @@
 //
 //   ModelProto        1 pieces (SentencePiece, once for each id)   2 trainer_spec   3 normalizer_spec
 //   SentencePiece     1 piece (text)   2 score (float)   3 type: 1 normal (default), 2 unknown, 3 control,
-//                     4 user-defined, 5 unused, 6 byte
+//                     4 user-defined, 5 unused (of BPE: on the way only, bpe.h), 6 byte
 //   TrainerSpec       3 model_type: 1 unigram (default), 2 BPE, 3 word, 4 char   24 treat_whitespace_as_suffix
 //                     35 byte_fallback   40 unk_id   41 bos_id   42 eos_id   43 pad_id
 //   NormalizerSpec    2 precompiled_charsmap (charsmap.h)   3 add_dummy_prefix   4 remove_extra_whitespaces
@@ -14,6 +14,9 @@
 // Control pieces are found in the text as tokenizer.json's special tokens are, and each text between them is encoded as
 // a text of its own. User-defined pieces are found first, the longest at each place; BPE merges, of all neighbours that
 // make a piece, those with the highest score, leftmost among equals.
+//
+// Ids and texts are those of SentencePiece 0.2.0 and 0.2.1. Later ones break ties between ways of equal score otherwise,
+// and take an unused piece of one character for an unknown one.
 #pragma once
 
 #include <string>

@@ -64,7 +64,7 @@ class SentencePieceTest : public testing::Test {
   std::string folder_;
 };
 
-// What the sentencepiece package gives for these models.
+// What the sentencepiece package (0.2.0, 0.2.1) gives for these models.
 TEST_F(SentencePieceTest, EncodesBpe) {
   const auto t = load(pieces() + field(2, field(3, 2)) + field(3, field(3, 1)));
   EXPECT_EQ(t.encode("ababab"), (Ids{12, 3, 3, 3}));
@@ -90,6 +90,36 @@ TEST_F(SentencePieceTest, EncodesUnigram) {
   EXPECT_EQ(t.encode("ababab"), (Ids{5, 9, 3}));
   EXPECT_EQ(t.encode("the  ab"), (Ids{8, 12, 3}));
   EXPECT_EQ(t.encode("  <x>abq q"), (Ids{12, 10, 3, 0, 12, 0}));
+}
+
+TEST_F(SentencePieceTest, UnusedPiecesOfBpeAreOnTheWayOnly) {
+  const auto t =
+      load(pieces() + piece("abab", -0.5, 5) + piece("ca", -0.1, 5) + piece("cab", -0.2, 5) + field(2, field(3, 2)));
+  EXPECT_EQ(t.encode("abab"), (Ids{12, 3, 3}));
+  EXPECT_EQ(t.encode("cabab"), (Ids{12, 15, 13, 14, 3}));
+  EXPECT_EQ(t.encode("ababa cab"), (Ids{12, 3, 3, 13, 12, 15, 13, 14}));
+  std::string text = "ca";
+  Ids ids{12, 15, 13};
+  for (int i = 0; i < 40; ++i) {  // longer than what is searched pair by pair
+    text += "cab";
+    ids.insert(ids.end(), {15, 13, 14});
+  }
+  EXPECT_EQ(t.encode(text), ids);
+}
+
+TEST_F(SentencePieceTest, DecodesSpacesAtTheFrontAndLooseBytes) {
+  const auto both = load(pieces() + bytes() + field(2, field(35, 1)));
+  EXPECT_EQ(both.decode({12, 11, 3}), " ab");
+  EXPECT_EQ(both.decode({11, 3}), " ab");
+  EXPECT_EQ(both.decode({12, 12, 12}), "");
+  const auto adds = load(pieces() + field(3, field(4, uint64_t{0})));
+  EXPECT_EQ(adds.decode({12, 11, 3}), "  ab");
+  EXPECT_EQ(adds.decode({12, 12, 12}), "  ");
+  const auto byte = [](int b) { return 19 + b; };
+  EXPECT_EQ(both.decode({byte(0x3e), byte(0xc3), byte(0xa9), byte(0xa9)}), ">\xc3\xa9\xef\xbf\xbd");
+  EXPECT_EQ(both.decode({byte(0xe2), byte(0x82), byte(0x41)}),
+            "\xef\xbf\xbd\xef\xbf\xbd"
+            "A");
 }
 
 TEST_F(SentencePieceTest, ControlPiecesAndEnds) {

@@ -51,11 +51,10 @@ void Unigram::for_each_prefix(std::string_view text, Use&& use) const {
 
 std::vector<Unigram::Node> Unigram::best_path(std::string_view word) const {
   std::vector<Node> best(word.size() + 1);
-  const double unknown_score = p_.lowest_score - kUnknownPenalty;
   const auto rounded = [&](double sum) { return p_.float_sums ? static_cast<double>(static_cast<float>(sum)) : sum; };
+  const double unknown_score = rounded(p_.lowest_score - kUnknownPenalty);
   const auto offer = [&](Node& node, size_t begin, int32_t id, double sum) {
-    sum = rounded(sum);
-    if (node.begin < 0 || sum > node.sum) node = {sum, static_cast<int64_t>(begin), id};
+    if (node.begin < 0 || sum > node.sum) node = {rounded(sum), static_cast<int64_t>(begin), id};
   };
   for (size_t at = 0; at < word.size();) {
     const auto length = static_cast<size_t>(utf8_length(word, at));
@@ -67,7 +66,7 @@ std::vector<Unigram::Node> Unigram::best_path(std::string_view word) const {
     });
     if (!has_single) {
       require(p_.unknown >= 0, "{}: has no token for a character of the text, and no unk_id", p_.where);
-      offer(best[at + length], at, p_.unknown, unknown_score + here);
+      offer(best[at + length], at, p_.unknown, rounded(unknown_score + here));
     }
     at += length;
   }

@@ -25,7 +25,7 @@ class Unigram : public WordModel {
     double lowest_score = 0;
     int32_t unknown = -1;
     std::vector<int32_t> byte_tokens;  // 256 ids of <0x00> to <0xFF>, -1 where one is missing; empty: not used
-    bool float_sums = false;           // sums are rounded to 32 bits, as in SentencePiece
+    bool float_sums = false;           // what is kept of sums is rounded to 32 bits, as in SentencePiece
     std::string where;
   };
   explicit Unigram(Pieces pieces);
