@@ -24,7 +24,7 @@ target_include_directories(jet_options SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt-
 # gcc 12 reports an overflow inside fmt 9 that is not there, and takes each source but the first of a unity for a header.
 target_compile_options(jet_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror
                        $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow -Wno-subobject-linkage>
-                       $<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed> -fopenmp-simd)
+                       $<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed;-Wno-align-mismatch> -fopenmp-simd)
 # gcc walks all that it holds again and again to free some of it, a tenth of its time, where 2 GB would do as well.
 target_compile_options(jet_options INTERFACE "$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-heapsize=1048576>")
 

@@ -182,18 +182,18 @@ BlocksResult::Start compare_inheritance(Run& run, const Row& best, const Layers&
   return {part(with), part(without)};
 }
 
-Placement uniform_placement(int layers, const Placement& like) {
+Placement uniform_placement(const std::vector<int>& allowed, const Placement& like) {
   Placement p;
-  p.full = uniform_layers(all_layers(layers), static_cast<int>(like.full.size()));
-  p.swa = uniform_layers(other_layers(layers, p.full), static_cast<int>(like.swa.size()));
+  p.full = uniform_layers(allowed, static_cast<int>(like.full.size()));
+  p.swa = uniform_layers(other_layers(allowed, p.full), static_cast<int>(like.swa.size()));
   return p;
 }
 
 // The last layers, windowed before full.
-Placement last_placement(int layers, const Placement& like) {
+Placement last_placement(const std::vector<int>& allowed, const Placement& like) {
   Placement p;
-  const int full = layers - static_cast<int>(like.full.size()), windows = full - static_cast<int>(like.swa.size());
-  for (int l = windows; l < layers; ++l) (l < full ? p.swa : p.full).insert(l);
+  const auto full = allowed.end() - std::ssize(like.full), windows = full - std::ssize(like.swa);
+  p.swa.insert(windows, full), p.full.insert(full, allowed.end());
   return p;
 }
 
@@ -219,8 +219,8 @@ BlocksResult select_block(Run& run, const Placement& p) {
   };
   // The baselines have as many full and windowed layers as the placement.
   const std::string branch = run.recipe.supernet.branch;
-  const int n = run.teacher.spec().n_layers();
-  const Placement uniform = uniform_placement(n, p), last = last_placement(n, p);
+  const std::vector<int> allowed = searched_layers(run);
+  const Placement uniform = uniform_placement(allowed, p), last = last_placement(allowed, p);
   Trials trials{entry("baseline-all-linear", branch, {}),
                 entry("baseline-uniform", branch, uniform),
                 entry("baseline-last", branch, last),

@@ -24,7 +24,7 @@ std::string with_option(const std::string& kind, const std::string& option) {
 
 // The block as it was trained in the stage before.
 Dimensions own_dimensions(const Run& run, const std::string& kind) {
-  const auto& a = attention_of(run.teacher.spec(), 0);
+  const auto& a = attention_of(run.teacher.spec(), searched_layers(run).front());
   Dimensions d;
   d.heads = a.heads, d.dk = d.dv = a.head_dim, d.window = run.recipe.placement.window;
   if (const Json block = mixer_to_json(make_mixer(kind, a)); block.contains("conv")) d.conv = block["conv"].get<int>();

@@ -9,6 +9,7 @@
 #include "jet/search/postnas.h"
 #include "jet/search/results.h"
 #include "jet/search/selectors/selector.h"
+#include "jet/storage/safetensors.h"
 
 namespace jet {
 namespace {
@@ -127,6 +128,55 @@ TEST_F(Eliminate, APathWithoutAMixerCostsNothingThere) {
     }
   }
   EXPECT_EQ(fewer.layer(3).flops, count_model(net.spec(path_of(n, {}, {}, {3})), pass, types).layer(3).flops);
+}
+
+// Layers 1 and 5 of this base have windows.
+TEST_F(Eliminate, WindowsOfTheBaseStay) {
+  options.base = folder + "/base";
+  std::filesystem::copy("models/base", options.base, std::filesystem::copy_options::recursive);
+  Json config = read_json(options.base + "/config.json");
+  config["layer_types"][1] = config["layer_types"][5] = "sliding_attention";
+  config["sliding_window"] = 24, config["use_sliding_window"] = true;
+  write_file(options.base + "/config.json", config.dump());
+  const LayerSet windows{1, 5};
+  const auto base = read_spec(options.base);
+  ASSERT_EQ(attention_of(base, 5).window, 24);
+
+  run_postnas(options);
+  const ModelSpec spec = read_spec(folder + "/run/model");
+  int linear = 0;
+  for (int l = 0; l < spec.n_layers(); ++l) {
+    const auto* a = std::get_if<Attention::Config>(&spec.layers[l]);
+    EXPECT_EQ(a && a->window == 24, windows.count(l) > 0) << l;
+    linear += !a && has_mixer(spec.layers[l]);
+  }
+  EXPECT_EQ(linear, 8 - 2 - 1 - 1 - 2) << "windows of the base, full, windows, none";
+  const Json results = read_json(folder + "/run/ledger.json").at("results");
+  for (const Json& row : results.at("heat_map").at("value")) {
+    for (int l = 0; l < 8; ++l) EXPECT_EQ(row[l].is_null(), windows.count(l) > 0) << l;
+  }
+  const auto blocks = from_json_fields<BlocksResult>(results.at("blocks"), "blocks");
+  EXPECT_EQ(blocks.last->layers->full, LayerSet{7});
+  EXPECT_EQ(blocks.last->layers->swa, LayerSet{6});
+  EXPECT_EQ(blocks.uniform.layers->full, LayerSet{4}) << "the middle of 0 2 3 4 6 7";
+
+  // Their weights are no part of the supernet: all that differs is in the searched layers.
+  const SafeTensors trained = SafeTensors::open(folder + "/run/checkpoints/supernet.safetensors");
+  for (const auto& [name, unused] : trained.all())
+    EXPECT_TRUE(name.find("layers.1.") == name.npos && name.find("layers.5.") == name.npos) << name;
+
+  std::string text = kEliminateRecipe;
+  text.replace(text.find("full = 1"), 8, "full = 6");
+  write_file(options.recipe, text);
+  options.out = folder + "/more";
+  try {
+    run_postnas(options);
+    ADD_FAILURE() << "7 of 6 layers were placed";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("6 full and 1 swa layers asked for, the base has 6 besides its windows"),
+              std::string::npos)
+        << e.what();
+  }
 }
 
 TEST_F(Eliminate, MoreThanThereAreIsRefused) {

@@ -41,7 +41,7 @@ void add_blocks(const Recipe& recipe, const Json& blocks, const Json& placement,
   if (const Json windows = stage_result(blocks, "sinks"); !windows.is_null())
     rows.push_back(gain("window + sinks", windows, windows.at("name").get<std::string>() + " everywhere, untrained"));
   if (blocks.contains("all_linear"))
-    rows.push_back(gain("all-linear", blocks["all_linear"], branch + " in every layer"));
+    rows.push_back(gain("all-linear", blocks["all_linear"], branch + " in every layer searched"));
   if (blocks.contains("uniform"))
     rows.push_back(gain("uniform", blocks["uniform"], branch + ", attention evenly spaced"));
   if (const Json last = stage_result(blocks, "last"); !last.is_null())

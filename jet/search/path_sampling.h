@@ -1,4 +1,4 @@
-// Which layers of a step's path are full while a supernet is trained; the others are linear. A function of the seed and
+// Which of L allowed layers are full in a step's path while a supernet is trained; the others are linear. A function of the seed and
 // the step alone, so a training goes on after a kill as if there had been none.
 //
 //   half      their number uniform in 0..L/2, layers drawn one by one, one perhaps twice: sparse paths are common
@@ -15,6 +15,7 @@
 namespace jet {
 
 const std::vector<std::string>& path_samplings();
-LayerSet sampled_layers(const std::string& sampling, int layers, int k, uint64_t seed, int64_t step);
+LayerSet sampled_layers(const std::string& sampling, const std::vector<int>& allowed, int k, uint64_t seed,
+                        int64_t step);
 
 }  // namespace jet

@@ -216,10 +216,9 @@ std::vector<int> all_layers(int n) {
   return out;
 }
 
-std::vector<int> other_layers(int n, const LayerSet& taken) {
-  std::vector<int> out = all_layers(n);
-  std::erase_if(out, [&](int i) { return taken.count(i) > 0; });
-  return out;
+std::vector<int> other_layers(std::vector<int> allowed, const LayerSet& taken) {
+  std::erase_if(allowed, [&](int i) { return taken.count(i) > 0; });
+  return allowed;
 }
 
 LayerSet uniform_layers(const std::vector<int>& allowed, int k) {

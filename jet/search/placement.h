@@ -115,8 +115,8 @@ Exhaustive exhaustive_search(const std::vector<int>& allowed, int k, const Score
 
 /// 0 .. n - 1.
 std::vector<int> all_layers(int n);
-/// 0 .. n - 1 without `taken`.
-std::vector<int> other_layers(int n, const LayerSet& taken);
+/// `allowed` without `taken`.
+std::vector<int> other_layers(std::vector<int> allowed, const LayerSet& taken);
 /// k of `allowed`, evenly spaced: the middle of each of k equal parts.
 LayerSet uniform_layers(const std::vector<int>& allowed, int k);
 LayerSet random_layers(const std::vector<int>& allowed, int k, uint64_t seed, int draw);

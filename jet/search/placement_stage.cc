@@ -20,7 +20,7 @@ HeatMap heat_map(Run& run, Supernet& net) {
     const auto score = [&](const Path& p) { return net.score(p, name); };
     out.all_linear.add(name, score(path_of(out.layers, {})).at("accuracy"));
     out.base.add(name, score(Path(out.layers, Branch::full)).at("accuracy"));
-    for (int i = 0; i < out.layers; ++i) {
+    for (const int i : net.searched()) {
       const Json j = score(path_of(out.layers, {i}));
       out.value[t][i] = j.at("accuracy"), out.loss[t][i] = j.at("nll");
       run.watch.found("heat_map", [&] { return Json(out); });
@@ -50,7 +50,7 @@ SelectedRow sinks_scored(Run& run) {
 }
 
 SelectedRow run_selector(Run& run, Supernet& net, const std::string& name, const BeamSoFar& so_far) {
-  SelectionInput in(run, net, all_layers(net.layers()), run.recipe.placement.full);
+  SelectionInput in(run, net, net.searched(), run.recipe.placement.full);
   in.so_far = so_far;
   const Selected s = select_layers(name, in);
   SelectedRow row = scored_row(run, net, name, s.layers);
@@ -72,12 +72,12 @@ ChosenLayers place_windows(Run& run, Supernet& net, const LayerSet& full, const 
   PlacementConfig& c = run.recipe.placement;
   std::vector<Path> first;
   if (c.swa > 0)
-    for (const int l : other_layers(net.layers(), full)) first.push_back(path_of(net.layers(), full, {l}));
+    for (const int l : other_layers(net.searched(), full)) first.push_back(path_of(net.layers(), full, {l}));
   c.swa_objective = settle_objective(run, net, "swa", c.swa_objective, first).terms;
   const auto score = [&](const LayerSet& windows, std::optional<int> round) {
     return objective_score(net, path_of(net.layers(), full, windows), c.swa_objective, round);
   };
-  const Selection s = beam_by_halves(run, other_layers(net.layers(), full), c.swa, score, so_far);
+  const Selection s = beam_by_halves(run, other_layers(net.searched(), full), c.swa, score, so_far);
   return {s.layers, objective_text(c.swa_objective), c.window, s.trace};
 }
 
@@ -91,7 +91,7 @@ ChosenLayers eliminate_layers(Run& run, Supernet& net, const Placement& p) {
   const auto score = [&](const LayerSet& none, std::optional<int> round) {
     return objective_score(net, path_of(net.layers(), p.full, p.swa, none), both, round);
   };
-  const Selection s = beam_by_halves(run, other_layers(net.layers(), kept), c.eliminate, score);
+  const Selection s = beam_by_halves(run, other_layers(net.searched(), kept), c.eliminate, score);
   return {s.layers, objective_text(both), std::nullopt, s.trace};
 }
 
@@ -106,7 +106,7 @@ Json placement_so_far(const PlacementResult& out) {
 
 // Where every set of layers has been scored: how many there are, and how many are better than each row's.
 void add_ranks(const PlacementConfig& c, Supernet& net, PlacementResult& out) {
-  const Exhaustive every = exhaustive_search(all_layers(net.layers()), c.full, [&](const LayerSet& s) {
+  const Exhaustive every = exhaustive_search(net.searched(), c.full, [&](const LayerSet& s) {
     return objective_score(net, path_of(net.layers(), s), c.full_objective);
   });
   out.exhaustive_count = std::ssize(every.all);
@@ -118,8 +118,7 @@ void add_ranks(const PlacementConfig& c, Supernet& net, PlacementResult& out) {
 
 PlacementResult find_placement(Run& run, Supernet& net) {
   const PlacementConfig& c = run.recipe.placement;
-  const int n = net.layers();
-  const auto all = all_layers(n);
+  const auto& all = net.searched();
   const auto names = asked_selectors(c);
   PlacementResult out;
   out.why = settle_full_objective(run, net).why;

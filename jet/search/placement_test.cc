@@ -103,7 +103,7 @@ TEST(Placement, SwapsEndWhereNoExchangeIsBetter) {
   const auto score = values(worths(12), {0, 4, 7}, 5);
   const Selection s = swap_search(all_layers(12), {0, 1, 2}, 0, score);
   for (const int gone : s.layers) {
-    for (const int come : other_layers(12, s.layers)) {
+    for (const int come : other_layers(all_layers(12), s.layers)) {
       LayerSet other = s.layers;
       other.erase(gone), other.insert(come);
       EXPECT_FALSE(s.score < score(other));

@@ -60,13 +60,18 @@ void run_stage(Run& run, Supernet& net, const StageEntry& stage) {
 void require_layers(const Recipe& r, const ModelSpec& base) {
   for (int i = 0; i < base.n_layers(); ++i) attention_of(base, i);
   const PlacementConfig& c = r.placement;
-  const int64_t n = base.n_layers(), taken = int64_t{c.full} + c.swa;
-  require(taken <= n, "placement: {} full and {} swa layers asked for, the base has {}", c.full, c.swa, n);
+  const std::vector<int> searched = searched_layers(base, c);
+  require(!searched.empty(),
+          "placement: every layer of the base has a window already; keep_windows = false in the "
+          "recipe has them searched too");
+  const int64_t n = std::ssize(searched), taken = int64_t{c.full} + c.swa;
+  require(taken <= n, "placement: {} full and {} swa layers asked for, the base has {}{}", c.full, c.swa, n,
+          n < base.n_layers() ? " besides its windows" : "");
   require(c.eliminate <= n - taken, "placement: eliminate is {}, expected a number in [0, {}]: so many are left linear",
           c.eliminate, n - taken);
   for (const int k : r.validation.curve) require(k <= n, "validation.curve: {} full layers of {}", k, n);
-  make_mixer(r.supernet.branch, attention_of(base, 0));
-  for (const auto& kind : r.blocks.kinds) make_mixer(kind, attention_of(base, 0));
+  make_mixer(r.supernet.branch, attention_of(base, searched.front()));
+  for (const auto& kind : r.blocks.kinds) make_mixer(kind, attention_of(base, searched.front()));
 }
 
 // Which stages these options run, the supernet's weights for a search alone included.

@@ -86,6 +86,7 @@ struct GatesConfig {
 struct PlacementConfig {
   int full = 2, swa = 1, window = 64;  // layers that keep full attention; layers that get a sliding window
   int eliminate = 0;                   // of the others, layers that lose their mixer
+  bool keep_windows = true;            // layers that have a window in the base stay as they are
   std::string selector = "beam";       // whose choice counts; the others are listed beside it
   std::vector<std::string> selectors = {"uniform", "random", "exhaustive"};
   int beam = 3;         // width
@@ -105,7 +106,7 @@ struct PlacementConfig {
   template <class V>
   static void fields(PlacementConfig& c, V&& v) {
     v("full", c.full, at_least(0, 1e6)), v("swa", c.swa, at_least(0, 1e6)), v("window", c.window, at_least(1));
-    v("eliminate", c.eliminate, at_least(0, 1e6));
+    v("eliminate", c.eliminate, at_least(0, 1e6)), v("keep_windows", c.keep_windows);
     v("selector", c.selector), v("selectors", c.selectors), v("beam", c.beam, at_least(1));
     v("beam_budget", c.beam_budget, at_least(0)), v("step", c.step, share()), v("swaps", c.swaps, at_least(0));
     v("beam_patience", c.beam_patience, at_least(-1, 1).with("negative: no patience"));

@@ -27,4 +27,16 @@ Run::Run(const Setup& s)
   if (p.swa_objective.empty()) p.swa_objective = evaluator.all_alike(&Task::has_choices);
 }
 
+bool stays(const ModelSpec& base, const PlacementConfig& c, int layer) {
+  return c.keep_windows && attention_of(base, layer).window > 0;
+}
+
+std::vector<int> searched_layers(const ModelSpec& base, const PlacementConfig& c) {
+  std::vector<int> out = all_layers(base.n_layers());
+  std::erase_if(out, [&](int l) { return stays(base, c, l); });
+  return out;
+}
+
+std::vector<int> searched_layers(const Run& run) { return searched_layers(run.teacher.spec(), run.recipe.placement); }
+
 }  // namespace jet

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "jet/search/evaluator.h"
 #include "jet/search/recipe.h"
@@ -40,5 +41,11 @@ struct Run {
   Evaluator evaluator;
   Teacher teacher;
 };
+
+/// Whether a layer of the base stays as it is: one that has a window already, unless placement.keep_windows is false.
+bool stays(const ModelSpec& base, const PlacementConfig& c, int layer);
+/// The others, among which a search places full attention and windows; all that is not placed becomes linear.
+std::vector<int> searched_layers(const ModelSpec& base, const PlacementConfig& c);
+std::vector<int> searched_layers(const Run& run);
 
 }  // namespace jet

@@ -65,7 +65,7 @@ void add_candidates(StageWork& p, const Run& run, const BudgetConfig& budget, in
 // Adds what a selector asks for at most: paths of the whole objective, and trainings.
 void add_selector(StageWork& p, const Run& run, const std::string& name, int k) {
   const PlacementConfig& c = run.recipe.placement;
-  const SelectorBound most = select_at_most(name, run.teacher.spec().n_layers(), k, c);
+  const SelectorBound most = select_at_most(name, std::ssize(searched_layers(run)), k, c);
   add_paths(p, run, c.full_objective, asked_of(run, most.paths, most.depths));
   if (most.gates) p[WorkKind::gates] += gates_passes(c.gates.train);
 }
@@ -87,7 +87,7 @@ StageWork plan_supernet(const Run& run) {
 
 StageWork plan_heat_map(const Run& run) {
   StageWork p{"heat_map", "paths", 0};
-  const int64_t paths = run.teacher.spec().n_layers() + 2;
+  const int64_t paths = std::ssize(searched_layers(run)) + 2;
   for (const auto& t : run.evaluator.search_tasks())
     add_paths(p, run, {TaskWeight{.task = t.name}}, asked_of(run, paths));
   return p;
@@ -98,7 +98,7 @@ StageWork plan_placement(const Run& run) {
   StageWork p{"placement", "paths", 0};
   std::vector<std::string> names = asked_selectors(c);
   for (const auto& name : names) add_selector(p, run, name, c.full);
-  const int64_t n = run.teacher.spec().n_layers();
+  const int64_t n = std::ssize(searched_layers(run));
   // The rows of the table, and what the objectives are settled by.
   add_paths(p, run, c.full_objective, asked_of(run, std::ssize(names) + 2 + n));
   const auto of_beam = [&](int64_t layers, int64_t k) {

@@ -21,7 +21,7 @@ std::vector<MixerSpec> placed_layers(const Run& run, const Placement& p,
       a.window = window > 0 ? window : run.recipe.placement.window;
       layers.emplace_back(a);
     } else {
-      layers.push_back(linear(a));
+      layers.push_back(stays(base, run.recipe.placement, i) ? MixerSpec(a) : linear(a));
     }
   }
   return layers;

@@ -18,9 +18,10 @@ std::string to_string(const Path& p) {
 
 namespace {
 
-TorchModel with_every_layer(const Run& run, const std::function<MixerSpec(const Attention::Config&)>& f) {
-  std::vector<MixerSpec> layers;
-  for (int i = 0; i < run.teacher.spec().n_layers(); ++i) layers.push_back(f(attention_of(run.teacher.spec(), i)));
+TorchModel with_every(const Run& run, const std::vector<int>& searched,
+                      const std::function<MixerSpec(const Attention::Config&)>& f) {
+  std::vector<MixerSpec> layers = run.teacher.spec().layers;
+  for (const int l : searched) layers[l] = f(attention_of(run.teacher.spec(), l));
   return make_student(run.teacher.model, layers, run.recipe.seed);
 }
 
@@ -28,14 +29,14 @@ TorchModel with_every_layer(const Run& run, const std::function<MixerSpec(const 
 
 Supernet::Supernet(Run& run, const std::string& paths)
     : run_(run), paths_(paths.empty() ? run.recipe.supernet.paths : paths),
-      name_(paths_ == run.recipe.supernet.paths ? "supernet" : "supernet-" + paths_), shared_(shared_layers_of(run)) {
-  linear_ =
-      with_every_layer(run, [&](const Attention::Config& a) { return make_mixer(run.recipe.supernet.branch, a); });
-  window_ = with_every_layer(run, [&](Attention::Config a) {
+      name_(paths_ == run.recipe.supernet.paths ? "supernet" : "supernet-" + paths_), searched_(searched_layers(run)),
+      shared_(shared_layers_of(run)) {
+  linear_ = with_every(run, searched_, [&](const auto& a) { return make_mixer(run.recipe.supernet.branch, a); });
+  window_ = with_every(run, searched_, [&](Attention::Config a) {
     a.window = run.recipe.placement.window;
     return MixerSpec(a);
   });
-  trained_ = own_parameters(linear_, is_mixer_parameter);
+  trained_ = scope_parameters(run.teacher.spec(), linear_, Scope::new_mixers);
 }
 
 ModelSpec Supernet::spec(const Path& path) const {
@@ -63,7 +64,7 @@ Tensor Supernet::path_loss(const Part& part) {
   const DistillConfig& c = run_.recipe.supernet.budget.distill;
   const auto b = run_.data.batch("supernet paths", part, c.train);
   Path path(layers(), Branch::linear);
-  for (const int l : sampled_layers(paths_, layers(), run_.recipe.placement.full, run_.recipe.seed, part.step))
+  for (const int l : sampled_layers(paths_, searched_, run_.recipe.placement.full, run_.recipe.seed, part.step))
     path[l] = Branch::full;
   const Trace teacher = run_.teacher.trace(b);
   Trace student;
@@ -72,7 +73,7 @@ Tensor Supernet::path_loss(const Part& part) {
   };
   forward_with(run_.ops, run_.teacher.model, b.rows, along, &student);
   std::vector<int> linear;
-  for (int l = 0; l < layers(); ++l)
+  for (const int l : searched_)
     if (path[l] == Branch::linear) linear.push_back(l);
   return distill_loss(run_.ops, c, teacher, student, linear, b);
 }
@@ -80,19 +81,18 @@ Tensor Supernet::path_loss(const Part& part) {
 SupernetResult Supernet::train() {
   forget();
   const BudgetConfig& budget = run_.recipe.supernet.budget;
-  const std::vector<int> all = all_layers(layers());
   SupernetResult out;
   out.lr = budget.distill.train.lr;
   const auto tell = [&](const TrainResult& so_far, TrainResult& part) {
     part = so_far;
     if (name_ == "supernet") run_.watch.found("supernet", [&] { return Json(out); });
   };
-  fit_outputs(run_.teacher, linear_, all, {run_.data, "supernet fit", budget.align});
+  fit_outputs(run_.teacher, linear_, searched_, {run_.data, "supernet fit", budget.align});
   if (budget.align.tokens > 0) {
     const BatchStream texts{run_.data, "supernet align", budget.align};
     const auto doing = run_.progress.training(WorkKind::align, align_passes(budget.align));
     out.align = jet::train({"supernet: alignment", run_.folder.checkpoint("supernet-align"), budget.align, trained_,
-                            [&](const Part& p) { return align_loss(run_.teacher, linear_, all, texts, p); },
+                            [&](const Part& p) { return align_loss(run_.teacher, linear_, searched_, texts, p); },
                             [&](const TrainResult& r) { tell(r, out.align.emplace()); }});
     run_.progress.count("tokens", out.align->tokens);
   }

@@ -1,4 +1,4 @@
-// The supernet (Jet-Nemotron section 2.2): beside every attention layer stands a linear branch that starts from the
+// The supernet (Jet-Nemotron section 2.2): beside every searched attention layer stands a linear branch that starts from the
 // attention's own q, k, v, o. The base is frozen. A path names one branch per layer; each step trains a random path.
 #pragma once
 
@@ -31,6 +31,8 @@ class Supernet {
   /// Gives back what is kept for questions (shared_layers.h).
   void forget() { shared_.forget(), asked_.reset(); }
   int layers() const { return run_.teacher.spec().n_layers(); }
+  /// Those that have branches (searched_layers); in the others every path has the base's own mixer.
+  const std::vector<int>& searched() const { return searched_; }
   /// The model that a path is.
   ModelSpec spec(const Path& path) const;
 
@@ -58,7 +60,8 @@ class Supernet {
   at::Tensor path_loss(const Part& part);
   Run& run_;
   std::string paths_, name_;
-  TorchModel linear_, window_;  // the base with a linear branch, or a sliding window, in every layer
+  std::vector<int> searched_;
+  TorchModel linear_, window_;  // the base with a linear branch, or a sliding window, in every searched layer
   NamedTensors trained_;
   std::optional<Asked> asked_;  // the models as questions read them
   SharedLayers shared_;

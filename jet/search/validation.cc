@@ -33,7 +33,7 @@ std::vector<Placed> placements(const Run& run, const PlacementResult& placement)
     const auto same = std::find_if(rows.begin(), rows.end(), [&](const Placed& r) { return r.layers == s.layers; });
     same == rows.end() ? rows.push_back({s.layers, c.seeds, {s.name}}) : same->by.push_back(s.name);
   }
-  const auto all = all_layers(run.teacher.spec().n_layers());
+  const auto all = searched_layers(run);
   double sets = 1;
   for (size_t i = 0; i < k; ++i) sets = sets * static_cast<double>(all.size() - i) / static_cast<double>(i + 1);
   const auto wanted = static_cast<size_t>(std::min<double>(c.placements, std::round(sets)));
@@ -180,13 +180,13 @@ CurvePoint::Side side(Run& run, const Placed& placed) {
 }
 
 void gain_by_count(Run& run, Supernet& net, ValidationResult& out) {
-  const auto all = all_layers(net.layers());
+  const auto& all = net.searched();
   const auto& curve = run.recipe.validation.curve;
   const int seeds = run.recipe.validation.seeds;
   std::vector<Placed> sets;  // searched and uniform, turn about
   for (const int k : curve) {
     SelectionInput in(run, net, all, k);
-    const bool choice = 0 < k && k < net.layers();
+    const bool choice = 0 < k && k < std::ssize(all);
     const LayerSet searched = choice ? select_layers(run.recipe.placement.selector, in).layers : uniform_layers(all, k);
     sets.push_back({searched, seeds, {}}), sets.push_back({uniform_layers(all, k), seeds, {}});
   }

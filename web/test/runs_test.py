@@ -51,6 +51,10 @@ class Runs(browser.PageTest):
         expect(self.page.locator(".run-head")).not_to_contain_text("left")
         expect(self.page.locator("#blocks h2")).to_contain_text("so far")
 
+    def test_a_run_that_is_not_there(self):
+        self.page.goto(self.server.url + "#/runs/nowhere")
+        expect(self.page.get_by_text("There is no run of this name here.")).to_be_visible()
+
     def test_odd_reports(self):
         """Reports of other versions, or cut short, leave out what they lack and break nothing else."""
         whole = mock.runs.report

@@ -17,11 +17,15 @@ std::vector<double> learn_gates(SelectionInput& in) {
   Run& run = in.run;
   const GatesConfig& c = run.recipe.placement.gates;
   const int n = in.layers();
+  const auto layers = static_cast<double>(in.allowed.size());
   const Tensor z = at::zeros({n}, run.ops.device).requires_grad_(true);
+  Tensor allowed = at::zeros({n});
+  for (const int l : in.allowed) allowed[l] = 1;
+  allowed = allowed.to(run.ops.device);
   const auto loss = [&](const Part& part) {
     const auto b = run.data.batch("gates", part, c.train);
     const Trace teacher = run.teacher.trace(b);
-    const Tensor g = z.sigmoid();
+    const Tensor g = z.sigmoid() * allowed;
     TorchOps ops = run.ops;
     ops.recompute = false;  // all layers share g's graph
     const Tensor hidden = forward_with(ops, run.teacher.model, b.rows, [&](int l, const Tensor& h) {
@@ -31,7 +35,7 @@ std::vector<double> learn_gates(SelectionInput& in) {
     });
     const double done = static_cast<double>(part.step) / static_cast<double>(c.train.steps());
     const Tensor penalty =
-        c.budget_weight * ((g.sum() - in.k) / n).square() + c.sharpen * done * (4 * g * (1 - g)).mean();
+        c.budget_weight * ((g.sum() - in.k) / layers).square() + c.sharpen * done * (4 * g * (1 - g)).sum() / layers;
     const Tensor& head = head_of(run.teacher.model);
     return kl_loss(run.ops, {hidden, head}, {teacher.hidden, head}, b.weights) + b.share * penalty;
   };

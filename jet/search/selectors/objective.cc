@@ -49,10 +49,9 @@ SettledObjective settle_objective(Run& run, Supernet& net, const std::string& na
 SettledObjective settle_full_objective(Run& run, Supernet& net) {
   PlacementConfig& c = run.recipe.placement;
   std::vector<Path> first;
-  const auto all = all_layers(net.layers());
-  for (const int layer : all) {
+  for (const int layer : net.searched()) {
     const LayerSet alone{layer};
-    const auto others = other_layers(net.layers(), alone);
+    const auto others = other_layers(net.searched(), alone);
     first.push_back(path_of(net.layers(), c.selector == "top down" ? LayerSet(others.begin(), others.end()) : alone));
   }
   SettledObjective out = settle_objective(run, net, "full", c.full_objective, first);

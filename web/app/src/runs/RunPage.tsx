@@ -2,7 +2,7 @@
 import { Component, type ComponentChildren } from "preact";
 import { context, duration, fixed, isNumber, layerClass, ranges } from "../format";
 import { address } from "../router";
-import { lost, reports, rowOf, useRuns } from "./data";
+import { lost, reports, rowOf, runs, useRuns } from "./data";
 import { Frame } from "./Frame";
 import { progressText, Stages, wholeText, workText } from "./Progress";
 import { SECTIONS, type Section } from "./sections";
@@ -29,7 +29,7 @@ export function RunPage({ name }: { name: string }) {
   const sections = r ? SECTIONS.filter((s) => s.has(r)) : [];
   return (
     <Frame title={name} back={address.runs}>
-      {!r && <p class="sub">{lost.value || (row ? progressText(row) : "Reading")}</p>}
+      {!r && <p class="sub">{lost.value || (row ? progressText(row) : runs.value ? "There is no run of this name here." : "Reading")}</p>}
       {(r || row) && <Head r={r ?? {}} name={name} />}
       {r && sections.length > 1 && (
         <nav class="jumps" aria-label="Sections">
