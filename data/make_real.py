@@ -1,6 +1,6 @@
-"""Writes the tasks of data/real: retrieval items of our own, and the front of two public sets.
+"""Writes the tasks of data/real and data/far: retrieval items of our own, and the front of two public sets.
 
-usage: make_real.py OUT_DIR ARC_EASY.jsonl LAMBADA.jsonl        (of mosaicml/llm-foundry, scripts/eval/local_data)
+usage: make_real.py DATA_DIR ARC_EASY.jsonl LAMBADA.jsonl        (of mosaicml/llm-foundry, scripts/eval/local_data)
 """
 import json
 import random
@@ -12,13 +12,31 @@ NAMES = ("Anna Ben Clara David Emma Frank Grace Henry Iris Jack Kate Leo Mary No
 ITEMS = 600
 
 
+NOVELS = Path(__file__).parent / "train" / "novels.txt"
+
+
+def facts(r, n):
+    """`n` facts, and the question for one of them with its answer."""
+    names, codes = r.sample(NAMES, n), r.sample(range(100, 1000), n)
+    asked = r.randrange(n)
+    text = " ".join(f"The locker code of {a} is {b}." for a, b in zip(names, codes))
+    return text, f"Remember: the locker code of {names[asked]} is", f" {codes[asked]}"
+
+
 def kv(r):
     """4 to 12 facts, one of which is asked for; the model continues."""
     n = r.randint(4, 12)
-    names, codes = r.sample(NAMES, n), r.sample(range(100, 1000), n)
-    asked = r.randrange(n)
-    facts = " ".join(f"The locker code of {a} is {b}." for a, b in zip(names, codes))
-    return {"prompt": f"{facts} Remember: the locker code of {names[asked]} is", "answer": f" {codes[asked]}", "n": n}
+    text, question, answer = facts(r, n)
+    return {"prompt": f"{text} {question}", "answer": answer, "n": n}
+
+
+def kv_far(r, paragraphs, n):
+    """4 to 8 facts, `n` KB of paragraphs of novels, then the question."""
+    text, question, answer = facts(r, r.randint(4, 8))
+    between = []
+    while sum(map(len, between)) < 1000 * n:
+        between.append(r.choice(paragraphs))
+    return {"prompt": "\n\n".join([text, *between, question]), "answer": answer, "n": n}
 
 
 def write(path, items):
@@ -31,10 +49,13 @@ def rows(path):
 
 def main():
     out, r = Path(sys.argv[1]), random.Random(1)
-    write(out / "kv.jsonl", [kv(r) for _ in range(ITEMS)])
-    write(out / "arc_easy.jsonl", [{"question": i["query"], "options": i["choices"], "label": i["gold"]}
+    write(out / "real" / "kv.jsonl", [kv(r) for _ in range(ITEMS)])
+    paragraphs = [p for p in NOVELS.read_text(encoding="utf-8").split("\n") if 300 < len(p) < 900]
+    far = random.Random(2)
+    write(out / "far" / "kv_far.jsonl", [kv_far(far, paragraphs, n) for _ in range(40) for n in (1, 2, 4)])
+    write(out / "real" / "arc_easy.jsonl", [{"question": i["query"], "options": i["choices"], "label": i["gold"]}
                                    for i in rows(sys.argv[2])[:ITEMS]])
-    write(out / "lambada.jsonl", [{"prompt": i["context"], "answer": " " + i["continuation"]}
+    write(out / "real" / "lambada.jsonl", [{"prompt": i["context"], "answer": " " + i["continuation"]}
                                   for i in rows(sys.argv[3])[:ITEMS]])
 
 
