@@ -6,6 +6,7 @@ namespace jet {
 namespace {
 
 using enum GgufOrder;
+constexpr int kMostLayers = 1024;  // far above any real model; names of all their tensors are made
 constexpr auto kMinusOne = GgufNumbers::minus_one, kLogNegative = GgufNumbers::log_negative;
 
 bool has_tensor(const GgufKeys& k, const char* name) { return k.file().tensors().contains(name); }
@@ -28,8 +29,9 @@ void require_plain(const GgufKeys& k, bool scaled) {
 /// Layers without those that guess further tokens, which are not run.
 int layers_of(const GgufKeys& k) {
   const int all = k.size("block_count"), guessing = k.optional_size("nextn_predict_layers", 0).value_or(0);
-  require(all < 10000 && guessing < all, "{}: key '{}' is {}, where {} to 9999 are allowed; convert the model again",
-          k.path(), k.full("block_count"), all, guessing + 1);
+  require(all <= kMostLayers && guessing < all,
+          "{}: key '{}' is {}, where {} to {} are allowed; convert the model again", k.path(), k.full("block_count"),
+          all, guessing + 1, kMostLayers);
   return all - guessing;
 }
 

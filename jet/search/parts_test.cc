@@ -47,16 +47,13 @@ TEST(Parts, LossesOfPartsAddUpToTheBatch) {
 
   DistillConfig c;
   c.train.batch = 5, c.train.length = 41;
+  DistillConfig hidden_alone = c;
+  hidden_alone.feature_weight = hidden_alone.kl_weight = 0, hidden_alone.hidden_weight = 1;
+  const BatchStream texts{run.data, "test", c.train};
   const std::function<at::Tensor(const Part&)> losses[] = {
-      [&](const Part& p) {
-        return align_loss(run.teacher, student, fresh, {run.data, "test", c.train}, p);
-      },
-      [&](const Part& p) {
-        const auto b = run.data.batch("test", p, c.train);
-        Trace own;
-        forward_with(run.ops, student, b.rows, own_mixers(run.ops, student), &own);
-        return distill_loss(run.ops, c, teach(run.ops, run.teacher.model, b.rows), own, fresh, b);
-      }};
+      [&](const Part& p) { return align_loss(run.teacher, student, fresh, texts, p); },
+      [&](const Part& p) { return end_to_end_loss(run.teacher, student, fresh, texts, p, c); },
+      [&](const Part& p) { return end_to_end_loss(run.teacher, student, fresh, texts, p, hidden_alone); }};
   for (const auto& loss : losses) {
     const auto grads = [&](const at::Tensor& l) { return torch::autograd::grad({l}, leaves, {}, {}, false, true); };
     const at::Tensor whole = loss({7, 0, c.train.batch});

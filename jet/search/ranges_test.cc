@@ -85,7 +85,8 @@ TEST(Ranges, WhatKeysOfATableMustAgreeOn) {
   };
   const auto train = [](const Json& j) { return Json{{"train", j}}; };
   refused("/distill/stage1", train({{"clip", 0}}), {"distill: stage1: train: clip is 0", "(0, 1e+09]", "1e9 clips"});
-  refused("/distill/stage1", {{"feature_weight", 0}, {"kl_weight", 0}}, {"stage1: feature_weight and kl_weight are 0"});
+  refused("/distill/stage1", {{"feature_weight", 0}, {"kl_weight", 0}},
+          {"stage1: feature_weight, kl_weight and hidden_weight are 0"});
   refused("/distill/stage1", {{"feature_weight", 0}, {"local", true}}, {"feature_weight is 0", "local"});
   refused("/distill/stage2/local", true, {"only stage1"});
   refused("/pretrain", {{"accumulate", 9}, {"batch", 8}}, {"pretrain: accumulate is 9", "[1, 8]"});

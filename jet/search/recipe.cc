@@ -83,15 +83,17 @@ Json read_toml(const std::string& path) {
 }
 
 void DistillConfig::check(const std::string& where) const {
-  require(feature_weight > 0 || kl_weight > 0,
-          "{}: feature_weight and kl_weight are 0, expected one of them in (0, 1e+09]: nothing would be learnt", where);
+  require(feature_weight > 0 || kl_weight > 0 || hidden_weight > 0,
+          "{}: feature_weight, kl_weight and hidden_weight are 0, expected one of them in (0, 1e+09]: nothing would be "
+          "learnt",
+          where);
   require(!local || feature_weight > 0,
           "{}: feature_weight is 0, expected a number in (0, 1e+09]: local training has no other loss", where);
   require(teacher_top == 0 || train.chunk == 0,
           "{}: teacher_top keeps what the teacher says of whole rows: set chunk = 0 beside it", where);
-  require(teacher_top == 0 || (feature_weight == 0 && !local),
+  require(teacher_top == 0 || (feature_weight == 0 && hidden_weight == 0 && !local),
           "{}: teacher_top keeps what the teacher says, not its hidden states: set feature_weight = 0 beside it, and "
-          "not local",
+          "neither hidden_weight nor local",
           where);
 }
 

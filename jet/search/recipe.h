@@ -15,12 +15,14 @@ namespace jet {
 struct DistillConfig {
   TrainConfig train{};
   double feature_weight = 1, kl_weight = 1;
+  double hidden_weight = 0;  // of the last hidden states; with kl_weight 0 no logits are made
   bool local = false;   // feature loss alone, each layer fed by the teacher's hidden states; for mixers, not for all
   int teacher_top = 0;  // > 0: keep the teacher's greatest probabilities on disk and do not run it where they are there
   template <class V>
   static void fields(DistillConfig& c, V&& v) {
     v("train", c.train), v("feature_weight", c.feature_weight, at_least(0));
-    v("kl_weight", c.kl_weight, at_least(0)), v("local", c.local), v("teacher_top", c.teacher_top, at_least(0));
+    v("kl_weight", c.kl_weight, at_least(0)), v("hidden_weight", c.hidden_weight, at_least(0));
+    v("local", c.local), v("teacher_top", c.teacher_top, at_least(0));
   }
   void check(const std::string& where) const;
 };

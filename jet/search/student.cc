@@ -98,6 +98,7 @@ Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& te
   if (c.feature_weight > 0 && !layers.empty()) {
     loss = loss + rows.share * c.feature_weight * mean_feature_loss(student.mixer_out, teacher.mixer_out, layers);
   }
+  if (c.hidden_weight > 0) loss = loss + rows.share * c.hidden_weight * feature_loss(student.hidden, teacher.hidden);
   return loss;
 }
 

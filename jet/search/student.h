@@ -23,7 +23,8 @@ void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<
 at::Tensor align_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
                       const BatchStream& texts, const Part& part);
 
-/// feature_weight * mean feature loss over `layers` + kl_weight * KL: the share of the batch's loss that `rows` have.
+/// feature_weight * mean feature loss over `layers` + kl_weight * KL + hidden_weight * feature loss of what the heads
+/// read: the share of the batch's loss that `rows` have.
 at::Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& teacher, const Trace& student,
                         const std::vector<int>& layers, const TorchBatch& rows);
 /// The same of rows of `texts` through teacher and student, end to end.
