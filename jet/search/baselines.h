@@ -1,6 +1,6 @@
-// What needs no training and no search: attention everywhere, but each token of a searched layer sees only the last ones
-// of a window and the row's first few (attention sinks, StreamingLLM). Positions are those of the text: here no row is
-// longer than the base's context, so none has to be counted anew within the window, as for texts without end.
+// What needs no training and no search: attention everywhere, but each token of a searched layer sees only the last
+// ones of a window and the row's first few (attention sinks, StreamingLLM). Positions are those of the text: here no
+// row is longer than the base's context, so none has to be counted anew within the window, as for texts without end.
 #pragma once
 
 #include "jet/search/run.h"

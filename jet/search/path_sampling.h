@@ -1,5 +1,5 @@
-// Which of L allowed layers are full in a step's path while a supernet is trained; the others are linear. A function of the seed and
-// the step alone, so a training goes on after a kill as if there had been none.
+// Which of L allowed layers are full in a step's path while a supernet is trained; the others are linear. A function
+// of the seed and the step alone, so a training goes on after a kill as if there had been none.
 //
 //   half      their number uniform in 0..L/2, layers drawn one by one, one perhaps twice: sparse paths are common
 //   uniform   their number uniform in 0..L - 1, and in every fourth step one of the extremes, by turns: none, and all

@@ -1,5 +1,6 @@
-// The supernet (Jet-Nemotron section 2.2): beside every searched attention layer stands a linear branch that starts from the
-// attention's own q, k, v, o. The base is frozen. A path names one branch per layer; each step trains a random path.
+// The supernet (Jet-Nemotron section 2.2): beside every searched attention layer stands a linear branch that starts
+// from the attention's own q, k, v, o. The base is frozen. A path names one branch per layer; each step trains a
+// random path.
 #pragma once
 
 #include <optional>

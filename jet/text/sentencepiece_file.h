@@ -15,8 +15,8 @@
 // a text of its own. User-defined pieces are found first, the longest at each place; BPE merges, of all neighbours that
 // make a piece, those with the highest score, leftmost among equals.
 //
-// Ids and texts are those of SentencePiece 0.2.0 and 0.2.1. Later ones break ties between ways of equal score otherwise,
-// and take an unused piece of one character for an unknown one.
+// Ids and texts are those of SentencePiece 0.2.0 and 0.2.1. Later ones break ties between ways of equal score
+// otherwise, and take an unused piece of one character for an unknown one.
 #pragma once
 
 #include <string>
