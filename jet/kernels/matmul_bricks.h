@@ -93,7 +93,7 @@ template <class F>
 bool with_core(const MatmulTask& m, F&& f) {
   const bool many = m.n > kRowTokens || m.invariant;
 #if JET_AMX
-  if (m.n > kRowTokens && m.n <= kMostQuadTokens && is_quantized(m.w.dtype)) {
+  if (m.n > kQuadCoreTokens && m.n <= kMostQuadTokens && is_quantized(m.w.dtype)) {
     if (m.w.dtype == DType::q8) f.template operator()<QuadTileCore<DType::q8>>();
     if (m.w.dtype == DType::q4) f.template operator()<QuadTileCore<DType::q4>>();
     return true;

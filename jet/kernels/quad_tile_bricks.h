@@ -10,6 +10,7 @@ namespace jet::JET_ISA_NAMESPACE {
 namespace {
 
 #if JET_AMX
+constexpr int64_t kQuadCoreTokens = 8;   // up to here a half-empty tile loses to vectors: 0.87 of QuadCore's rate
 constexpr int64_t kMostQuadTokens = 64;  // of weights in blocks: with more, rounding them to a slab pays (AmxCore)
 
 template <DType TYPE>
