@@ -109,11 +109,14 @@ class ByteFallbackStep : public DecoderStep {
     std::vector<std::string> out;
     std::string bytes;
     const auto flush = [&] {
-      const bool is_text = is_valid_utf8(bytes);
-      for (size_t at = 0, length; at < bytes.size(); at += length) {
-        length = is_text ? bytes.size() : by_character_ ? static_cast<size_t>(utf8_length(bytes, at)) : 0;
+      if (is_valid_utf8(bytes)) {
+        if (!bytes.empty()) out.push_back(std::exchange(bytes, {}));
+        return;
+      }
+      for (size_t at = 0; at < bytes.size();) {
+        const int length = by_character_ ? utf8_length(bytes, at) : 0;
         out.push_back(length > 0 ? bytes.substr(at, length) : kReplacement);
-        length = std::max<size_t>(length, 1);
+        at += std::max(length, 1);
       }
       bytes.clear();
     };

@@ -152,17 +152,17 @@ void Reader::make_bpe() {
   Bpe::Symbols s;
   s.texts.resize(pieces_.size());
   std::vector<double> scores(pieces_.size());
-  std::vector<bool> unused(pieces_.size());
-  bool any_unused = false;
   for (size_t id = 0; id < pieces_.size(); ++id) {
     const Piece& p = pieces_[id];
     scores[id] = p.score;
     if (p.type == PieceType::normal || p.type == PieceType::unused) s.texts[id] = p.text;
-    if (p.type == PieceType::unused) unused[id] = any_unused = true;
+    if (p.type == PieceType::unused) {
+      s.unused.resize(pieces_.size());
+      s.unused[id] = true;
+    }
     if (p.type == PieceType::user_defined)
       parts_.normalized_tokens.add({.id = static_cast<int32_t>(id), .content = p.text});
   }
-  if (any_unused) s.unused = std::move(unused);
   if (byte_fallback_) s.byte_tokens = bytes_as_tokens();
   s.unknown = unknown_;
   s.fuse_unknown = true;
