@@ -37,6 +37,7 @@
 #include <cmath>
 #include <utility>
 
+#include "jet/base/denormals.h"
 #include "jet/train/head_recurrence.h"
 
 namespace jet {
@@ -331,6 +332,7 @@ void for_heads(const Inputs& in, int64_t chunk, F&& f) {
   const int64_t heads = r.q.size(2), all = r.q.size(0) * heads;
   std::atomic<int64_t> next{0};
   at::parallel_for(0, std::min<int64_t>(all, at::get_num_threads()), 1, [&](int64_t, int64_t) {
+    const FlushDenormals flush;
     for (int64_t i = next++; i < all; i = next++) {
       const int64_t b = i / heads, h = i % heads;
       HeadRecurrence head{heads_of<HeadRows>(r, b, h)};

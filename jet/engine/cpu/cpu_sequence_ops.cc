@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "jet/base/denormals.h"
 #include "jet/engine/cpu/cpu_ops.h"
 
 namespace jet {
@@ -191,6 +192,7 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
   const OpMeter::Scope scope(meter_, "recurrence", 8.0 * static_cast<double>(n_segments * heads * K * V),
                              products * static_cast<double>(total_rows_ * heads * K * V));
   parallel(n_segments * heads * parts, task_work, kPartNumbers, [&](int64_t begin, int64_t end) {
+    const FlushDenormals flush;
     for (int64_t i = begin; i < end; ++i) {
       const Segment& s = segments_[i / (heads * parts)];
       const int64_t h = i / parts % heads, column = i % parts * width;
