@@ -107,6 +107,8 @@ class ServeTest(unittest.TestCase):
         self.assertLess(third["usage"]["prompt_tokens"] - third["usage"]["prompt_tokens_details"]["cached_tokens"], 40)
         again = self.server.post("/v1/chat/completions", messages=edited, max_tokens=4, temperature=0)
         self.assertEqual(again["timings"]["prompt_n"], 1)
+        for answer in first, second, third, again:  # a prompt that one pass reads was not waiting meanwhile
+            self.assertGreater(answer["timings"]["prompt_ms"], 0)
         self.assertEqual(again["choices"], third["choices"])
 
     def test_many_at_once_are_each_as_alone(self):

@@ -26,6 +26,7 @@ void run(ServeArguments& o) {
     require(!o.runs.empty(), "jet serve wants a model, a folder of runs (--runs), or both");
     return serve_runs(o.runs, o.serve);
   }
+  keep_heap_small();
   if (!o.runs.empty()) o.serve.runs = std::make_shared<RunsFolder>(o.runs);
   const auto tokenizer = Tokenizer::load(o.model);
   auto chat = ChatTemplate::find(o.model);

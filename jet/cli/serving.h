@@ -16,6 +16,8 @@ namespace jet {
 void add_address(CLI::App& c, ServeOptions& options);
 /// What was given, or JET_API_KEY.
 std::string api_key(const std::string& given);
+/// glibc's heap gives back what ended requests held. Before any thread is made.
+void keep_heap_small();
 /// "NAME: http://127.0.0.1:8080NOTE", on standard output.
 void tell_address(const std::string& name, const HttpOptions& http, int port, const std::string& note = {});
 /// SIGINT and SIGTERM let what runs end; a second one ends the program.

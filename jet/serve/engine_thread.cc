@@ -84,6 +84,7 @@ void EngineThread::loop() {
   bool more = false;
   while (take_mail(!more)) {
     end_what_is_over();  // those whose client has gone
+    pass_began_ = Clock::now();
     try {
       more = scheduler_.step();
     } catch (const std::exception& e) {  // no memory for a sequence
@@ -187,7 +188,7 @@ void EngineThread::end_what_is_over() {
     if (!reason.empty()) scheduler_.cancel(text->generation);
     const bool ran = g.prompt_tokens_run > 0;  // a token of a prompt is always left to run
     if (ran && !std::exchange(text->counted, true)) {
-      text->begun = Clock::now();
+      text->begun = pass_began_;
       tell([&](EngineStats& s) {
         s.prompt_tokens += text->prompt_tokens;
         s.cached_tokens += text->prompt_tokens - g.prompt_tokens_run;

@@ -104,7 +104,7 @@ class EngineThread {
   std::deque<std::function<void()>> mail_;
   bool stops_ = false;
   EngineStats stats_;  // written by the engine's thread
-  Channel::Clock::time_point counted_at_{};
+  Channel::Clock::time_point counted_at_{}, pass_began_{};
   const Channel::Clock::time_point started_ = Channel::Clock::now();
 
   std::thread thread_;
