@@ -93,6 +93,9 @@ def other_commands(run, folder):
     jet("eval", model, "--limit", 4)
     jet("report", run)
     jet("distill", "models/base", "--student", model, "--recipe", "recipes/smoke.toml", "--out", folder / "distilled")
+    standing, report = (json.loads((folder / f"distilled/{name}.json").read_text()) for name in ("progress", "report"))
+    assert standing["run"] == "distill" and standing["finished"], standing
+    assert [row["step"] for row in report["gains"]] == ["+ stage 1", "+ stage 2"], report["gains"]
     jet("pretrain", "models/base", "--recipe", "recipes/smoke.toml", "--out", folder / "base")
     assert json.loads((folder / "base/model/config.json").read_text())["model_type"] == "qwen2"
     jet("generate", folder / "base/model", "-p", "a", "-n", "2")

@@ -78,16 +78,14 @@ void add_postnas(CLI::App& c, int&) {
 }
 
 void add_distill(CLI::App& c, int&) {
-  struct Arguments {
-    std::string teacher, student, recipe, out;
-  };
-  auto a = std::make_shared<Arguments>();
-  c.add_option("teacher", a->teacher, "folder of the full-attention model")->required();
-  c.add_option("--student", a->student, "folder of the hybrid")->required();
-  add_recipe_and_out(c, a->recipe, a->out);
-  c.callback([a] {
+  auto o = std::make_shared<jet::DistillOptions>();
+  o->command = typed;
+  c.add_option("teacher", o->teacher, "folder of the full-attention model")->required();
+  c.add_option("--student", o->student, "folder of the hybrid")->required();
+  add_recipe_and_out(c, o->recipe, o->out);
+  c.callback([o] {
     join();
-    fmt::print("{}", jet::run_distill(a->teacher, a->student, a->recipe, a->out));
+    fmt::print("{}", jet::run_distill(*o));
   });
 }
 

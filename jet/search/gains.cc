@@ -78,9 +78,10 @@ Json gains_table(const Recipe& recipe, const Json& results) {
   const Json base = stage_result(results, "base"), blocks = stage_result(results, "blocks");
   const Json dims = stage_result(results, "dimensions"), distill = stage_result(results, "distill");
   const Json final = stage_result(results, "final");
-  if (base.is_null()) return rows;
-  rows.push_back(gain("base", base, "full attention everywhere"));
-  add_speed(rows.back(), final.is_null() ? base : final, "base", recipe.dimensions.context);
+  if (!base.is_null()) {
+    rows.push_back(gain("base", base, "full attention everywhere"));
+    add_speed(rows.back(), final.is_null() ? base : final, "base", recipe.dimensions.context);
+  }
   if (!blocks.is_null()) add_blocks(recipe, blocks, stage_result(results, "placement"), rows);
   if (dims.contains("chosen")) add_dimensions(recipe.dimensions, dims["chosen"], rows);
   const auto trained = [&](const char* stage) { return stage_result(stage_result(distill, stage), "result"); };

@@ -38,7 +38,7 @@ const StageEntry kStages[] = {
     {"blocks", [](Run& r, Supernet&) -> Json { return select_block(r, placement_of(r)); }},
     {"dimensions", [](Run& r, Supernet&) -> Json { return search_dimensions(r, placement_of(r), blocks_of(r)); }},
     {"distill",
-     [](Run& r, Supernet&) -> Json { return distill_stages(r, placement_of(r), blocks_of(r), dimensions_of(r)); }},
+     [](Run& r, Supernet&) -> Json { return distill_chosen(r, placement_of(r), blocks_of(r), dimensions_of(r)); }},
     {"final", [](Run& r, Supernet&) -> Json { return final_evaluation(r); }},
 };
 
@@ -83,6 +83,11 @@ bool will_run(const PostnasOptions& o, const std::string& name) {
   return o.until.empty() || at(name) <= at(o.until);
 }
 
+void require_stages(const Run& run) {
+  run.data.require_trainable("distill.stage1.train", run.recipe.distill.stage1.train);
+  run.data.require_trainable("distill.stage2.train", run.recipe.distill.stage2.train);
+}
+
 // What would end a later stage ends the run before the first.
 void require_possible(const Run& run, const PostnasOptions& o) {
   require_layers(run.recipe, run.teacher.spec());
@@ -96,8 +101,7 @@ void require_possible(const Run& run, const PostnasOptions& o) {
   trains("supernet", "supernet", r.supernet.budget);
   trains("supernet", "supernet.budget.distill.train", r.supernet.budget.distill.train);
   trains("blocks", "blocks", r.blocks.budget);
-  trains("distill", "distill.stage1.train", r.distill.stage1.train);
-  trains("distill", "distill.stage2.train", r.distill.stage2.train);
+  if (will_run(o, "distill")) require_stages(run);
   if (r.validation.placements > 0 || !r.validation.curve.empty())
     trains("validation", "validation", r.validation.budget);
   for (const auto& name : asked_selectors(r.placement)) {
@@ -126,7 +130,7 @@ std::string told(const Run& run, const Json& report) {
   std::string out = report_text(report) + "\n";
   for (const auto& note : report.at("notes")) out += fmt::format("- {}\n", note.get<std::string>());
   out += fmt::format("\nreport: {}/report.html\n", run.folder.path());
-  if (run.folder.ledger.has("final")) out += fmt::format("model:  {}\n", run.folder.model());
+  if (run.folder.ledger.has("distill")) out += fmt::format("model:  {}\n", run.folder.model());
   return out;
 }
 
@@ -154,28 +158,54 @@ void run_stages(Run& run, const PostnasOptions& o) {
   }
 }
 
+// Does the work of the stages that `runs` names under the eyes of the page, and tells the report; `last`: the stage
+// whose result says that the run is finished.
+std::string watched(Run& run, const char* name, const std::string& command,
+                    const std::function<bool(const std::string&)>& runs, const char* last,
+                    const std::function<void()>& work) {
+  auto plan = plan_of(run);
+  std::erase_if(plan, [&](const StageWork& w) { return !runs(w.stage); });
+  run.progress.plan(name, plan);
+  learn_rates(run);
+  open_watch(run, command);
+  try {
+    work();
+  } catch (const std::exception& e) {
+    run.watch.fail(e.what());
+    throw;
+  }
+  run.watch.end(run.folder.ledger.has(last));
+  if (!world().first()) return "";
+  const Json report = report_of(run, command);
+  write_report(run.folder.path(), report);
+  return told(run, report);
+}
+
 }  // namespace
 
 std::string run_postnas(const PostnasOptions& o) {
   require_stage(o.only), require_stage(o.until);
   Run run({.recipe = o.recipe, .out = o.out, .base = o.base, .trials = o.trials});
   require_possible(run, o);
-  auto plan = plan_of(run);
-  std::erase_if(plan, [&](const StageWork& w) { return !will_run(o, w.stage); });
-  run.progress.plan("postnas", plan);
-  learn_rates(run);
-  open_watch(run, o.command);
-  try {
-    run_stages(run, o);
-  } catch (const std::exception& e) {
-    run.watch.fail(e.what());
-    throw;
-  }
-  run.watch.end(run.folder.ledger.has("final"));
-  if (!world().first()) return "";
-  const Json report = report_of(run, o.command);
-  write_report(o.out, report);
-  return told(run, report);
+  return watched(
+      run, "postnas", o.command, [&](const std::string& stage) { return will_run(o, stage); }, "final",
+      [&] { run_stages(run, o); });
+}
+
+std::string run_distill(const DistillOptions& o) {
+  Run run({.recipe = o.recipe, .out = o.out, .base = o.teacher, .student = o.student});
+  require_stages(run);
+  TorchModel student = load_frozen(o.student, run.recipe, run.ops.device);
+  const ModelSpec &s = student.spec, &base = run.teacher.spec();
+  require(s.n_layers() == base.n_layers() && s.hidden_size == base.hidden_size && s.vocab_size == base.vocab_size,
+          "{}: layers, hidden or vocabulary size differ from those of {}", o.student, o.teacher);
+  return watched(
+      run, "distill", o.command, [](const std::string& stage) { return stage == "distill"; }, "distill",
+      [&] {
+        run.progress.begin("distill");
+        distill_stages(run, [&] { return student; });
+        run.progress.end();
+      });
 }
 
 }  // namespace jet

@@ -22,9 +22,13 @@ std::vector<std::string> stage_names();
 /// All stages, or one; writes report and model, and tells the gains table.
 std::string run_postnas(const PostnasOptions& options);
 
-/// Both distillation stages for a hybrid that exists as a folder; writes out/model.
-std::string run_distill(const std::string& teacher, const std::string& student, const std::string& recipe,
-                        const std::string& out);
+struct DistillOptions {
+  std::string teacher, student, recipe, out;
+  std::string command;  // as typed
+};
+
+/// Both distillation stages for a hybrid that exists as a folder; writes report and out/model.
+std::string run_distill(const DistillOptions& options);
 
 /// Trains a small full-attention base from nothing, in the Qwen2 layout, with the tokenizer of `tokenizer_folder`.
 std::string run_pretrain(const std::string& tokenizer_folder, const std::string& recipe, const std::string& out);

@@ -1,6 +1,6 @@
 #include "jet/search/identity.h"
 #include "jet/search/postnas.h"
-#include "jet/search/student.h"
+#include "jet/search/run.h"
 #include "jet/train/world.h"
 
 namespace jet {
@@ -60,24 +60,6 @@ std::string run_pretrain(const std::string& tokenizer_folder, const std::string&
   const Evaluation result = evaluator.evaluate(m);
   if (world().first()) m.save(folder.model(), tokenizer_folder, DType::bf16, "qwen2");
   return told(result, folder);
-}
-
-std::string run_distill(const std::string& teacher, const std::string& student_folder, const std::string& recipe,
-                        const std::string& out) {
-  Run run({.recipe = recipe, .out = out, .base = teacher, .student = student_folder});
-  const StagesConfig& c = run.recipe.distill;
-  run.data.require_trainable("distill.stage1.train", c.stage1.train);
-  run.data.require_trainable("distill.stage2.train", c.stage2.train);
-  TorchModel student = load_frozen(student_folder, run.recipe, run.ops.device);
-  const ModelSpec& base = run.teacher.spec();
-  require(student.spec.n_layers() == base.n_layers() && student.spec.hidden_size == base.hidden_size &&
-              student.spec.vocab_size == base.vocab_size,
-          "{}: layers, hidden or vocabulary size differ from those of {}", student_folder, teacher);
-  distill(run, student, "distill-stage1", c.stage1, Scope::all_mixers);
-  distill(run, student, "distill-stage2", c.stage2, Scope::everything);
-  const Evaluation result = run.evaluator.evaluate(student);
-  if (world().first()) student.save(run.folder.model(), teacher, DType::bf16);
-  return told(result, run.folder);
 }
 
 }  // namespace jet

@@ -21,7 +21,7 @@ std::vector<MixerSpec> placed_layers(const Run& run, const Placement& p,
       a.window = window > 0 ? window : run.recipe.placement.window;
       layers.emplace_back(a);
     } else {
-      layers.push_back(stays(base, run.recipe.placement, i) ? MixerSpec(a) : linear(a));
+      layers.push_back(stays(run, i) ? MixerSpec(a) : linear(a));
     }
   }
   return layers;
@@ -48,12 +48,9 @@ SupernetResult train_supernet(Run& run, Supernet& net) {
   return run.folder.ledger.once<SupernetResult>("supernet", [&] { return result; });
 }
 
-DistillResult distill_stages(Run& run, const Placement& p, const BlocksResult& blocks,
-                             const DimensionsResult& dimensions) {
-  const Row& chosen = dimensions.chosen;
-  const auto layers = with_dimensions(run, p, blocks.chosen, chosen.dimensions);
+DistillResult distill_stages(Run& run, const std::function<TorchModel()>& start) {
   return run.folder.ledger.once<DistillResult>("distill", [&] {
-    TorchModel student = load_candidate(run, {.name = *chosen.name, .layers = layers, .lr = *chosen.lr});
+    TorchModel student = start();
     Json so_far;
     const auto stage = [&](const std::string& name, const DistillConfig& c, Scope scope) {
       DistillResult::Part out;
@@ -76,6 +73,14 @@ DistillResult distill_stages(Run& run, const Placement& p, const BlocksResult& b
     if (world().first()) student.save(run.folder.model(), run.teacher.folder(), DType::bf16);
     return out;
   });
+}
+
+DistillResult distill_chosen(Run& run, const Placement& p, const BlocksResult& blocks,
+                             const DimensionsResult& dimensions) {
+  const Row& chosen = dimensions.chosen;
+  const auto layers = with_dimensions(run, p, blocks.chosen, chosen.dimensions);
+  return distill_stages(
+      run, [&] { return load_candidate(run, {.name = *chosen.name, .layers = layers, .lr = *chosen.lr}); });
 }
 
 namespace {

@@ -26,8 +26,10 @@ DimensionsResult search_dimensions(Run& run, const Placement& p, const BlocksRes
 /// A placement's layers with a block in dimensions that the search chose.
 std::vector<MixerSpec> with_dimensions(const Run& run, const Placement& p, const std::string& kind,
                                        const Dimensions& d);
-/// Both stages; writes the run's model.
-DistillResult distill_stages(Run& run, const Placement& p, const BlocksResult& blocks,
+/// Both stages from where `start` puts the student, which is asked for where they are not done; writes the run's model.
+DistillResult distill_stages(Run& run, const std::function<TorchModel()>& start);
+/// The same of what the search chose.
+DistillResult distill_chosen(Run& run, const Placement& p, const BlocksResult& blocks,
                              const DimensionsResult& dimensions);
 /// Engine figures of base and hybrid: generated tasks, tokens/s and cache by context.
 FinalResult final_evaluation(Run& run);
