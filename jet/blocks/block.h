@@ -9,7 +9,8 @@
 //   Weights<T>, params()     visit(name, T&, ParamSpec) of every parameter
 //   State<T>, state()        visit(name, T&, StateSpec) of all that a sequence carries from call to call
 //   roles(c)                 which of its rows play an attention layer's q, k, v and o
-//   attention_part, new_part()   of a block that has a whole attention layer in it: its prefix, and what is beside it
+//   attention_part           of a block that has a whole attention layer in it: the prefix of its parameters
+//   new_part()               of such a block, where what is beside it can be fitted to the attention by itself
 //   leaves_out_the_mixer     of a block that stands for no mixer: its layer has no norms for one
 //   forward(ops, ...)        the equations, over any op set (jet/blocks/op_set.h)
 //

@@ -21,6 +21,7 @@
 #include "jet/blocks/none/none.h"
 #include "jet/blocks/retnet/retnet.h"
 #include "jet/blocks/rwkv7/rwkv7.h"
+#include "jet/blocks/window_delta/window_delta.h"
 
 namespace jet {
 
@@ -77,7 +78,7 @@ struct BlockListOf {
 };
 
 using BlockList = BlockListOf<Attention, Gla, RetNet, Mamba2, DeltaNet, GatedDeltaNet, Rwkv7, JetBlock, Kda,
-                              LinearAttention, GatedHybrid, None>;
+                              LinearAttention, GatedHybrid, WindowDelta, None>;
 
 /// One layer's token mixer, as data.
 using MixerSpec = BlockList::Config;

@@ -17,6 +17,14 @@
 
 namespace jet {
 
+/// visit(name, ...) of a part that is a block itself: its names begin with `prefix`.
+template <class Visit>
+auto under(const char* prefix, Visit& visit) {
+  return [prefix, &visit](const char* name, auto& t, const auto& spec) {
+    visit((std::string(prefix) + name).c_str(), t, spec);
+  };
+}
+
 /// Numbers a token.
 struct QkvChannels {
   int64_t q = 0, k = 0, v = 0;

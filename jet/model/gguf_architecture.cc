@@ -6,7 +6,6 @@ namespace jet {
 namespace {
 
 using enum GgufOrder;
-constexpr int kMostLayers = 1024;  // far above any real model; names of all their tensors are made
 constexpr auto kMinusOne = GgufNumbers::minus_one, kLogNegative = GgufNumbers::log_negative;
 
 bool has_tensor(const GgufKeys& k, const char* name) { return k.file().tensors().contains(name); }

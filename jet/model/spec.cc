@@ -161,9 +161,9 @@ std::string mixer_label(const MixerSpec& m) {
 namespace {
 
 // Bounds far above any real model, below which no product of sizes that a block or a file asks for overflows 64 bits:
-// of vocabulary, hidden, MLP, context; layers; all parameters and states; what a token adds. A mixer's are in
+// of vocabulary, hidden, MLP, context; all parameters and states; what a token adds. A mixer's are in
 // jet/blocks/block.cc.
-constexpr int64_t kMostSize = int64_t{1} << 30, kMostLayers = 1024;
+constexpr int64_t kMostSize = int64_t{1} << 30;
 constexpr double kMostNumbers = 0x1p50, kMostNumbersPerToken = 0x1p30;
 
 void check_range(const char* key, int64_t value, int64_t most, const std::string& where) {

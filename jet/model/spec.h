@@ -85,6 +85,9 @@ const Attention::Config& attention_of(const ModelSpec& s, int layer);
 /// the given [heads, dk, dv]. A kind may set options of its block: "gated_delta_net:qk_conv=false,conv=2".
 MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims = {});
 
+/// Far above any real model: names of all layers' tensors are made before a file is refused.
+inline constexpr int64_t kMostLayers = 1024;
+
 /// Whether a layer of this block has a mixer at all.
 bool has_mixer(const MixerSpec& m);
 

@@ -27,7 +27,7 @@ TorchModel windowed(const Run& run) {
 // Windows that the base has itself get no sinks.
 MixerFn with_sinks(const Run& run, const TorchModel& m, TorchOps& ops) {
   return [&, own = own_mixers(ops, m)](int l, const at::Tensor& h) {
-    ops.sinks = stays(run.teacher.spec(), run.recipe.placement, l) ? 0 : kSinks;
+    ops.sinks = stays(run, l) ? 0 : kSinks;
     return own(l, h);
   };
 }
@@ -75,7 +75,7 @@ Row sinks_row(Run& run) {
     row.name = sinks_name(run), row.cache_bytes = 0;
     for (int l = 0; l < m.spec.n_layers(); ++l) {  // keys and values in bf16, as the engine keeps them
       const Attention::Config a = attention_of(m.spec, l);
-      const int64_t held = a.window + (stays(run.teacher.spec(), run.recipe.placement, l) ? 0 : kSinks);
+      const int64_t held = a.window + (stays(run, l) ? 0 : kSinks);
       const int64_t tokens = std::min<int64_t>(run.recipe.dimensions.context, held);
       *row.cache_bytes += tokens * a.kv_heads * a.head_dim * 4;
     }

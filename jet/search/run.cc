@@ -37,6 +37,8 @@ std::vector<int> searched_layers(const ModelSpec& base, const PlacementConfig& c
   return out;
 }
 
+bool stays(const Run& run, int layer) { return stays(run.teacher.spec(), run.recipe.placement, layer); }
+
 std::vector<int> searched_layers(const Run& run) { return searched_layers(run.teacher.spec(), run.recipe.placement); }
 
 }  // namespace jet

@@ -44,6 +44,7 @@ struct Run {
 
 /// Whether a layer of the base stays as it is: one that has a window already, unless placement.keep_windows is false.
 bool stays(const ModelSpec& base, const PlacementConfig& c, int layer);
+bool stays(const Run& run, int layer);
 /// The others, among which a search places full attention and windows; all that is not placed becomes linear.
 std::vector<int> searched_layers(const ModelSpec& base, const PlacementConfig& c);
 std::vector<int> searched_layers(const Run& run);

@@ -43,7 +43,7 @@ void fit_output(const TorchOps& ops, const MixerSpec& spec, int hidden, MixerWei
   std::vector<AttentionRole> roles;
   const bool in_part = BlockList::visit(spec, [&]<class Block>(const typename Block::Config& c) {
     roles = Block::roles(c);
-    if constexpr (requires { Block::attention_part; }) {  // what lies beside the new part is the teacher's own
+    if constexpr (requires { Block::new_part(c); }) {  // what lies beside it is the teacher's own
       MixerWeights<Tensor> part = Block::new_part(std::get<typename Block::template Weights<Tensor>>(w));  // handles
       fit_output(ops, Block::new_part(c), hidden, part, x, y);
       return true;
@@ -51,7 +51,7 @@ void fit_output(const TorchOps& ops, const MixerSpec& spec, int hidden, MixerWei
     return false;
   });
   if (in_part) return;
-  std::string projection;
+  std::string projection;  // none: a block that has the attention's own
   for (const auto& r : roles)
     if (r.role == AttentionRole::o) projection = r.param;
   mixer_params(spec, hidden, w, [&](const std::string& name, Tensor& slot, const ParamSpec&) {
@@ -126,6 +126,18 @@ NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope 
              return name.starts_with(fmt::format("model.layers.{}.", l));
            });
   });
+}
+
+NamedTensors new_parts(const TorchModel& student, NamedTensors parameters) {
+  for (int l = 0; l < student.spec.n_layers(); ++l) {
+    BlockList::visit(student.spec.layers[l], [&]<class Block>(const typename Block::Config&) {
+      if constexpr (requires { Block::attention_part; }) {
+        const std::string taken = fmt::format("model.layers.{}.self_attn.{}", l, Block::attention_part);
+        std::erase_if(parameters, [&](const auto& p) { return p.first.starts_with(taken); });
+      }
+    });
+  }
+  return parameters;
 }
 
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope,

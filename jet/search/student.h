@@ -37,6 +37,9 @@ enum class Scope { new_mixers, changed_mixers, all_mixers, everything };
 /// Gives the student tensors of its own for them, and returns these.
 NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope);
 
+/// Those of `parameters` that no block took over whole from the attention in its place: what alignment trains.
+NamedTensors new_parts(const TorchModel& student, NamedTensors parameters);
+
 /// Distillation of `student` in place, end to end or, where `c` says so, locally (then changed mixers alone); resumable
 /// under `name`. `so_far` is told of every new point of its curve. Throws where the loss stops being finite.
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope,

@@ -91,7 +91,8 @@ SupernetResult Supernet::train() {
   if (budget.align.tokens > 0) {
     const BatchStream texts{run_.data, "supernet align", budget.align};
     const auto doing = run_.progress.training(WorkKind::align, align_passes(budget.align));
-    out.align = jet::train({"supernet: alignment", run_.folder.checkpoint("supernet-align"), budget.align, trained_,
+    out.align = jet::train({"supernet: alignment", run_.folder.checkpoint("supernet-align"), budget.align,
+                            new_parts(linear_, trained_),
                             [&](const Part& p) { return align_loss(run_.teacher, linear_, searched_, texts, p); },
                             [&](const TrainResult& r) { tell(r, out.align.emplace()); }});
     run_.progress.count("tokens", out.align->tokens);

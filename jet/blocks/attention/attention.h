@@ -100,30 +100,57 @@ struct Attention {
     return roles;
   }
 
+  /// What attention reads: heads of q, k and v with their norms, before rope; the output gate where there is one.
+  template <class T>
+  struct Read {
+    T q, k, v, gate{};
+  };
+
   template <OpSet Ops>
-  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
-                               State<typename Ops::State>& s) {
+  static Read<TensorOf<Ops>> read(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w,
+                                  const TensorOf<Ops>& x) {
     const auto projected = [&](const auto& matrix, const auto& bias, const auto& norm, int heads) {
       auto y = ops.linear(x, matrix, bias);
       return ops.heads(c.qk_norm && c.whole_norm ? ops.rms_norm(y, norm, c.norm_eps) : y, heads);
     };
-    auto q = projected(w.q_proj, w.q_bias, w.q_norm, c.heads);
-    auto k = projected(w.k_proj, w.k_bias, w.k_norm, c.kv_heads);
-    auto v = ops.heads(ops.linear(x, w.v_proj, w.v_bias), c.kv_heads);
-    TensorOf<Ops> gate{};
+    Read<TensorOf<Ops>> r;
+    r.q = projected(w.q_proj, w.q_bias, w.q_norm, c.heads);
+    r.k = projected(w.k_proj, w.k_bias, w.k_norm, c.kv_heads);
+    r.v = ops.heads(ops.linear(x, w.v_proj, w.v_bias), c.kv_heads);
     if (c.output_gate) {
-      gate = ops.slice(q, c.head_dim, c.head_dim);
-      q = ops.slice(q, 0, c.head_dim);
+      r.gate = ops.slice(r.q, c.head_dim, c.head_dim);
+      r.q = ops.slice(r.q, 0, c.head_dim);
     }
     if (c.qk_norm && !c.whole_norm) {
-      q = ops.rms_norm(q, w.q_norm, c.norm_eps);
-      k = ops.rms_norm(k, w.k_norm, c.norm_eps);
+      r.q = ops.rms_norm(r.q, w.q_norm, c.norm_eps);
+      r.k = ops.rms_norm(r.k, w.k_norm, c.norm_eps);
     }
-    if (c.rotary) q = ops.rope(q, c.rope), k = ops.rope(k, c.rope);
+    return r;
+  }
+
+  /// o [.., heads, head_dim], before the output gate.
+  template <OpSet Ops>
+  static TensorOf<Ops> attend(Ops& ops, const Config& c, const Read<TensorOf<Ops>>& r, State<typename Ops::State>& s) {
     const auto scale = static_cast<float>(c.scale > 0 ? c.scale : 1.0 / std::sqrt(c.head_dim));
-    auto o = ops.attention(q, k, v, AttentionShape{scale, c.window}, s.keys, s.values);
-    if (c.output_gate) o = ops.map([](auto t, auto g) { return t * sigmoid(g); }, o, gate);
+    const AttentionShape shape{scale, c.window};
+    if (!c.rotary) return ops.attention(r.q, r.k, r.v, shape, s.keys, s.values);
+    auto q = ops.rope(r.q, c.rope), k = ops.rope(r.k, c.rope);
+    return ops.attention(q, k, r.v, shape, s.keys, s.values);
+  }
+
+  /// y of o.
+  template <OpSet Ops>
+  static TensorOf<Ops> write(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w,
+                             const Read<TensorOf<Ops>>& r, TensorOf<Ops> o) {
+    if (c.output_gate) o = ops.map([](auto t, auto g) { return t * sigmoid(g); }, o, r.gate);
     return ops.linear(ops.flat(o), w.o_proj, w.o_bias);
+  }
+
+  template <OpSet Ops>
+  static TensorOf<Ops> forward(Ops& ops, const Config& c, const Weights<typename Ops::Weight>& w, TensorOf<Ops> x,
+                               State<typename Ops::State>& s) {
+    const auto r = read(ops, c, w, x);
+    return write(ops, c, w, r, attend(ops, c, r, s));
   }
 };
 

@@ -55,14 +55,6 @@ struct GatedHybrid {
     return w.linear;
   }
 
-  /// visit(name, ...) of a part, its names under "full." or "linear.".
-  template <class Visit>
-  static auto under(const char* prefix, Visit& visit) {
-    return [prefix, &visit](const char* name, auto& t, const auto& spec) {
-      visit((std::string(prefix) + name).c_str(), t, spec);
-    };
-  }
-
   template <class T, class Visit>
   static void params(const Config& c, int hidden, Weights<T>& w, Visit&& visit) {
     Attention::params(c.full, hidden, w.full, under(attention_part, visit));

@@ -78,6 +78,7 @@ CpuTensor TraceBackend::map(const Program::Instruction& i) {
     case 2: return ops().map(f, x(0), x(1));
     case 3: return ops().map(f, x(0), x(1), x(2));
     case 4: return ops().map(f, x(0), x(1), x(2), x(3));
+    case 5: return ops().map(f, x(0), x(1), x(2), x(3), x(4));
     default: fail("a map of {} arguments is not known", i.in.size());
   }
 }
