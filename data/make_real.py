@@ -10,8 +10,6 @@ from pathlib import Path
 NAMES = ("Anna Ben Clara David Emma Frank Grace Henry Iris Jack Kate Leo Mary Noah Olga Paul Rosa Sam Tina Victor "
          "Alice Bruno Diana Felix Helen Ivan Julia Kevin Laura Martin Nina Oscar").split()
 ITEMS = 600
-
-
 NOVELS = Path(__file__).parent / "train" / "novels.txt"
 
 
@@ -53,10 +51,12 @@ def main():
     paragraphs = [p for p in NOVELS.read_text(encoding="utf-8").split("\n") if 300 < len(p) < 900]
     far = random.Random(2)
     write(out / "far" / "kv_far.jsonl", [kv_far(far, paragraphs, n) for _ in range(40) for n in (1, 2, 4)])
+    behind = random.Random(3)
+    write(out / "real" / "kv_1k.jsonl", [kv_far(behind, paragraphs, 1) for _ in range(150)])
     write(out / "real" / "arc_easy.jsonl", [{"question": i["query"], "options": i["choices"], "label": i["gold"]}
-                                   for i in rows(sys.argv[2])[:ITEMS]])
+                                            for i in rows(sys.argv[2])[:ITEMS]])
     write(out / "real" / "lambada.jsonl", [{"prompt": i["context"], "answer": " " + i["continuation"]}
-                                  for i in rows(sys.argv[3])[:ITEMS]])
+                                           for i in rows(sys.argv[3])[:ITEMS]])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 
 #include "jet/search/student.h"
@@ -104,6 +105,39 @@ TEST(Parts, AStudentMayLackMixers) {
   EXPECT_FALSE(has_mixer(saved.spec.layers[2]));
   EXPECT_FALSE(saved.tensors.contains("model.layers.2.input_layernorm.weight"));
   EXPECT_TRUE(saved.tensors.contains("model.layers.2.post_attention_layernorm.weight"));
+  std::filesystem::remove_all(folder);
+}
+
+// What a block takes over whole from the attention in its place is the base's own, and no part of alignment.
+TEST(Parts, AlignmentLeavesWhatWasTakenOver) {
+  const std::string folder = new_folder("jet_taken_over");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  std::vector<MixerSpec> layers = run.teacher.spec().layers;
+  layers[1] = make_mixer("window_delta:window=7", attention_of(run.teacher.spec(), 1));
+  layers[2] = make_mixer("gated_hybrid", attention_of(run.teacher.spec(), 2));
+  layers[3] = make_mixer("gla", attention_of(run.teacher.spec(), 3));
+  TorchModel student = make_student(run.teacher.model, layers, 1);
+  const NamedTensors all = scope_parameters(run.teacher.spec(), student, Scope::new_mixers);
+  const NamedTensors aligned = new_parts(student, all), theirs = run.teacher.model.parameters();
+  const auto of_gla = [](const NamedTensors& some) {
+    return std::ranges::count_if(some, [](const auto& p) { return p.first.find("layers.3.") != p.first.npos; });
+  };
+  EXPECT_EQ(of_gla(aligned), of_gla(all));
+  int taken = 0;
+  for (const auto& [name, t] : all) {
+    const bool left_out = std::none_of(aligned.begin(), aligned.end(), [&](const auto& p) { return p.first == name; });
+    if (!left_out) continue;
+    ++taken;
+    std::string as_base = name;
+    for (const char* part : {"attention.", "full."}) {
+      if (const size_t at = as_base.find(std::string("self_attn.") + part); at != as_base.npos)
+        as_base.erase(at + std::strlen("self_attn."), std::strlen(part));
+    }
+    const auto own = std::find_if(theirs.begin(), theirs.end(), [&](const auto& p) { return p.first == as_base; });
+    ASSERT_NE(own, theirs.end()) << name;
+    EXPECT_TRUE(at::equal(t, own->second.to(at::kFloat))) << name;
+  }
+  EXPECT_EQ(taken, 2 * 7) << "q, k, v, o and three biases of two layers";
   std::filesystem::remove_all(folder);
 }
 
