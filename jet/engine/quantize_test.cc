@@ -123,8 +123,8 @@ TEST_F(Quantize, RolesAreThoseOfTheNames) {
       SCOPED_TRACE(model + " " + name);
       EXPECT_EQ(p.is_matrix(), p.shape.size() == 2 && name.ends_with(".weight"));
       if (!p.is_matrix()) return;
-      const bool gate =
-          named(name, {".a_proj.", ".b_proj.", ".gk_proj.", "_lora.", ".f_proj.", "_map.", ".gate.weight"});
+      const bool gate = named(name, {".a_proj.", ".b_proj.", ".gk_proj.", "_lora.", ".f_proj.", "_map.", ".gate.weight",
+                                     ".window_gate.", ".delta_gate."});
       const bool ends = named(name, {"embed_tokens", "lm_head"});
       const ParamSpec wide{p.role, {128, 128}};
       EXPECT_EQ(stored_type(wide, DType::q4, DType::bf16), gate ? DType::bf16 : ends ? DType::q8 : DType::q4);
