@@ -12,21 +12,13 @@ usage: lab/window_sinks.py MODEL TEXT [--window 128] [--rows 8] [--length 512]  
 import argparse
 import json
 import math
-import struct
 import subprocess
 import tempfile
 from pathlib import Path
 
 import torch
 
-
-def tensors(path):
-    raw = path.read_bytes()
-    size = struct.unpack("<Q", raw[:8])[0]
-    types = {"BF16": torch.bfloat16, "F32": torch.float32, "F16": torch.float16}
-    return {name: torch.frombuffer(bytearray(raw[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]]),
-                                   dtype=types[t["dtype"]]).reshape(t["shape"]).float()
-            for name, t in json.loads(raw[8:8 + size]).items() if name != "__metadata__"}
+from rotate_model import read_tensors
 
 
 def tokens(model, text, count):
@@ -69,7 +61,8 @@ def main():
     p.add_argument("--length", type=int, default=512)
     o = p.parse_args()
     torch.manual_seed(0)
-    c, w, T = json.loads(Path(o.model, "config.json").read_text()), tensors(Path(o.model, "model.safetensors")), o.length
+    c, T = json.loads(Path(o.model, "config.json").read_text()), o.length
+    w = {name: torch.from_numpy(x).float() for name, x in read_tensors(o.model).items()}
     heads, kv = c["num_attention_heads"], c["num_key_value_heads"]
     dim, eps = c["hidden_size"] // heads, c["rms_norm_eps"]
     ids = torch.tensor(tokens(o.model, o.text, o.rows * T)).view(o.rows, T)

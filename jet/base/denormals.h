@@ -1,5 +1,5 @@
 // Numbers below 2^-126 take an x86 core a hundred times as long as others. Strong decays make them: a recurrence's
-// products of e^(G_t - G_s) and gradients. Training slowed down to a third as its decays grew.
+// products of e^(G_t - G_s) and gradients. Training slowed down to a quarter as its decays grew.
 #pragma once
 
 #ifdef __SSE__

@@ -26,11 +26,11 @@ std::string settled_by(Run& run, Supernet& net, const TaskWeight& term, const st
   const auto items = static_cast<int>(std::ssize(run.evaluator.search_task(term.task).items));
   const bool tells = accuracy_tells(accuracies, items);
   const auto [low, high] = std::minmax_element(accuracies.begin(), accuracies.end());
-  why.push_back(fmt::format(
-      "{} goes by its {}: over the first {} sets of the search the accuracy of {} items is {:.1f} to "
-      "{:.1f} per cent, {}.",
-      term.task, tells ? "accuracy" : "loss", accuracies.size(), items, 100 * *low, 100 * *high,
-      tells ? "more than twice the variance that chance makes" : "less than twice the variance that chance makes"));
+  why.push_back(
+      fmt::format("{} goes by its {}: over the first {} sets of the search the accuracy of {} items is {:.1f} to "
+                  "{:.1f} per cent, {} than twice the variance that chance makes.",
+                  term.task, tells ? "accuracy" : "loss", accuracies.size(), items, 100 * *low, 100 * *high,
+                  tells ? "more" : "less"));
   return tells ? "accuracy" : "loss";
 }
 
