@@ -108,6 +108,9 @@ void add_suite_options(CLI::App& c, SuiteArguments& a) {
   add_number(c, "--num-fewshot", a.num_fewshot, "worked examples; left out: the benchmark's", 0)->default_str("");
   add_number(c, "--max-length", a.max_length, "tokens of prompt and answer (0: the model's)", 0);
   c.add_option("--out", a.out, "file of results (JSON); a run that was killed goes on from FILE.part");
+  c.add_flag("--permute-choices", a.permute_choices,
+             "each question with lettered options once for every rotation of them: acc is the mean, acc_circular those "
+             "right in all");
   c.add_flag("--log-samples", a.log_samples, "every answer, in files beside --out");
   c.add_flag("--run-code", a.run_code, "run programs that the model writes, shut off from the system");
 }

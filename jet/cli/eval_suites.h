@@ -10,7 +10,7 @@ namespace jet {
 struct SuiteArguments {
   std::string suites, data = "data/suites", out;
   int num_fewshot = -1, max_length = 0;
-  bool list = false, log_samples = false, run_code = false;
+  bool list = false, log_samples = false, run_code = false, permute_choices = false;
 };
 
 /// Every suite: what it asks, its files, where they are published and under which licence.

@@ -29,6 +29,8 @@ std::vector<Suite> suites_of(const Json& json, const std::string& where) {
 void Suite::check(const std::string& where) const {
   check_metrics(*this, where);
   require(!files.empty(), "{}: files names none", where);
+  require(options.empty() || output_type == "multiple_choice", "{}: options go with multiple_choice, not {}", where,
+          output_type);
   require(num_fewshot >= 0 && generation_kwargs.max_gen_toks > 0, "{}: num_fewshot is {}, max_gen_toks {}", where,
           num_fewshot, generation_kwargs.max_gen_toks);
   require(!filter_list.empty(), "{}: filter_list is empty; leave it out where nothing is filtered", where);

@@ -14,6 +14,7 @@
 //          doc     name -> value: fields to add, made of those that the file has
 //      "part_by"            field whose values part the documents into tasks; otherwise the path's *
 //      "output_type"        multiple_choice, loglikelihood, loglikelihood_rolling, generate_until
+//      "options"            fields that hold the options which doc_to_text shows, in order; or one that lists them
 //      "description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix": values;   "target_delimiter": " "
 //      "num_fewshot", "fewshot": {"files", "samples", "doc_to_text", "doc_to_target"}, "fewshot_delimiter": "\n\n"
 //      "generation_kwargs": {"until": [...], "max_gen_toks": 256}
@@ -102,6 +103,7 @@ struct Suite {
   std::string name;  // the key that it stands under
   std::string about, published, licence, part_by, output_type;
   std::vector<SuiteFile> files;
+  std::vector<std::string> options;
   Json description = "", doc_to_text = "", doc_to_choice, doc_to_target, gen_prefix = "", measure, program;
   std::string target_delimiter = " ", fewshot_delimiter = "\n\n";
   int num_fewshot = 0;
@@ -113,7 +115,7 @@ struct Suite {
   template <class V>
   static void fields(Suite& s, V&& v) {
     v("about", s.about), v("published", s.published), v("licence", s.licence), v("part_by", s.part_by);
-    v("output_type", s.output_type), v("files", s.files), v("description", s.description);
+    v("output_type", s.output_type), v("files", s.files), v("options", s.options), v("description", s.description);
     v("doc_to_text", s.doc_to_text), v("doc_to_choice", s.doc_to_choice), v("doc_to_target", s.doc_to_target);
     v("gen_prefix", s.gen_prefix), v("measure", s.measure), v("program", s.program),
         v("target_delimiter", s.target_delimiter);
@@ -140,7 +142,7 @@ struct SuiteRequest {
 
 struct SuiteItem {
   Json doc;
-  std::vector<SuiteRequest> requests;
+  std::vector<SuiteRequest> requests;  // with permute_choices: those of one rotation of the options after the other's
   std::vector<std::string> choices;
   Json target;
 };
@@ -157,6 +159,9 @@ struct SuiteOptions {
   std::string data;
   int limit = 0;         // items of each task; 0: all
   int num_fewshot = -1;  // negative: the suite's
+  /// Asks each question of a suite with `options` once for every rotation of them: rotation r shows option j + r in
+  /// place j (MMBench's CircularEval, arXiv:2307.06281 section 4.3).
+  bool permute_choices = false;
 };
 
 /// Documents made into requests. The suite must outlive them. Throws Error with file and line, and where no file is

@@ -69,13 +69,40 @@ class Maker {
   Maker(const Suite& suite, int shots, std::vector<Json> pool, bool own)
       : suite_(suite), forms_(suite, suite.name), shots_(shots), pool_(std::move(pool)), own_(own) {}
 
-  SuiteItem item(const Json& doc) const {
+  SuiteItem item(const Json& doc) const { return asked(doc, doc); }
+
+  /// With the requests of every rotation of the options.
+  SuiteItem in_every_order(const Json& doc) const {
+    SuiteItem item = asked(doc, doc);
+    Json turned = doc;
+    for (size_t r = 1; r < item.choices.size(); ++r) {
+      turn_options(turned, item.choices.size());
+      for (auto& request : asked(turned, doc).requests) item.requests.push_back(std::move(request));
+    }
+    return item;
+  }
+
+ private:
+  /// Each option one place towards the first, which goes last.
+  void turn_options(Json& doc, size_t choices) const {
+    std::vector<Json*> places;
+    for (const auto& name : suite_.options) {
+      require(doc.contains(name), "{}: options: '{}' is no field of a document", suite_.name, name);
+      if (suite_.options.size() > 1 || !doc[name].is_array()) places.push_back(&doc[name]);
+      else for (Json& option : doc[name]) places.push_back(&option);
+    }
+    require(places.size() == choices, "{}: {} options for {} choices", suite_.name, places.size(), choices);
+    for (size_t j = 0; j + 1 < places.size(); ++j) std::swap(*places[j], *places[j + 1]);
+  }
+
+  /// `original`: what worked examples must not show.
+  SuiteItem asked(const Json& doc, const Json& original) const {
     SuiteItem item{doc, {}, choices_in(forms_.choice, doc, suite_.name), forms_.target.of(doc)};
     if (suite_.output_type == "loglikelihood_rolling") {
       item.requests.push_back({{}, forms_.target.text_of(doc)});
       return item;
     }
-    const std::string before = forms_.description.text_of(doc) + examples(doc);
+    const std::string before = forms_.description.text_of(doc) + examples(original);
     const Json text = forms_.text.of(doc);
     const std::string prefix = forms_.prefix.text_of(doc), &delimiter = suite_.target_delimiter;
     const bool choices = suite_.output_type == "multiple_choice";
@@ -95,7 +122,6 @@ class Maker {
     return item;
   }
 
- private:
   /// The right choice, or a list of them, as numbers.
   Json index_of(const SuiteItem& item) const {
     if (item.target.is_array()) return item.target;
@@ -219,7 +245,9 @@ std::vector<SuiteTask> load_suite(const Suite& suite, const SuiteOptions& option
     const bool own = pool.empty();
     const Maker maker(suite, shots, own && shots > 0 ? part.docs : std::move(pool), own);
     const auto count = options.limit > 0 ? std::min<size_t>(options.limit, part.docs.size()) : part.docs.size();
-    for (size_t i = 0; i < count; ++i) task.items.push_back(maker.item(part.docs[i]));
+    const bool permuted = options.permute_choices && !suite.options.empty();
+    for (size_t i = 0; i < count; ++i)
+      task.items.push_back(permuted ? maker.in_every_order(part.docs[i]) : maker.item(part.docs[i]));
     tasks.push_back(std::move(task));
   }
   return tasks;

@@ -31,23 +31,36 @@ std::string stripped_text(const std::string& text) {
   return jinja::utf8_from(jinja::stripped(jinja::text_from(text), jinja::Side::both));
 }
 
-double choice_mark(const SuiteMetric& metric, const SuiteItem& item, const Json& answers) {
-  std::vector<double> logs;
-  for (const Json& a : answers) logs.push_back(a.at(0).get<double>());
-  if (metric.metric == "mc2") {
-    const Json& labels = item.doc.at("labels");
-    require(labels.size() == logs.size(), "mc2: {} labels for {} choices", labels.size(), logs.size());
-    double right = 0, all = 0;
-    for (size_t i = 0; i < logs.size(); ++i) all += std::exp(logs[i]), right += labels[i] == 1 ? std::exp(logs[i]) : 0;
-    return right / all;
-  }
+/// Whether the likeliest choice is a true one, of the answers to one order of the options: choice j is option j + shift.
+bool is_right(const SuiteMetric& metric, const SuiteItem& item, std::vector<double> logs, size_t shift) {
   for (size_t i = 0; i < logs.size(); ++i) {
     if (metric.metric == "acc_norm") logs[i] /= static_cast<double>(jinja::text_from(item.choices[i]).size());
     if (metric.metric == "acc_bytes") logs[i] /= static_cast<double>(item.choices[i].size());
   }
-  const auto best = std::max_element(logs.begin(), logs.end()) - logs.begin();
-  if (!item.target.is_array()) return item.target == best;
-  return std::any_of(item.target.begin(), item.target.end(), [&](const Json& t) { return t == best; });
+  const auto best = static_cast<size_t>(std::max_element(logs.begin(), logs.end()) - logs.begin());
+  const Json option = (best + shift) % logs.size();
+  if (!item.target.is_array()) return item.target == option;
+  return std::any_of(item.target.begin(), item.target.end(), [&](const Json& t) { return t == option; });
+}
+
+double mc2(const SuiteItem& item, const std::vector<double>& logs) {
+  const Json& labels = item.doc.at("labels");
+  require(labels.size() == logs.size(), "mc2: {} labels for {} choices", labels.size(), logs.size());
+  double right = 0, all = 0;
+  for (size_t i = 0; i < logs.size(); ++i) all += std::exp(logs[i]), right += labels[i] == 1 ? std::exp(logs[i]) : 0;
+  return right / all;
+}
+
+/// Of each order of the options that was asked.
+std::vector<double> choice_marks(const SuiteMetric& metric, const SuiteItem& item, const Json& answers) {
+  const size_t choices = item.choices.size();
+  std::vector<double> marks;
+  for (size_t first = 0; first < answers.size(); first += choices) {
+    std::vector<double> logs;
+    for (size_t i = first; i < first + choices; ++i) logs.push_back(answers.at(i).at(0).get<double>());
+    marks.push_back(metric.metric == "mc2" ? mc2(item, logs) : is_right(metric, item, logs, first / choices));
+  }
+  return marks;
 }
 
 SuiteMark rolling_mark(const Suite& suite, const SuiteMetric& metric, const SuiteItem& item, double log) {
@@ -160,7 +173,10 @@ SuiteGrade grade(const Suite& suite, const SuiteItem& item, const Json& answers,
     for (const auto& m : suite.metric_list) {
       SuiteMark& mark = g.marks[m.metric + "," + filter.name];
       if (suite.output_type == "multiple_choice") {
-        mark.value = choice_mark(m, item, answers);
+        const auto marks = choice_marks(m, item, answers);
+        mark.value = std::accumulate(marks.begin(), marks.end(), 0.0) / static_cast<double>(marks.size());
+        if (m.metric == "acc" && marks.size() > 1)
+          g.marks["acc_circular," + filter.name].value = *std::min_element(marks.begin(), marks.end());
       } else if (suite.output_type == "loglikelihood_rolling") {
         mark = rolling_mark(suite, m, item, answers.at(0).get<double>());
       } else if (suite.output_type == "loglikelihood") {

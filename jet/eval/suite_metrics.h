@@ -5,6 +5,8 @@
 //                          acc_norm       per character of the choice
 //                          acc_bytes      per byte of the choice
 //                          mc2            the share of p on the true ones
+//                          acc_circular   the greatest log p is the target's in every rotation of the options; acc is
+//                                         then the mean over the rotations
 //   loglikelihood          acc            every token is the likeliest              perplexity exp of the mean -log p
 //   loglikelihood_rolling  word_perplexity, byte_perplexity, bits_per_byte
 //   generate_until         exact_match    with ignore_case, ignore_punctuation, regexes_to_ignore

@@ -32,11 +32,13 @@ std::string sample_line(const SuiteTask& task, size_t i, const Json& answers, co
       {"doc_id", i},    {"doc", item.doc},           {"target", item.target}, {"arguments", arguments_of(task, item)},
       {"resps", resps}, {"filtered_resps", answers}, {"filter", filter.name}, {"metrics", Json::array()}};
   if (g.filtered.contains(filter.name)) line["filtered_resps"] = Json::array({g.filtered.at(filter.name)});
-  for (const auto& m : task.suite->metric_list) {
-    const SuiteMark& mark = g.marks.at(m.metric + "," + filter.name);
-    line["metrics"].push_back(m.metric);
+  const std::string kind = "," + filter.name;
+  for (const auto& [key, mark] : g.marks) {
+    if (!key.ends_with(kind)) continue;
+    const std::string metric = key.substr(0, key.size() - kind.size());
+    line["metrics"].push_back(metric);
     const bool weighed = task.suite->output_type == "loglikelihood_rolling";
-    line[m.metric] = weighed ? Json{mark.value, mark.weight} : Json(mark.value);
+    line[metric] = weighed ? Json{mark.value, mark.weight} : Json(mark.value);
   }
   return json_text(line);
 }
@@ -87,8 +89,10 @@ Json suite_report(const std::vector<SuiteResult>& tasks, const std::vector<Suite
     report["configs"][t.name] = to_json_fields(*t.suite);
     report["n-shot"][t.name] = t.shots;
     report["n-samples"][t.name] = {{"effective", t.items}};
-    for (const auto& m : t.suite->metric_list)
-      report["higher_is_better"][t.name][m.metric] = higher_is_better(m.metric);
+    for (const auto& [key, figure] : t.figures) {
+      const std::string metric = key.substr(0, key.find(','));
+      report["higher_is_better"][t.name][metric] = higher_is_better(metric);
+    }
   }
   return report;
 }

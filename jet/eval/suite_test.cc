@@ -114,6 +114,30 @@ TEST(SuiteMetrics, AreTheHarnesses) {
   EXPECT_NEAR(both.error, std::sqrt((9 * 0.01 * 10 + 29 * 0.04 * 30) / 38 / 40), 1e-12);
 }
 
+TEST(Suite, AsksEveryRotationOfItsOptions) {
+  const SuiteFolder f;
+  f.write("mmlu/test/art_test.csv", "Which?,w,x,y,z,C\n");
+  const Suite mmlu = named("mmlu");
+  const auto task = load_suite(mmlu, {f.path, 0, 0, true}).at(0);
+  const SuiteItem& item = task.items.at(0);
+  ASSERT_EQ(item.requests.size(), 16U);
+  EXPECT_EQ(item.target, 2);
+  const std::string about = "The following are multiple choice questions (with answers) about art.\n\n";
+  EXPECT_EQ(*item.requests[4].context, about + "Which?\nA. x\nB. y\nC. z\nD. w\nAnswer:");
+  EXPECT_EQ(*item.requests[15].context, about + "Which?\nA. z\nB. w\nC. x\nD. y\nAnswer:");
+  EXPECT_EQ(item.requests[15].continuation, " D");
+  Json knows, always_b;  // one follows the option y, one the letter
+  for (int r = 0; r < 4; ++r)
+    for (int j = 0; j < 4; ++j) {
+      knows.push_back({(j + r) % 4 == 2 ? -1.0 : -2.0, true});
+      always_b.push_back({j == 1 ? -1.0 : -2.0, true});
+    }
+  EXPECT_EQ(grade(mmlu, item, knows, {}).marks.at("acc,none").value, 1);
+  EXPECT_EQ(grade(mmlu, item, knows, {}).marks.at("acc_circular,none").value, 1);
+  EXPECT_EQ(grade(mmlu, item, always_b, {}).marks.at("acc,none").value, 0.25);
+  EXPECT_EQ(grade(mmlu, item, always_b, {}).marks.at("acc_circular,none").value, 0);
+}
+
 TEST(SuiteMetrics, ProgramsAreMadeOfAnswers) {
   std::string program;
   const RunProgram run = [&](const std::string& p) { return program = p, true; };
