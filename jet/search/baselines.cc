@@ -13,38 +13,40 @@ int window_of(const Run& run, int layer) {
   return own > 0 ? std::min(own, asked) : asked;
 }
 
-// Handles of the base's weights in layers that have windows.
-TorchModel windowed(const Run& run) {
-  TorchModel m = run.teacher.model;
-  for (const int l : searched_layers(run)) {
-    Attention::Config a = attention_of(m.spec, l);
-    a.window = window_of(run, l);
-    m.spec.layers[l] = a;
+// The base with windows and sinks in the layers searched, but those that keep full attention. Windows that the base has
+// itself get no sinks.
+struct Windowed {
+  TorchModel model;  // handles of the base's weights
+  TorchOps ops;
+  std::vector<int> sinks;  // of each layer
+
+  Windowed(const Run& run, const LayerSet& full) : model(run.teacher.model), ops(run.ops) {
+    ops.recompute = false;
+    sinks.resize(model.spec.layers.size());
+    for (const int l : searched_layers(run)) {
+      if (full.contains(l)) continue;
+      Attention::Config a = attention_of(model.spec, l);
+      a.window = window_of(run, l);
+      model.spec.layers[l] = a;
+      sinks[l] = stays(run, l) ? 0 : kSinks;
+    }
   }
-  return m;
-}
+  at::Tensor hidden(const TokenRows& rows) {
+    return forward_with(ops, model, rows, [&, own = own_mixers(ops, model)](int l, const at::Tensor& h) {
+      ops.sinks = sinks[l];
+      return own(l, h);
+    });
+  }
+  const at::Tensor& head() const { return head_of(model); }
+};
 
-// Windows that the base has itself get no sinks.
-MixerFn with_sinks(const Run& run, const TorchModel& m, TorchOps& ops) {
-  return [&, own = own_mixers(ops, m)](int l, const at::Tensor& h) {
-    ops.sinks = stays(run, l) ? 0 : kSinks;
-    return own(l, h);
-  };
-}
-
-TorchOps ops_for_sinks(const Run& run) {
-  TorchOps ops = run.ops;
-  ops.recompute = false;
-  return ops;
-}
-
-double kl_of(Run& run, const TorchModel& m, TorchOps& ops) {
+double kl_of(Run& run, Windowed& windowed) {
   const at::NoGradGuard no_grad;
   constexpr int64_t kBatches = 4;
   double kl = 0;
   for (int64_t i = 0; i < kBatches; ++i) {
     const auto b = run.data.batch("probe", i, run.recipe.supernet.budget.distill.train);
-    const at::Tensor &head = head_of(m), hidden = forward_with(ops, m, b.rows, with_sinks(run, m, ops));
+    const at::Tensor &head = windowed.head(), hidden = windowed.hidden(b.rows);
     kl += kl_loss(run.ops, {hidden, head}, {run.teacher.trace(b).hidden, head}, b.weights).item<double>();
   }
   return kl / kBatches;
@@ -58,25 +60,25 @@ std::string sinks_name(const Run& run) {
 
 Json sinks_term(Run& run, const std::string& task) {
   return run.folder.ledger.once_by_first("baseline/sinks/" + task, [&] {
-    const TorchModel m = windowed(run);
-    TorchOps ops = ops_for_sinks(run);
-    if (task == kKlTask) return Json{{"nll", kl_of(run, m, ops)}};
-    const HiddenFn hidden = [&](const at::Tensor& ids) { return forward_with(ops, m, ids, with_sinks(run, m, ops)); };
-    return run.evaluator.score(run.evaluator.search_task(task), hidden, head_of(m)).to_json();
+    Windowed windowed(run, {});
+    if (task == kKlTask) return Json{{"nll", kl_of(run, windowed)}};
+    const HiddenFn hidden = [&](const at::Tensor& ids) { return windowed.hidden(ids); };
+    return run.evaluator.score(run.evaluator.search_task(task), hidden, windowed.head()).to_json();
   });
 }
 
-Row sinks_row(Run& run) {
-  return run.folder.ledger.once_by_first<Row>("baseline/sinks", [&] {
-    const TorchModel m = windowed(run);
-    TorchOps ops = ops_for_sinks(run);
-    Row row = row_of(run.evaluator.evaluate(
-        [&](const at::Tensor& ids) { return forward_with(ops, m, ids, with_sinks(run, m, ops)); }, head_of(m)));
+Row sinks_row(Run& run, const LayerSet& full) {
+  const std::string key = full.empty() ? "" : fmt::format(" full {}", fmt::join(full, " "));
+  return run.folder.ledger.once_by_first<Row>("baseline/sinks" + key, [&] {
+    Windowed windowed(run, full);
+    Row row = row_of(
+        run.evaluator.evaluate([&](const at::Tensor& ids) { return windowed.hidden(ids); }, windowed.head()));
     row.name = sinks_name(run), row.cache_bytes = 0;
-    for (int l = 0; l < m.spec.n_layers(); ++l) {  // keys and values in bf16, as the engine keeps them
-      const Attention::Config a = attention_of(m.spec, l);
-      const int64_t held = a.window + (stays(run, l) ? 0 : kSinks);
-      const int64_t tokens = std::min<int64_t>(run.recipe.dimensions.context, held);
+    const ModelSpec& spec = windowed.model.spec;
+    const int64_t context = run.recipe.dimensions.context;
+    for (int l = 0; l < spec.n_layers(); ++l) {  // keys and values in bf16, as the engine keeps them
+      const Attention::Config a = attention_of(spec, l);
+      const int64_t tokens = a.window > 0 ? std::min<int64_t>(context, a.window + windowed.sinks[l]) : context;
       *row.cache_bytes += tokens * a.kv_heads * a.head_dim * 4;
     }
     return Json(row);

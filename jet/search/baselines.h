@@ -12,7 +12,7 @@ inline constexpr int kSinks = 4;
 std::string sinks_name(const Run& run);
 /// The base's score on a task of an objective (or "kl") so; {"accuracy", "nll"}.
 Json sinks_term(Run& run, const std::string& task);
-/// On the reported items, with its cache at the context where candidates are measured.
-Row sinks_row(Run& run);
+/// On the reported items, with its cache at the context where candidates are measured; layers of `full` stay whole.
+Row sinks_row(Run& run, const LayerSet& full = {});
 
 }  // namespace jet

@@ -231,7 +231,7 @@ BlocksResult select_block(Run& run, const Placement& p) {
   }
   for (const auto& kind : c.kinds) trials.blocks.push_back(entry("block-" + kind, kind, p));
   BlocksResult out;
-  out.sinks = sinks_row(run);
+  out.sinks = sinks_row(run), out.placed_sinks = sinks_row(run, p.full);
   const auto tell = [&] { run.watch.found("blocks", [&] { return blocks_so_far(run, trials, out.candidates); }); };
   train_candidates(run, trials.at_all_rates(run), tell);
 

@@ -105,6 +105,8 @@ TEST_F(Eliminate, ASearchLeavesMixersOut) {
   EXPECT_EQ(names, "top down, uniform, last, window of 16 + 4 sinks, all linear, all full, ");
   EXPECT_EQ(blocks.last->layers->full, LayerSet{7});
   EXPECT_EQ(blocks.sinks->cache_bytes, 8 * (16 + 0) * 2 * 64 * 4) << "all 16 tokens of the context";
+  EXPECT_EQ(blocks.placed_sinks->cache_bytes, blocks.sinks->cache_bytes);
+  EXPECT_LT(blocks.placed_sinks->loss, blocks.sinks->loss);
 
   export_model(folder + "/run/model", folder + "/exported", {});
   EXPECT_EQ(spec_to_json(read_spec(folder + "/exported")), spec_to_json(spec));

@@ -52,6 +52,9 @@ void add_blocks(const Recipe& recipe, const Json& blocks, const Json& placement,
     gone =
         fmt::format("no mixer in {}", fmt::join(placement.at("eliminated").at("layers").get<std::vector<int>>(), " "));
   }
+  if (const Json windows = stage_result(blocks, "placed_sinks"); !windows.is_null())
+    rows.push_back(gain("placed + sinks", windows,
+                        windows.at("name").get<std::string>() + ", attention where the search put it, untrained"));
   for (const auto& c : blocks.at("candidates"))
     if (c.at("kind") == branch)
       rows.push_back(gain(gone.empty() ? "+ placement" : "- layers", c, gone.empty() ? placed : gone));

@@ -350,6 +350,7 @@ struct BlocksResult {
   std::vector<Row> candidates;
   Row all_linear, uniform;         // the baselines
   std::optional<Row> last, sinks;  // full layers at the end; windows with sinks, untrained (baselines.h)
+  std::optional<Row> placed_sinks;  // the same but in the placement's full layers
   std::optional<Row> placed;       // the supernet's block before layers were eliminated, where some were
   Row best;
   RowOrNone best_without_jet;
@@ -358,7 +359,7 @@ struct BlocksResult {
   template <class V>
   static void fields(BlocksResult& r, V&& v) {
     v("candidates", r.candidates), v("all_linear", r.all_linear), v("uniform", r.uniform), v("last", r.last);
-    v("sinks", r.sinks), v("placed", r.placed);
+    v("sinks", r.sinks), v("placed_sinks", r.placed_sinks), v("placed", r.placed);
     v("best", r.best);
     v("best_without_jet", r.best_without_jet), v("chosen", r.chosen), v("start", r.start);
   }

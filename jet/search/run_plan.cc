@@ -136,7 +136,7 @@ StageWork plan_blocks(const Run& run) {
   const int64_t leaders = std::min<int64_t>(c.leaders, kinds);
   add_candidates(p, run, c.budget, first + leaders * (c.seeds - 1) + (c.random_start ? 1 : 0));
   p[WorkKind::engine] = static_cast<double>(kinds + baselines) * candidate_speed_passes(run.recipe);
-  p[WorkKind::scores] += static_cast<double>(run.evaluator.tokens());  // windows with sinks
+  p[WorkKind::scores] += 2 * static_cast<double>(run.evaluator.tokens());  // windows with sinks
   return p;
 }
 
