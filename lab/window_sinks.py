@@ -4,8 +4,8 @@ outputs' own square, beyond the window on two held-out rows.
 
     window       softmax over the last WINDOW tokens
     sinks        and over the first four
-    gate         window; o = m a + (1 - m) s, m = sigmoid(Wm x + c) a head and token, s a vector a head (what
-                 jet/blocks/window_delta has beside its delta rule), fitted by 32 steps of AdamW on the other rows
+    gate         window; o = m a + (1 - m) s, m = sigmoid(Wm x + c) a head and token, s a vector a head: a learned
+                 share in the sinks' place, fitted by 32 steps of AdamW on the other rows
 
 usage: lab/window_sinks.py MODEL TEXT [--window 128] [--rows 8] [--length 512]        (wants torch; seed 0)
 """

@@ -61,11 +61,11 @@ struct ParamSpec {
 
 /// What one sequence carries from call to call. `recurrent`: the matrices [heads, dK, dV] that every token updates, in
 /// fp32 or, on request, bf16. `fixed`: other numbers, fp32. Both are zero at the start. `rows`: one row of `shape` a
-/// token, the last `window` of them where window > 0, all of them otherwise.
+/// token, all of them where window is 0, otherwise `window` of them: the first `sinks` and the last others.
 struct StateSpec {
   enum Kind { recurrent, fixed, rows } kind = fixed;
   Shape shape;
-  int window = 0;
+  int window = 0, sinks = 0;
 };
 
 /// Which rows (or columns, for `o`) of a parameter play the part of an attention layer's q, k, v, o: what a linear

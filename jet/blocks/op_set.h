@@ -22,8 +22,9 @@
 //   shift(x, last)                  the previous token's row; `last` carries it between calls
 //   short_conv(x, w, bias, tail)    causal depthwise: y_t = bias + sum_j w[:, j] x_(t-W+1+j); w [C, 1, W]
 //   dynamic_conv(x, kernels, tail)  the same with a kernel per token; kernels [.., C * W], index c * W + j
-//   attention(q, k, v, {scale, window}, keys, values)
-//                                   causal softmax; a window of w sees w tokens, itself included
+//   attention(q, k, v, {scale, window, sinks}, keys, values)
+//                                   causal softmax; a window of w sees w tokens, itself included, and the text's first
+//                                   `sinks`
 //   recurrence(r, state)            the linear recurrence below
 //   first_of_pass(x)                what its first call in this pass was given: a value that later layers share
 //   embed(ids, w)                   rows of w; begins a pass
@@ -86,6 +87,9 @@ struct Rope {
 struct AttentionShape {
   float scale = 1;
   int window = 0;  // 0: full
+  int sinks = 0;   // first tokens that a window sees, too
+  /// Keys that a query sees at most; 0: all.
+  int reach() const { return window > 0 ? window + sinks : 0; }
 };
 
 /// For the concept: any formula, of any number of numbers.

@@ -52,7 +52,8 @@ std::vector<SuiteTask> tasks_of(const std::vector<Suite>& suites, const SuiteArg
     if (a.permute_choices && suite.options.empty())
       fmt::print(stderr, "{}: shows no lettered options, whose order could matter: asked once\n", suite.name);
     if (suite.runs_code()) require(cannot_run_code().empty(), "suite '{}': {}", suite.name, cannot_run_code());
-    for (auto& task : load_suite(suite, {a.data, limit, a.num_fewshot, a.permute_choices})) tasks.push_back(std::move(task));
+    for (auto& task : load_suite(suite, {a.data, limit, a.num_fewshot, a.permute_choices}))
+      tasks.push_back(std::move(task));
   }
   return tasks;
 }

@@ -88,8 +88,10 @@ class Maker {
     std::vector<Json*> places;
     for (const auto& name : suite_.options) {
       require(doc.contains(name), "{}: options: '{}' is no field of a document", suite_.name, name);
-      if (suite_.options.size() > 1 || !doc[name].is_array()) places.push_back(&doc[name]);
-      else for (Json& option : doc[name]) places.push_back(&option);
+      if (suite_.options.size() > 1 || !doc[name].is_array())
+        places.push_back(&doc[name]);
+      else
+        for (Json& option : doc[name]) places.push_back(&option);
     }
     require(places.size() == choices, "{}: {} options for {} choices", suite_.name, places.size(), choices);
     for (size_t j = 0; j + 1 < places.size(); ++j) std::swap(*places[j], *places[j + 1]);

@@ -31,7 +31,7 @@ std::string stripped_text(const std::string& text) {
   return jinja::utf8_from(jinja::stripped(jinja::text_from(text), jinja::Side::both));
 }
 
-/// Whether the likeliest choice is a true one, of the answers to one order of the options: choice j is option j + shift.
+/// Whether the likeliest choice is a true one, in one order of the options: choice j is option j + shift.
 bool is_right(const SuiteMetric& metric, const SuiteItem& item, std::vector<double> logs, size_t shift) {
   for (size_t i = 0; i < logs.size(); ++i) {
     if (metric.metric == "acc_norm") logs[i] /= static_cast<double>(jinja::text_from(item.choices[i]).size());

@@ -148,7 +148,7 @@ void attend_queries(const AttendTask& a, AttendScratch& f, int64_t first, int64_
     attend_block(a, f, first, queries, key_block(a, f, p, std::min(kKeys, end - p)));
   }
   for (int64_t r = 0; r < queries; ++r) {
-    float* out = a.out + (first + r / a.group) * a.q_stride + (r % a.group) * dim;
+    float* out = a.out + (first + r / a.group) * a.out_stride + (r % a.group) * dim;
     const float inverse = 1.0f / f.l[r];
     for (int64_t c = 0; c < dim; ++c) out[c] = f.o[r * dim + c] * inverse;
     if (a.log_sum) a.log_sum[first * a.group + r] = f.m[r] + __builtin_logf(f.l[r]);
@@ -380,7 +380,7 @@ void attend(const AttendTask& a) {
   if (a.group > kQueries) {
     for (int64_t t = 0; t < a.tokens; ++t) {
       AttendTask one = a;
-      one.q += t * a.q_stride, one.out += t * a.q_stride, one.tokens = 1, one.first_query += t;
+      one.q += t * a.q_stride, one.out += t * a.out_stride, one.tokens = 1, one.first_query += t;
       if (a.log_sum) one.log_sum += t * a.group;
       attend(one);
     }

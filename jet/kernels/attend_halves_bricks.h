@@ -314,7 +314,7 @@ void finish_lanes(const AttendTask& a, const LaneScratch& f, const LaneBlock& b,
   }
   transpose_squares(b.o, kLaneQueries, a.dim, kLaneQueries, f.rows, a.dim);
   for (int64_t r = 0; r < n; ++r) {
-    float* out = a.out + (first + r) / a.group * a.q_stride + (first + r) % a.group * a.dim;
+    float* out = a.out + (first + r) / a.group * a.out_stride + (first + r) % a.group * a.dim;
     std::memcpy(out, f.rows + r * a.dim, a.dim * sizeof(float));
     if (a.log_sum) a.log_sum[first + r] = b.m[r] * 0.693147181f + __builtin_logf(b.l[r]);
   }

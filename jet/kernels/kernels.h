@@ -60,8 +60,8 @@ struct KeySpan {
 /// Moves the visible keys and values once for all queries, for 4 * dim FLOP a query and key.
 struct AttendTask {
   const float* q = nullptr;  // [tokens, .., group, dim], tokens q_stride apart
-  float* out = nullptr;      // the same layout
-  int64_t q_stride = 0, tokens = 0, group = 1, dim = 0;
+  float* out = nullptr;      // the same, out_stride apart
+  int64_t q_stride = 0, out_stride = 0, tokens = 0, group = 1, dim = 0;
   float scale = 1;
   int64_t window = 0;
   int64_t first_query = 0, first_key = 0;  // positions of the first token and of the first key

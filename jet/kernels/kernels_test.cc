@@ -260,6 +260,7 @@ void check_attend(const Kernels& kernels, DType dtype, const AttendCase& c) {
   kernels.attend({.q = q.data(),
                   .out = out.data(),
                   .q_stride = c.group * dim,
+                  .out_stride = c.group * dim,
                   .tokens = c.tokens,
                   .group = c.group,
                   .dim = dim,

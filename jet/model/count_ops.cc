@@ -276,9 +276,9 @@ Tensor CountOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, co
   Count& c = kind(shape.window > 0 ? "window attention" : "attention");
   ++c.ops;
   read(c, q), read(c, k), read(c, v), read(c, out);
-  const double pairs = visible_pairs(pass_.context, pass_.tokens, shape.window);
+  const double pairs = visible_pairs(pass_.context, pass_.tokens, shape.reach());
   work(c, 4 * static_cast<double>(pass_.sequences) * pairs * static_cast<double>(numel(q.shape)), grad ? 2 : 0);
-  const auto kept = [&](int64_t n) { return shape.window > 0 ? std::min<int64_t>(n, shape.window) : n; };
+  const auto kept = [&](int64_t n) { return shape.window > 0 ? std::min<int64_t>(n, shape.reach()) : n; };
   const auto scale = types_.kv == DType::i8 ? static_cast<int64_t>(sizeof(float)) : 0;
   const int64_t row = 2 * k.shape[0] * (k.shape[1] * static_cast<int64_t>(size_of(types_.kv)) + scale);
   c.state_read_bytes += static_cast<double>(pass_.sequences * kept(pass_.context) * row);

@@ -163,7 +163,7 @@ class CountOps {
 static_assert(OpSet<CountOps>);
 
 /// Pairs (query, key) of one head: queries at positions [context, context + tokens), each of which sees the keys up to
-/// its own, the last `window` of them where window > 0.
+/// its own, `window` of them at most where window > 0 (AttentionShape::reach).
 double visible_pairs(int64_t context, int64_t tokens, int64_t window);
 
 }  // namespace jet

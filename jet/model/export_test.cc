@@ -181,6 +181,7 @@ TEST_F(Export, WhatTheOfficialLayoutCannotExpressIsToldByLayer) {
       {{RetNet::Config{.heads = 2, .dk = 8, .dv = 8}}, "layer 0 is retnet"},
       {{attention(), with(attention(), [](auto& a) { a.o_bias = true; })}, "layer 1 (attention) has a bias on o_proj"},
       {{with(attention(4), [](auto& a) { a.qk_norm = true; })}, "layer 0 (swa 4) has norms on q and k"},
+      {{with(attention(4), [](auto& a) { a.sinks = 2; })}, "layer 0 (swa 4 + 2) has 2 sinks"},
       {{with(attention(), [](auto& a) { a.scale = 0.5; })}, "scales its scores by 0.5"},
       {{attention(4), jet_block(), attention(8)},
        "layer 2 is attention of 4 heads (2 for keys and values) of 10, "

@@ -154,7 +154,8 @@ bool has_mixer(const MixerSpec& m) {
 }
 
 std::string mixer_label(const MixerSpec& m) {
-  if (const auto* a = std::get_if<Attention::Config>(&m); a && a->window > 0) return fmt::format("swa {}", a->window);
+  if (const auto* a = std::get_if<Attention::Config>(&m); a && a->window > 0)
+    return fmt::format("swa {}{}", a->window, a->sinks > 0 ? fmt::format(" + {}", a->sinks) : "");
   return BlockList::visit(m, []<class Block>(const typename Block::Config&) { return std::string(Block::kind); });
 }
 

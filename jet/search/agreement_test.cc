@@ -40,6 +40,13 @@ TEST(Agreement, TorchAndEngineOnEveryBlock) {
   BlockList::for_each([]<class Block>() { expect_agreement(test_hybrid(Block::kind, 9), Block::kind); });
 }
 
+TEST(Agreement, TorchAndEngineOnWindowsWithSinks) {
+  ModelSpec s = test_hybrid("attention", 9);
+  std::get<Attention::Config>(s.layers[1]).sinks = 3;
+  s.layers[2] = make_mixer("attention:window=70,sinks=1", std::get<Attention::Config>(s.layers[0]));
+  expect_agreement(s, "sinks");
+}
+
 TEST(Agreement, TorchAndEngineOnLayersOfEveryForm) {
   ModelSpec s = test_hybrid("gated_delta_net", 9);
   s.forms = {{Norms::after}, {Norms::both}, {Norms::before, false}, {Norms::after, false}};

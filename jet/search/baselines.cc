@@ -18,25 +18,17 @@ int window_of(const Run& run, int layer) {
 struct Windowed {
   TorchModel model;  // handles of the base's weights
   TorchOps ops;
-  std::vector<int> sinks;  // of each layer
 
   Windowed(const Run& run, const LayerSet& full) : model(run.teacher.model), ops(run.ops) {
     ops.recompute = false;
-    sinks.resize(model.spec.layers.size());
     for (const int l : searched_layers(run)) {
       if (full.contains(l)) continue;
       Attention::Config a = attention_of(model.spec, l);
-      a.window = window_of(run, l);
+      a.window = window_of(run, l), a.sinks = stays(run, l) ? 0 : kSinks;
       model.spec.layers[l] = a;
-      sinks[l] = stays(run, l) ? 0 : kSinks;
     }
   }
-  at::Tensor hidden(const TokenRows& rows) {
-    return forward_with(ops, model, rows, [&, own = own_mixers(ops, model)](int l, const at::Tensor& h) {
-      ops.sinks = sinks[l];
-      return own(l, h);
-    });
-  }
+  at::Tensor hidden(const TokenRows& rows) { return forward_with(ops, model, rows, own_mixers(ops, model)); }
   const at::Tensor& head() const { return head_of(model); }
 };
 
@@ -71,16 +63,11 @@ Row sinks_row(Run& run, const LayerSet& full) {
   const std::string key = full.empty() ? "" : fmt::format(" full {}", fmt::join(full, " "));
   return run.folder.ledger.once_by_first<Row>("baseline/sinks" + key, [&] {
     Windowed windowed(run, full);
-    Row row = row_of(
-        run.evaluator.evaluate([&](const at::Tensor& ids) { return windowed.hidden(ids); }, windowed.head()));
-    row.name = sinks_name(run), row.cache_bytes = 0;
-    const ModelSpec& spec = windowed.model.spec;
-    const int64_t context = run.recipe.dimensions.context;
-    for (int l = 0; l < spec.n_layers(); ++l) {  // keys and values in bf16, as the engine keeps them
-      const Attention::Config a = attention_of(spec, l);
-      const int64_t tokens = a.window > 0 ? std::min<int64_t>(context, a.window + windowed.sinks[l]) : context;
-      *row.cache_bytes += tokens * a.kv_heads * a.head_dim * 4;
-    }
+    Row row =
+        row_of(run.evaluator.evaluate([&](const at::Tensor& ids) { return windowed.hidden(ids); }, windowed.head()));
+    row.name = sinks_name(run);
+    // Keys and values in bf16, as the engine keeps them.
+    row.cache_bytes = cache_bytes(windowed.model.spec, run.recipe.dimensions.context, 2);
     return Json(row);
   });
 }

@@ -39,13 +39,12 @@ TEST(Objective, AccuracyTellsWhereItDiffersByMoreThanChance) {
 
 // By hand: the last `window` tokens and the first `sinks`, each once.
 TEST(Baselines, AWindowWithSinksSeesBothEnds) {
-  const int64_t tokens = 9, window = 3, sinks = 2;
+  constexpr int tokens = 9, window = 3, sinks = 2;
   at::manual_seed(1);
   const at::Tensor q = at::randn({1, tokens, 1, 4}), k = at::randn({1, tokens, 1, 4}), v = at::randn({1, tokens, 1, 4});
   TorchOps ops;
-  ops.sinks = sinks;
   at::Tensor keys, values;
-  const at::Tensor y = ops.attention(q, k, v, {0.5f, window}, keys, values);
+  const at::Tensor y = ops.attention(q, k, v, {0.5f, window, sinks}, keys, values);
   for (int64_t t = 0; t < tokens; ++t) {
     std::vector<int64_t> seen;
     for (int64_t j = 0; j <= t; ++j)

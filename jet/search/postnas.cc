@@ -98,8 +98,10 @@ void require_possible(const Run& run, const PostnasOptions& o) {
   const auto trains = [&](const char* stage, const std::string& what, const auto& budget) {
     if (will_run(o, stage)) run.data.require_trainable(what, budget);
   };
-  trains("supernet", "supernet", r.supernet.budget);
-  trains("supernet", "supernet.budget.distill.train", r.supernet.budget.distill.train);
+  if (r.supernet.trains()) {
+    trains("supernet", "supernet", r.supernet.budget);
+    trains("supernet", "supernet.budget.distill.train", r.supernet.budget.distill.train);
+  }
   trains("blocks", "blocks", r.blocks.budget);
   if (will_run(o, "distill")) require_stages(run);
   if (r.validation.placements > 0 || !r.validation.curve.empty())

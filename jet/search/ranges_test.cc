@@ -95,6 +95,7 @@ TEST(Ranges, WhatKeysOfATableMustAgreeOn) {
   refused("/model", {{"heads", 4}, {"kv_heads", 3}}, {"kv_heads (3)"});
   refused("/placement/selectors", {"beam", "magic"}, {"placement: unknown selector 'magic'", "exhaustive"});
   refused("/supernet/branch", "magic", {"supernet: unknown block 'magic'"});
+  refused("/supernet/branch", "attention:sinks=4", {"supernet: attention takes its own place", "window"});
   refused("/dimensions/candidates", {{1, 2, 3}, {1, 2, 4}}, {"another state size"});
   Json apart = kLeastRecipe;
   apart["separate_documents"] = true;

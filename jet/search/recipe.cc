@@ -18,13 +18,18 @@ void require_known(const std::string& where, const char* what, const std::string
           name, fmt::join(known, ", "));
 }
 
-// Linear blocks, each perhaps with options: "jet:conv=2".
+std::string kind_of(const std::string& block) { return block.substr(0, block.find(':')); }
+
+// Blocks that may stand in attention's place, each perhaps with options: "jet:conv=2".
 void require_known_blocks(const std::vector<std::string>& kinds, const std::string& where) {
   std::vector<std::string> known;
-  BlockList::for_each([&]<class Block>() {
-    if (Block::kind != std::string(Attention::kind)) known.emplace_back(Block::kind);
-  });
-  for (const auto& kind : kinds) require_known(where, "block", kind.substr(0, kind.find(':')), known);
+  BlockList::for_each([&]<class Block>() { known.emplace_back(Block::kind); });
+  for (const auto& kind : kinds) {
+    const std::string name = kind_of(kind);
+    require_known(where, "block", name, known);
+    require(name != Attention::kind || kind.find("window=") != kind.npos,
+            "{}: attention takes its own place; give it a window, as in 'attention:window=128,sinks=4'", where);
+  }
 }
 
 // f(path of keys, config) of every training in the tables of `s`.
@@ -100,6 +105,8 @@ void DistillConfig::check(const std::string& where) const {
 void BudgetConfig::check(const std::string& where) const {
   require(!distill.local, "{}: distill: only distill.stage1 can be local; a budget's `align` is that already", where);
 }
+
+bool SupernetConfig::trains() const { return kind_of(branch) != Attention::kind; }
 
 void SupernetConfig::check(const std::string& where) const {
   require_known_blocks({branch}, where);

@@ -58,6 +58,8 @@ struct SupernetConfig {
   static void fields(SupernetConfig& c, V&& v) {
     v("branch", c.branch), v("paths", c.paths), v("budget", c.budget);
   }
+  /// Not windows, which have no weights beside the base's own.
+  bool trains() const;
   void check(const std::string& where) const;
 };
 

@@ -254,7 +254,9 @@ TEST_F(Report, CellsThatSayNothingAreNamedAndBaselinesHaveRows) {
   all["blocks"]["sinks"] = with(row(0.45, 0.2, 0.3, 3.125), {{"name", "window of 64 + 4 sinks"}});
   all["blocks"]["placed_sinks"] = all["blocks"]["sinks"];
   const Json r = report(all);
-  EXPECT_EQ(steps(r), "base, window + sinks, all-linear, uniform, last, placed + sinks, + placement, + block, + JetBlock, + stage 2");
+  EXPECT_EQ(
+      steps(r),
+      "base, window + sinks, all-linear, uniform, last, placed + sinks, + placement, + block, + JetBlock, + stage 2");
   EXPECT_EQ(r["gains"][1]["note"], "window of 64 + 4 sinks everywhere, untrained");
   EXPECT_NE(remark(r, "heat map").find("accuracy of kv says nothing"), std::string::npos);
   EXPECT_EQ(remark(r, "goes by its loss"), "kv goes by its loss: because");

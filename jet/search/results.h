@@ -348,10 +348,10 @@ struct BlocksResult {
     }
   };
   std::vector<Row> candidates;
-  Row all_linear, uniform;         // the baselines
-  std::optional<Row> last, sinks;  // full layers at the end; windows with sinks, untrained (baselines.h)
+  Row all_linear, uniform;          // the baselines
+  std::optional<Row> last, sinks;   // full layers at the end; windows with sinks, untrained (baselines.h)
   std::optional<Row> placed_sinks;  // the same but in the placement's full layers
-  std::optional<Row> placed;       // the supernet's block before layers were eliminated, where some were
+  std::optional<Row> placed;        // the supernet's block before layers were eliminated, where some were
   Row best;
   RowOrNone best_without_jet;
   std::string chosen;  // its kind

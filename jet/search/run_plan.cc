@@ -79,6 +79,7 @@ StageWork plan_base(const Run& run, const char* stage) {
 }
 
 StageWork plan_supernet(const Run& run) {
+  if (!run.recipe.supernet.trains()) return {"supernet", "tokens", 0};
   const BudgetConfig& b = run.recipe.supernet.budget;
   StageWork p{"supernet", "tokens", static_cast<int64_t>(tokens_of(b.align) + tokens_of(b.distill.train))};
   p[WorkKind::align] = align_passes(b.align), p[WorkKind::distill] = distill_passes(b.distill);

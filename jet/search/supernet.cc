@@ -83,6 +83,7 @@ SupernetResult Supernet::train() {
   const BudgetConfig& budget = run_.recipe.supernet.budget;
   SupernetResult out;
   out.lr = budget.distill.train.lr;
+  if (!run_.recipe.supernet.trains()) return out;
   const auto tell = [&](const TrainResult& so_far, TrainResult& part) {
     part = so_far;
     if (name_ == "supernet") run_.watch.found("supernet", [&] { return Json(out); });

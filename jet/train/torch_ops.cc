@@ -102,6 +102,14 @@ Tensor TorchOps::dynamic_conv(const Tensor& x, const Tensor& kernels, Tensor& ta
   return convolve_rows(with_tail(x, tail, width), kernels.unflatten(-1, {x.size(-1), width}));
 }
 
+/// Of all rows those that later queries see.
+static Tensor kept_rows(const Tensor& all, const AttentionShape& shape) {
+  const int64_t seen = all.size(1);
+  if (shape.window == 0 || seen <= shape.reach()) return all;
+  const Tensor last = all.narrow(1, seen - shape.window, shape.window);
+  return shape.sinks > 0 ? at::cat({all.narrow(1, 0, shape.sinks), last}, 1) : last;
+}
+
 Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, Tensor& keys,
                            Tensor& values) const {
   if (documents) {
@@ -115,18 +123,14 @@ Tensor TorchOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, co
   const Tensor all_k = keys.defined() ? at::cat({keys, k}, 1) : k;
   const Tensor all_v = values.defined() ? at::cat({values, v}, 1) : v;
   const int64_t tokens = q.size(1), seen = all_k.size(1), group = q.size(2) / k.size(2);
-  if (keep_state) {
-    const int64_t kept = shape.window > 0 ? std::min<int64_t>(seen, shape.window) : seen;
-    keys = all_k.narrow(1, seen - kept, kept);
-    values = all_v.narrow(1, seen - kept, kept);
-  }
+  if (keep_state) { keys = kept_rows(all_k, shape), values = kept_rows(all_v, shape); }
   const auto by_head = [&](const Tensor& t) { return t.to(compute).transpose(1, 2); };
   std::optional<Tensor> mask;
-  const bool plain = seen == tokens && (shape.window == 0 || shape.window >= tokens);
-  if (!plain) {  // query row i stands at column i + seen - tokens
+  const bool plain = seen == tokens && (shape.window == 0 || shape.reach() >= tokens);
+  if (!plain) {  // query row i stands at column i + seen - tokens; rows that were dropped lay between sinks and window
     const Tensor row = at::arange(seen - tokens, seen, q.device()).unsqueeze(1), column = at::arange(seen, q.device());
     Tensor visible = column <= row;
-    if (shape.window > 0) visible = visible.logical_and((column > row - shape.window).logical_or(column < sinks));
+    if (shape.window > 0) visible = visible.logical_and((column > row - shape.window).logical_or(column < shape.sinks));
     mask = visible;
   }
   if (attention_maps) {

@@ -38,7 +38,6 @@ class TorchOps {
   int64_t position = 0;                 // of the first token of this call
   std::shared_ptr<const Documents> documents;     // of this pass's rows: each starts without states, and none are kept
   bool last_only = false;                         // last_rows: only the last token's row
-  int64_t sinks = 0;                              // windows see so many first tokens of a row, too; of whole rows
   std::vector<Tensor>* attention_maps = nullptr;  // where set: every attention's probabilities [B, heads, T, S]
   mutable Tensor first;                           // first_of_pass: undefined until its first call after an embed
 

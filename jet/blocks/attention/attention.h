@@ -1,12 +1,12 @@
 // Softmax attention with grouped queries, full or over a sliding window:
 //
 //   q = rope(norm(Wq x)), k = rope(norm(Wk x)), v = Wv x      (norms and rope where the model has them)
-//   o_t = sum_j softmax_j(scale q_t . k_j) v_j,  j in (t - window, t],  window = 0: j in [0, t]
+//   o_t = sum_j softmax_j(scale q_t . k_j) v_j,  j in (t - window, t] and j < sinks,  window = 0: j in [0, t]
 //   y = Wo o, with an output gate: Wo (o * sigmoid(g)), where Wq x is [q, g] head by head
 //
 // A norm is over a head's channels, one weight for all heads; whole_norm: over all of q, and all of k.
 // Source: transformers modeling_qwen2.py, modeling_qwen3.py, modeling_qwen3_5.py, modeling_olmo_hybrid.py; the window
-// counts the token itself.
+// counts the token itself. Sinks: StreamingLLM, arXiv 2309.17453; here with the positions of the text.
 #pragma once
 
 #include "jet/blocks/parts.h"
@@ -17,7 +17,7 @@ struct Attention {
   static constexpr const char* kind = "attention";
 
   struct Config {
-    int heads = 0, kv_heads = 0, head_dim = 0, window = 0;
+    int heads = 0, kv_heads = 0, head_dim = 0, window = 0, sinks = 0;
     bool qkv_bias = false, o_bias = false, qk_norm = false, whole_norm = false;
     bool output_gate = false, rotary = true;
     float norm_eps = 1e-6f;
@@ -26,7 +26,8 @@ struct Attention {
     template <class V>
     static void fields(Config& c, V&& v) {
       v("heads", c.heads), v("kv_heads", c.kv_heads), v("head_dim", c.head_dim), v("window", c.window);
-      v("qkv_bias", c.qkv_bias), v("o_bias", c.o_bias), v("qk_norm", c.qk_norm), v("norm_eps", c.norm_eps);
+      v("sinks", c.sinks), v("qkv_bias", c.qkv_bias), v("o_bias", c.o_bias), v("qk_norm", c.qk_norm),
+          v("norm_eps", c.norm_eps);
       v("scale", c.scale), v("rope", c.rope), v("whole_norm", c.whole_norm), v("output_gate", c.output_gate);
       v("rotary", c.rotary);
     }
@@ -37,6 +38,8 @@ struct Attention {
       check_multiple("heads", heads, "kv_heads", kv_heads, where);
       check_pairs("head_dim", head_dim, where);
       require(window >= 0, "{}: window {} is negative", where, window);
+      require(sinks >= 0 && (sinks == 0 || window > 0), "{}: {} sinks beside a window of {}; sinks go with a window",
+              where, sinks, window);
       rope.check(head_dim, where);
       check_eps(norm_eps, where);
       require(!output_gate || !whole_norm, "{}: a norm over all of q does not go with an output gate inside of it",
@@ -55,7 +58,8 @@ struct Attention {
            .qk_norm = true,
            .output_gate = true,
            .rope = {.dims = 6, .magnitude = 1.2, .divide = std::vector<double>{1, 2.5, 4}}},
-          {.heads = 4, .kv_heads = 2, .head_dim = 6, .qk_norm = true, .whole_norm = true, .rotary = false}};
+          {.heads = 4, .kv_heads = 2, .head_dim = 6, .qk_norm = true, .whole_norm = true, .rotary = false},
+          {.heads = 4, .kv_heads = 2, .head_dim = 6, .window = 4, .sinks = 3}};
     }
     /// Rows of Wq for one head.
     int64_t q_rows() const { return int64_t{head_dim} * (output_gate ? 2 : 1); }
@@ -90,8 +94,9 @@ struct Attention {
 
   template <class T, class Visit>
   static void state(const Config& c, int /*hidden*/, State<T>& s, Visit&& visit) {
-    visit("keys", s.keys, StateSpec{StateSpec::rows, {c.kv_heads, c.head_dim}, c.window});
-    visit("values", s.values, StateSpec{StateSpec::rows, {c.kv_heads, c.head_dim}, c.window});
+    const StateSpec rows{StateSpec::rows, {c.kv_heads, c.head_dim}, shape(c).reach(), c.sinks};
+    visit("keys", s.keys, rows);
+    visit("values", s.values, rows);
   }
 
   static std::vector<AttentionRole> roles(const Config& c) {
@@ -128,14 +133,16 @@ struct Attention {
     return r;
   }
 
+  static AttentionShape shape(const Config& c) {
+    return {static_cast<float>(c.scale > 0 ? c.scale : 1.0 / std::sqrt(c.head_dim)), c.window, c.sinks};
+  }
+
   /// o [.., heads, head_dim], before the output gate.
   template <OpSet Ops>
   static TensorOf<Ops> attend(Ops& ops, const Config& c, const Read<TensorOf<Ops>>& r, State<typename Ops::State>& s) {
-    const auto scale = static_cast<float>(c.scale > 0 ? c.scale : 1.0 / std::sqrt(c.head_dim));
-    const AttentionShape shape{scale, c.window};
-    if (!c.rotary) return ops.attention(r.q, r.k, r.v, shape, s.keys, s.values);
+    if (!c.rotary) return ops.attention(r.q, r.k, r.v, shape(c), s.keys, s.values);
     auto q = ops.rope(r.q, c.rope), k = ops.rope(r.k, c.rope);
-    return ops.attention(q, k, r.v, shape, s.keys, s.values);
+    return ops.attention(q, k, r.v, shape(c), s.keys, s.values);
   }
 
   /// y of o.

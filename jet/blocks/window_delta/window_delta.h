@@ -1,18 +1,17 @@
-// Attention over a window, and a gated delta rule for what lies before it, on the same q, k and v:
+// Attention over a window and a text's first tokens, and a gated delta rule for what lies between, on the same q, k, v:
 //
-//   q, k, v as the attention that it replaces has them; a = its o over the last `window` tokens
+//   q, k, v as the attention that it replaces has them; a = its o over the last `window` tokens and the first `sinks`
 //   q', k' = silu(q), silu(k) before rope, of unit length;  beta = sigmoid(Wb x)
 //   g = -exp(A_log) softplus(Wa x + dt_bias)
 //   S_t = exp(g_t) (I - beta_t k'_t k'_t^T) S_(t-1) + beta_t k'_t v_t^T,  r_t = S_t^T q'_t / sqrt(d)
-//   y = Wo (m a + (1 - m) s + tanh(Wr x) norm(r)),  m = sigmoid(Wm x + c), each gate one number a head and token
+//   y = Wo (a + tanh(Wr x) norm(r)),  one gate a head and token, 0 at first
 //
-// m and s [heads, d] stand for the sink: full layers of trained models rest most of their weight on a text's first
-// tokens, whose v adds next to nothing (StreamingLLM, arXiv 2309.17453), and a window that has lost them must spend
-// that weight on what it has. m is the share that would have been its own, s what the rest gave. Under a window of 128
-// the outputs of SmolLM2's mixers are off by 1.1 times their own square, with four first tokens kept by 0.11, with m
-// and s fitted in 32 steps by 0.11 (lab/window_sinks.py). Beside the attention, taken over as it is, the block has next
-// to no weights. Compare LoLCATs (arXiv 2410.10254: one softmax for both parts) and RAttention (arXiv 2506.15545: the
-// linear part sees what has left the window).
+// Full layers of trained models rest most of their weight on a text's first tokens (attention sinks, StreamingLLM,
+// arXiv 2309.17453); a window that has lost them must spend that weight on what it has. Under a bare window of 128 the
+// outputs of SmolLM2's mixers are off by 1.1 times their own square, with four first tokens by 0.11
+// (lab/window_sinks.py). The attention is taken over as it is, and before training the block is that attention. Compare
+// LoLCATs (arXiv 2410.10254: one softmax for both parts) and RAttention (arXiv 2506.15545: the linear part sees what
+// has left the window).
 #pragma once
 
 #include "jet/blocks/attention/attention.h"
@@ -24,33 +23,37 @@ struct WindowDelta {
 
   struct Config {
     Attention::Config attention{};  // its window is the block's
-    int window = 0;
+    int window = 0, sinks = 4;
     float norm_eps = 1e-5f;
     template <class V>
     static void fields(Config& c, V&& v) {
-      v("attention", c.attention), v("window", c.window), v("norm_eps", c.norm_eps);
+      v("attention", c.attention), v("window", c.window), v("sinks", c.sinks), v("norm_eps", c.norm_eps);
     }
     void check(const std::string& where) const {
       attention.check(where + ": attention");
       require(attention.window == 0, "{}: the window stands beside attention, not in it", where);
       check_size("window", window, where);
+      require(sinks >= 0, "{}: sinks {} is negative", where, sinks);
       check_eps(norm_eps, where);
     }
     static Config like(const Attention::Config& attention, const MixerDims&) {
       Config c{.attention = attention, .window = attention.window > 0 ? attention.window : 64};
-      c.attention.window = 0;
+      c.attention.window = c.attention.sinks = 0;
       return c;
     }
     static std::vector<Config> examples() {
       std::vector<Config> all;
-      for (auto& a : Attention::Config::examples())
-        all.push_back({.attention = a, .window = 5}), all.back().attention.window = 0;
+      for (auto a : Attention::Config::examples()) {
+        a.window = a.sinks = 0;
+        all.push_back({.attention = a, .window = 5, .sinks = 3});
+      }
+      all.front().sinks = 0;
       return all;
     }
-    /// The attention with its window.
+    /// The attention with its window and sinks.
     Attention::Config local() const {
       Attention::Config a = attention;
-      a.window = window;
+      a.window = window, a.sinks = sinks;
       return a;
     }
   };
@@ -58,7 +61,7 @@ struct WindowDelta {
   template <class T>
   struct Weights {
     Attention::Weights<T> attention;
-    T b_proj, a_proj, A_log, dt_bias, window_gate, window_bias, sink, delta_gate, norm;
+    T b_proj, a_proj, A_log, dt_bias, delta_gate, norm;
   };
 
   template <class T>
@@ -76,9 +79,6 @@ struct WindowDelta {
     visit("b_proj.weight", w.b_proj, ParamSpec::gate(heads, hidden));
     visit("a_proj.weight", w.a_proj, ParamSpec::gate(heads, hidden));
     decay_params(heads, heads, w, visit);
-    visit("window_gate.weight", w.window_gate, ParamSpec::gate(heads, hidden, {Init::constant, 0}));
-    visit("window_gate.bias", w.window_bias, ParamSpec::constant(heads, 2));
-    visit("sink", w.sink, ParamSpec::constant(int64_t{heads} * c.attention.head_dim, 0));
     visit("delta_gate.weight", w.delta_gate, ParamSpec::gate(heads, hidden, {Init::constant, 0}));
     visit("o_norm.weight", w.norm, ParamSpec::norm(c.attention.head_dim));
   }
@@ -108,10 +108,8 @@ struct WindowDelta {
                                       .scale = head_scale(local.head_dim)};
     auto near = Attention::attend(ops, local, part, s.local);
     auto far = ops.rms_norm(ops.recurrence(r, s.recurrent), w.norm, c.norm_eps);
-    auto own = ops.map([](auto t) { return sigmoid(t); }, ops.linear(x, w.window_gate, w.window_bias));
     auto add = ops.map([](auto t) { return tanh(t); }, ops.linear(x, w.delta_gate));
-    auto o = ops.map([](auto a, auto m, auto sink, auto b, auto h) { return sink + m * (a - sink) + h * b; }, near,
-                     ops.heads(own, heads), ops.heads(w.sink, heads), far, ops.heads(add, heads));
+    auto o = ops.map([](auto a, auto b, auto h) { return a + h * b; }, near, far, ops.heads(add, heads));
     return Attention::write(ops, local, w.attention, part, o);
   }
 };

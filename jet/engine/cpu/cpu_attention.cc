@@ -2,12 +2,17 @@
 // keys rounded as the next chunk will, or splits would differ), attended to behind the kept ones, then appended.
 //
 // Work is cut into parts that threads take one by one: heads, blocks of a prompt's tokens, and, where one token looks
-// back far, stretches of its keys. The outputs o_i of stretches with softmax denominators e^(L_i) merge exactly:
+// back far, stretches of its keys; the sinks before a window are a stretch of their own:
+//
+//   | sinks | ..... | (t - window, t] |      token t sees of the sinks those up to t - window, as if it stood there
+//
+// The outputs o_i of stretches with softmax denominators e^(L_i) merge exactly:
 //   o = sum_i e^(L_i - L) o_i,   L = log sum_i e^(L_i)
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "jet/engine/cpu/cpu_ops.h"
 #include "jet/model/count_ops.h"
@@ -62,30 +67,28 @@ StateBlock CpuOps::FreshRows::block(const Segment& s) const {
 }
 
 /// Appends to `spans` what `part` sees: the kept rows, then the segment's own.
-int CpuOps::key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[3]) const {
+int CpuOps::key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[kKeySpans]) const {
   const RowStore &keys = rows(*part.segment, r.keys), &values = rows(*part.segment, r.values);
   const int64_t head = part.head;
   int n = 0;
-  int64_t at = 0;  // of the next span, counted from the oldest kept row
-  const auto add = [&](int64_t count, auto&& span_from) {
-    const int64_t begin = std::max(part.key_begin - at, int64_t{0}), end = std::min(part.key_end - at, count);
-    if (begin < end) {
-      spans[n] = span_from(begin);
-      spans[n++].count = end - begin;
-    }
-    at += count;
+  const auto add = [&](int64_t position, int64_t count, auto&& span_from) {
+    const int64_t begin = std::max(part.key_begin - position, int64_t{0});
+    const int64_t end = std::min(part.key_end - position, count);
+    if (begin >= end) return;
+    spans[n] = span_from(begin);
+    spans[n++].count = end - begin;
   };
-  RowStore::Range kept[2];
+  RowStore::Range kept[RowStore::kRanges];
   const int ranges = keys.ranges(kept);
   for (int i = 0; i < ranges; ++i) {
-    add(kept[i].count, [&](int64_t begin) {
+    add(kept[i].position, kept[i].count, [&](int64_t begin) {
       const int64_t row = kept[i].begin + begin;
       return KeySpan{keys.numbers(head, row), values.numbers(head, row), 0, keys.scales(head, row),
                      values.scales(head, row)};
     });
   }
   const StateBlock k = r.fresh_keys.block(*part.segment), v = r.fresh_values.block(*part.segment);
-  add(k.count, [&](int64_t begin) {
+  add(part.segment->start, k.count, [&](int64_t begin) {
     const int64_t row = head * k.count + begin, byte = row * r.fresh_keys.row_bytes;
     return KeySpan{k.numbers + byte, v.numbers + byte, 0, k.scales ? k.scales + row : nullptr,
                    v.scales ? v.scales + row : nullptr};
@@ -93,54 +96,77 @@ int CpuOps::key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spa
   return n;
 }
 
-/// The parts of a pass. Where a token's keys are cut, all its parts write to `partial`, [group * dim] and then [group]
-/// log sums each, one after the other.
-void CpuOps::attend_parts(const AttendRows& r, int64_t kv_heads, int window, int64_t partial_floats) {
+/// The parts of a pass. Where some tokens' keys are cut, all their parts write to `partial`, [tokens, group, dim] and
+/// then [tokens, group] log sums each, one after the other.
+void CpuOps::attend_parts(const AttendRows& r, int64_t kv_heads, const AttentionShape& shape, int64_t dim) {
   parts_.clear();
-  int64_t busy = 0, cuts = 0;
+  int64_t busy = 0, partial = 0;
   for (const Segment& s : segments_) busy += kv_heads * ((s.rows + kQueriesAPart - 1) / kQueriesAPart);
   const int64_t wanted = (kPartsAPass + busy - 1) / busy;  // stretches a head
   const int64_t block = std::max<int64_t>(1, kQueriesAPart / r.group);
   for (const Segment& s : segments_) {
-    const int64_t kept = rows(s, r.keys).kept(), oldest = s.start - kept;
-    for (int64_t h = 0; h < kv_heads; ++h) {
-      if (s.rows > 1 || invariant_) {
-        for (int64_t t = 0; t < s.rows; t += block) {
-          parts_.push_back({&s, h, t, std::min(block, s.rows - t), 0, kept + s.rows, -1});
-        }
-        continue;
+    const int64_t whole_from = rows(s, r.keys).whole_from();
+    // Tokens [t, t + n) of a head against keys [begin, end) in some stretches, and their sinks.
+    const auto add = [&](int64_t head, int64_t t, int64_t n, int64_t begin, int64_t end, int64_t stretches) {
+      const bool sinks = shape.sinks > 0 && s.start + t >= shape.window;
+      const auto place = [&] {
+        const bool cut = sinks || stretches > 1;
+        return cut ? std::exchange(partial, partial + n * r.group * (dim + 1)) : -1;
+      };
+      for (int64_t i = 0; i < stretches; ++i) {
+        const int64_t from = begin + (end - begin) * i / stretches, to = begin + (end - begin) * (i + 1) / stretches;
+        parts_.push_back({&s, head, t, n, from, to, place()});
       }
-      const int64_t begin = window > 0 ? std::max<int64_t>(0, s.start - window + 1 - oldest) : 0, end = kept + 1;
-      const int64_t n = std::clamp<int64_t>((end - begin) / kKeysAPart, 1, wanted);
-      for (int64_t i = 0; i < n; ++i) {
-        const int64_t from = begin + (end - begin) * i / n, to = begin + (end - begin) * (i + 1) / n;
-        parts_.push_back({&s, h, 0, 1, from, to, n > 1 ? cuts++ * partial_floats : -1});
+      if (sinks) parts_.push_back({&s, head, t, n, 0, shape.sinks, place(), true});
+    };
+    const bool one = s.rows == 1 && !invariant_;
+    const int64_t end = s.start + s.rows;
+    const int64_t begin = one && shape.window > 0 ? std::max<int64_t>(0, s.start - shape.window + 1) : whole_from;
+    const int64_t stretches = one ? std::clamp<int64_t>((end - begin) / kKeysAPart, 1, wanted) : 1;
+    const int64_t first_with_sinks = shape.window - s.start;  // no part has tokens before and after it
+    for (int64_t h = 0; h < kv_heads; ++h) {
+      for (int64_t t = 0, n = 0; t < s.rows; t += n) {
+        n = std::min(block, s.rows - t);
+        if (shape.sinks > 0 && t < first_with_sinks) n = std::min(n, first_with_sinks - t);
+        add(h, t, n, begin, end, stretches);
       }
     }
   }
-  partial_ = cuts > 0 ? arena_.take(cuts * partial_floats) : Buffer();
+  partial_ = partial > 0 ? arena_.take(partial) : Buffer();
 }
 
-/// Puts the stretches of every cut token together.
-void CpuOps::merge_parts(const Tensor& out, int64_t group, int64_t dim) const {
-  for (size_t i = 0; i < parts_.size();) {
-    size_t end = i + 1;
-    while (end < parts_.size() && parts_[end].segment == parts_[i].segment && parts_[end].head == parts_[i].head) ++end;
-    for (int64_t q = 0; q < group && parts_[i].partial >= 0; ++q) {
-      const auto log_sum = [&](size_t p) { return partial_.data()[parts_[p].partial + group * dim + q]; };
-      float top = log_sum(i), total = 0;
-      for (size_t p = i; p < end; ++p) top = std::max(top, log_sum(p));
-      for (size_t p = i; p < end; ++p) total += std::exp(log_sum(p) - top);
-      float* to = out.row(parts_[i].segment->first) + (parts_[i].head * group + q) * dim;
+/// Puts the stretches of all tokens that are cut together.
+void CpuOps::merge_parts(const Tensor& out, int64_t group, int64_t dim) {
+  if (!partial_) return;
+  const auto is_same = [](const AttendPart& a, const AttendPart& b) {
+    return a.segment == b.segment && a.head == b.head && a.token == b.token;
+  };
+  const auto merge = [&](std::span<const AttendPart> parts) {
+    const AttendPart& first = parts.front();
+    const int64_t queries = first.tokens * group;
+    for (int64_t q = 0; q < queries; ++q) {
+      const auto log_sum = [&](const AttendPart& p) { return partial_.data()[p.partial + queries * dim + q]; };
+      float top = log_sum(first), total = 0;
+      for (const AttendPart& p : parts) top = std::max(top, log_sum(p));
+      for (const AttendPart& p : parts) total += std::exp(log_sum(p) - top);
+      float* to = out.row(first.segment->first + first.token + q / group) + (first.head * group + q % group) * dim;
       std::fill(to, to + dim, 0.0f);
-      for (size_t p = i; p < end; ++p) {
+      for (const AttendPart& p : parts) {
         const float weight = std::exp(log_sum(p) - top) / total;
-        const float* from = partial_.data() + parts_[p].partial + q * dim;
+        const float* from = partial_.data() + p.partial + q * dim;
         for (int64_t c = 0; c < dim; ++c) to[c] += weight * from[c];
       }
     }
-    i = end;
-  }
+  };
+  const std::span<const AttendPart> all = parts_;
+  parallel(std::ssize(all), kQueriesAPart * dim, kPartNumbers, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      if (all[i].partial < 0 || (i > 0 && is_same(all[i - 1], all[i]))) continue;  // whole; or another's
+      size_t last = i + 1;
+      while (last < all.size() && is_same(all[i], all[last])) ++last;
+      merge(all.subspan(i, last - i));
+    }
+  });
 }
 
 CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape, State keys,
@@ -151,7 +177,7 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
   require(q.stride == out.stride, "attention: queries must be contiguous");
   double pairs = 0, seen = 0;
   for (const Segment& s : segments_) {
-    pairs += visible_pairs(s.start, s.rows, shape.window);
+    pairs += visible_pairs(s.start, s.rows, shape.reach());
     seen += static_cast<double>(rows(s, keys).kept() + s.rows);
   }
   const OpMeter::Scope scope(meter_, shape.window > 0 ? "window attention" : "attention",
@@ -159,27 +185,28 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
                              4 * pairs * static_cast<double>(q.dims.count()));
 
   const AttendRows r{keys, values, fresh_rows(k, dtype), fresh_rows(v, dtype), group};
-  attend_parts(r, kv_heads, shape.window, group * (dim + 1));
+  attend_parts(r, kv_heads, shape, dim);
   const auto attend = [&](const AttendPart& part) {
     const Segment& s = *part.segment;
-    KeySpan spans[3];
+    KeySpan spans[kKeySpans];
     const int n_spans = key_spans(part, r, spans);
     const int64_t at = part.head * group * dim;
     float* partial = part.partial >= 0 ? partial_.data() + part.partial : nullptr;
     kernels_.attend({.q = q.row(s.first + part.token) + at,
                      .out = partial ? partial : out.row(s.first + part.token) + at,
                      .q_stride = q.stride,
+                     .out_stride = partial ? group * dim : out.stride,
                      .tokens = part.tokens,
                      .group = group,
                      .dim = dim,
                      .scale = shape.scale,
-                     .window = shape.window,
-                     .first_query = s.start + part.token,
-                     .first_key = s.start - rows(s, keys).kept() + part.key_begin,
+                     .window = part.sinks ? 0 : shape.window,
+                     .first_query = s.start + part.token - (part.sinks ? shape.window : 0),
+                     .first_key = part.key_begin,
                      .dtype = dtype,
                      .spans = spans,
                      .n_spans = n_spans,
-                     .log_sum = partial ? partial + group * dim : nullptr,
+                     .log_sum = partial ? partial + part.tokens * group * dim : nullptr,
                      .invariant = invariant_});
   };
   // Parts differ in length (later queries see more keys): the longest first, each thread takes the next when it is

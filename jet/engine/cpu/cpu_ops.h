@@ -96,17 +96,19 @@ class CpuOps {
     int64_t heads = 0, row_bytes = 0;  // of one head
     StateBlock block(const Segment& s) const;
   };
+  static constexpr int kKeySpans = RowStore::kRanges + 1;
   /// What an attention reads: two stores of every sequence and the pass's own rows.
   struct AttendRows {
     State keys, values;
     FreshRows fresh_keys, fresh_values;
     int64_t group = 1;  // queries a head
   };
-  /// Some tokens of a segment against keys [key_begin, key_end) of one head, counted from the oldest kept.
+  /// Some tokens of a segment against keys [key_begin, key_end) of one head.
   struct AttendPart {
     const Segment* segment;
     int64_t head, token, tokens, key_begin, key_end;
-    int64_t partial;  // where in partial_ its output goes; -1: it is whole
+    int64_t partial;     // where in partial_ its output goes; -1: it is whole
+    bool sinks = false;  // keys before the tokens' windows
   };
   struct Packed {
     Tensor x;
@@ -175,9 +177,9 @@ class CpuOps {
   template <class F>
   Tensor convolve(const Tensor& x, int64_t width, State tail, F&& row);
   FreshRows fresh_rows(const Tensor& x, DType dtype);
-  int key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[3]) const;
-  void attend_parts(const AttendRows& r, int64_t kv_heads, int window, int64_t partial_floats);
-  void merge_parts(const Tensor& out, int64_t group, int64_t dim) const;
+  int key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[kKeySpans]) const;
+  void attend_parts(const AttendRows& r, int64_t kv_heads, const AttentionShape& shape, int64_t dim);
+  void merge_parts(const Tensor& out, int64_t group, int64_t dim);
 
   ThreadPool& pool_;
   Arena& arena_;

@@ -6,12 +6,13 @@
 
 namespace jet {
 
-RowStore::RowStore(DType dtype, int64_t heads, int64_t dim, int64_t window)
-    : dtype_(dtype), heads_(heads), head_bytes_(dim * static_cast<int64_t>(size_of(dtype))), window_(window) {}
+RowStore::RowStore(DType dtype, int64_t heads, int64_t dim, int64_t window, int64_t sinks)
+    : dtype_(dtype), heads_(heads), head_bytes_(dim * static_cast<int64_t>(size_of(dtype))), window_(window),
+      sinks_(sinks) {}
 
 RowStore::RowStore(const RowStore& other)
     : dtype_(other.dtype_), heads_(other.heads_), head_bytes_(other.head_bytes_), window_(other.window_),
-      total_(other.total_) {
+      sinks_(other.sinks_), total_(other.total_) {
   // A ring that has wrapped must keep its capacity, for its rows keep their places.
   const int64_t used = std::min(other.total_, other.capacity_);
   capacity_ = window_ > 0 ? other.capacity_ : used;
@@ -27,16 +28,20 @@ void RowStore::put(int64_t head, int64_t index, const std::byte* numbers, const 
   if (scales) std::memcpy(all_scales() + head * capacity_ + index, scales, n * sizeof(float));
 }
 
-int RowStore::ranges(Range (&r)[2]) const {
-  if (total_ == 0) return 0;
-  if (total_ <= capacity_) {
-    r[0] = {0, total_};
-    return 1;
+int RowStore::ranges(Range (&r)[kRanges]) const {
+  int n = 0;
+  const auto add = [&](int64_t begin, int64_t end, int64_t position) {
+    if (end > begin) r[n++] = {begin, end - begin, position};
+  };
+  if (!is_full()) {
+    add(0, total_, 0);
+    return n;
   }
-  const int64_t oldest = total_ % capacity_;
-  r[0] = {oldest, capacity_ - oldest};
-  r[1] = {0, oldest};
-  return oldest > 0 ? 2 : 1;
+  const int64_t oldest = sinks_ + (total_ - sinks_) % ring();
+  add(0, sinks_, 0);
+  add(oldest, capacity_, whole_from());
+  add(sinks_, oldest, whole_from() + capacity_ - oldest);
+  return n;
 }
 
 void RowStore::reserve(int64_t n) {
@@ -45,7 +50,7 @@ void RowStore::reserve(int64_t n) {
   int64_t grown = std::max<int64_t>({wanted, 2 * capacity_, 16});
   if (window_ > 0) grown = std::min(grown, window_);
   // Nothing has wrapped yet: a ring grows only while it holds every row.
-  RowStore larger(dtype_, heads_, head_bytes_ / static_cast<int64_t>(size_of(dtype_)), window_);
+  RowStore larger(dtype_, heads_, head_bytes_ / static_cast<int64_t>(size_of(dtype_)), window_, sinks_);
   larger.total_ = total_;
   larger.capacity_ = grown;
   larger.data_.reset(static_cast<std::byte*>(std::malloc(larger.bytes())));
@@ -55,17 +60,32 @@ void RowStore::reserve(int64_t n) {
   *this = std::move(larger);
 }
 
-void RowStore::append(const StateBlock& rows) {
-  reserve(rows.count);
-  for (int64_t i = std::max<int64_t>(0, rows.count - capacity_); i < rows.count;) {
-    const int64_t at = (total_ + i) % capacity_, n = std::min(rows.count - i, capacity_ - at);
-    for (int64_t h = 0; h < heads_; ++h) {
-      const int64_t from = h * rows.count + i;
-      put(h, at, rows.numbers + from * head_bytes_, rows.scales ? rows.scales + from : nullptr, n);
+void RowStore::append(const StateBlock& rows, int64_t begin, int64_t n) {
+  reserve(n);
+  for (int64_t i = 0; i < n;) {
+    const int64_t row = total_ + i;
+    if (row >= sinks_ && n - i > ring()) {  // what the rest would replace
+      i = n - ring();
+      continue;
     }
-    i += n;
+    const int64_t at = row < sinks_ ? row : sinks_ + (row - sinks_) % ring();
+    const int64_t here = std::min(n - i, (row < sinks_ ? std::min(sinks_, capacity_) : capacity_) - at);
+    for (int64_t h = 0; h < heads_; ++h) {
+      const int64_t from = h * rows.count + begin + i;
+      put(h, at, rows.numbers + from * head_bytes_, rows.scales ? rows.scales + from : nullptr, here);
+    }
+    i += here;
   }
-  total_ += rows.count;
+  total_ += n;
+}
+
+void RowStore::restore(int64_t total, const StateBlock& kept) {
+  reset();
+  reserve(total);
+  const int64_t first = std::min(sinks_, kept.count), rest = kept.count - first;
+  append(kept, 0, first);
+  total_ = total - rest;
+  append(kept, first, rest);
 }
 
 void RowStore::append_from(const RowStore& other, int64_t begin, int64_t n) {
@@ -77,7 +97,7 @@ void RowStore::append_from(const RowStore& other, int64_t begin, int64_t n) {
 StateCopy RowStore::copy() const {
   StateCopy all;
   all.count = kept();
-  Range r[2];
+  Range r[kRanges];
   const int n = ranges(r);
   for (int64_t h = 0; h < heads_; ++h) {
     for (int i = 0; i < n; ++i) {
@@ -92,7 +112,7 @@ StateCopy RowStore::copy() const {
 namespace {
 
 RowStore make_rows(const StateLayout& layout, const StateLayout::Entry& e) {
-  return RowStore(layout.kv, e.spec.shape[0], e.spec.shape[1], e.spec.window);
+  return RowStore(layout.kv, e.spec.shape[0], e.spec.shape[1], e.spec.window, e.spec.sinks);
 }
 
 Store make_store(const StateLayout& layout, const StateLayout::Entry& e) {
@@ -199,9 +219,11 @@ void CpuSequenceState::write(size_t entry, int64_t begin, const StateBlock& bloc
     s = make_store(*layout, layout->entries[entry]);
     if (is_rows) s.rows.reserve(length);
   }
-  if (is_rows) {
+  if (layout->entries[entry].grows()) {
     s.rows.reset(begin);
     s.rows.append(block);
+  } else if (is_rows) {
+    s.rows.restore(begin + block.count, block);
   } else {
     void* to = s.halves.empty() ? static_cast<void*>(s.fixed.data()) : s.halves.data();
     std::memcpy(to, block.numbers, s.fixed_bytes().size());

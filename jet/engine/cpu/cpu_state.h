@@ -11,26 +11,32 @@
 
 namespace jet {
 
-/// Rows of KV, each head's by itself: row i of the sequence lies at i % capacity. Full attention's capacity doubles and
-/// never wraps; a window's doubles up to the window, then the newest row replaces the oldest.
+/// Rows of KV, each head's by itself, row i of the sequence at place i. Full attention's capacity doubles and never
+/// wraps; a window's doubles up to the rows it keeps, then the newest row replaces the oldest one that is no sink:
+///
+///   | the first `sinks` rows | a ring of the last others, row i at sinks + (i - sinks) % (capacity - sinks) |
 ///
 ///   scales (i8) [heads][capacity]: number = scale * stored      numbers [heads][capacity][dim]
 class RowStore {
  public:
   RowStore() = default;
-  RowStore(DType dtype, int64_t heads, int64_t dim, int64_t window);
+  /// window: rows kept, the first `sinks` among them; 0: all.
+  RowStore(DType dtype, int64_t heads, int64_t dim, int64_t window, int64_t sinks);
   RowStore(const RowStore& other);
   RowStore(RowStore&&) noexcept = default;
   RowStore& operator=(RowStore&&) noexcept = default;
   RowStore& operator=(const RowStore& other) { return *this = RowStore(other); }
 
   struct Range {
-    int64_t begin = 0, count = 0;
+    int64_t begin = 0, count = 0, position = 0;  // place and number of the first row
   };
-  /// Where the kept rows lie, oldest first: at most two ranges.
-  int ranges(Range (&r)[2]) const;
+  static constexpr int kRanges = 3;
+  /// Where the kept rows lie, oldest first.
+  int ranges(Range (&r)[kRanges]) const;
+  /// The first row from which on all are kept.
+  int64_t whole_from() const { return is_full() ? total_ - ring() : 0; }
   int64_t total() const { return total_; }
-  int64_t kept() const { return window_ > 0 && total_ > window_ ? window_ : total_; }
+  int64_t kept() const { return is_full() ? window_ : total_; }
   const std::byte* numbers(int64_t head, int64_t index) const {
     return data_.get() + heads_ * capacity_ * scale_bytes() + (head * capacity_ + index) * head_bytes_;
   }
@@ -45,10 +51,12 @@ class RowStore {
 
   /// Room for n more rows; what throws for lack of memory throws here.
   void reserve(int64_t n);
-  void append(const StateBlock& rows);
+  void append(const StateBlock& rows) { append(rows, 0, rows.count); }
   /// Rows [begin, begin + n) of another store that has no window.
   void append_from(const RowStore& other, int64_t begin, int64_t n);
   void reset(int64_t total = 0) { total_ = total; }
+  /// Becomes that of `total` rows, of which `kept` are those that copy() gives.
+  void restore(int64_t total, const StateBlock& kept);
   /// All kept rows, oldest first.
   StateCopy copy() const;
 
@@ -58,10 +66,14 @@ class RowStore {
   };
   int64_t scale_bytes() const { return dtype_ == DType::i8 ? static_cast<int64_t>(sizeof(float)) : 0; }
   float* all_scales() const { return reinterpret_cast<float*>(data_.get()); }
+  bool is_full() const { return window_ > 0 && total_ > window_; }
+  int64_t ring() const { return capacity_ - sinks_; }
+  /// Rows [begin, begin + n) of a block.
+  void append(const StateBlock& rows, int64_t begin, int64_t n);
   void put(int64_t head, int64_t index, const std::byte* numbers, const float* scales, int64_t n);
 
   DType dtype_ = DType::f32;
-  int64_t heads_ = 0, head_bytes_ = 0, window_ = 0, total_ = 0, capacity_ = 0;
+  int64_t heads_ = 0, head_bytes_ = 0, window_ = 0, sinks_ = 0, total_ = 0, capacity_ = 0;
   std::unique_ptr<std::byte[], Free> data_;
 };
 

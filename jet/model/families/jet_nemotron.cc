@@ -93,6 +93,7 @@ std::string fault_of(const Attention::Config& a) {
   if (a.qk_norm) return "has norms on q and k";
   if (a.output_gate) return "has a gate on its output";
   if (!a.rotary) return "has no rope";
+  if (a.sinks > 0) return fmt::format("has {} sinks beside its window", a.sinks);
   if (!a.rope.is_whole()) return "has rope of a kind that it does not know";
   if (!a.qkv_bias) return "has no biases on q, k and v";
   if (a.scale > 0 && static_cast<float>(a.scale) != static_cast<float>(1 / std::sqrt(a.head_dim))) {
