@@ -78,20 +78,20 @@ std::unique_ptr<DocumentStore> map_tokens(const Tokenizer& tokenizer, const Sour
 
 /// The loss weights of a document's tokens. The answers are looked for in the tokens' own bytes, which the tokens tile
 /// whatever the tokenizer normalized; the separator before the document has no part in that.
-std::vector<float> answer_weights(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, const Regex& answers,
-                                  float answer_weight) {
+std::vector<float> loss_weights(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, const Regex& answers,
+                                const SourceConfig& c) {
   std::string text;
   for (size_t i = 1; i < ids.size(); ++i) text += tokenizer.bytes_of(ids[i]);
   require(is_valid_utf8(text), "the tokenizer lacks single bytes, so answers cannot be found in its tokens");
 
-  std::vector<float> weights(ids.size(), 1.0f);
+  std::vector<float> weights(ids.size(), static_cast<float>(c.text_weight));
   Regex::Search search(answers, text);
   bool found = search.next();
   size_t begin = 0;
   for (size_t i = 1; i < ids.size(); ++i) {
     const size_t end = begin + tokenizer.bytes_of(ids[i]).size();
     while (found && (search.end(1) <= begin || search.begin(1) == search.end(1))) found = search.next();
-    if (found && search.begin(1) < end) weights[i] = answer_weight;
+    if (found && search.begin(1) < end) weights[i] = static_cast<float>(c.answer_weight);
     begin = end;
   }
   return weights;
@@ -107,6 +107,9 @@ void check(const SourceConfig& c, std::set<std::string>& names) {
   require(std::isfinite(c.weight) && c.weight >= 0, "source '{}': weight {} must be 0 or more", c.name, c.weight);
   require(std::isfinite(c.answer_weight) && c.answer_weight >= 0, "source '{}': answer_weight {} must be 0 or more",
           c.name, c.answer_weight);
+  require(c.text_weight == 1 || !c.answers.empty(),
+          "source '{}': text_weight {} is of what is no answer; say what answers are (answers = '...')", c.name,
+          c.text_weight);
   require(std::isfinite(c.epochs) && c.epochs >= 0, "source '{}': epochs {} must be 0 (no bound) or more", c.name,
           c.epochs);
 }
@@ -170,7 +173,7 @@ void Corpus::copy(const Source& s, int64_t document, int64_t from, std::span<int
   if (!s.answers) return;
   std::vector<int32_t> whole(s.documents->size(document));
   s.documents->copy(document, 0, whole);
-  const auto all = answer_weights(*tokenizer_, whole, *s.answers, static_cast<float>(s.config.answer_weight));
+  const auto all = loss_weights(*tokenizer_, whole, *s.answers, s.config);
   std::copy_n(all.begin() + from, weights.size(), weights.begin());
 }
 

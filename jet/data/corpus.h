@@ -31,12 +31,14 @@ struct SourceConfig {
   double weight = 1;  // share of documents drawn, relative to the other sources' weights
   /// PCRE2, multiline; group 1 marks answer text. Empty: the source has no answers.
   std::string answers;
-  double answer_weight = 1;  // loss weight of the tokens that overlap an answer; 1 for all others
+  double answer_weight = 1;  // loss weight of the tokens that overlap an answer
   double epochs = 0;         // how often one training may see the source in the mean; 0: no bound
+  double text_weight = 1;    // loss weight of all other tokens; 0: answers alone, as in completion-only training
   template <class V>
   static void fields(SourceConfig& c, V&& v) {
     v("name", c.name), v("path", c.path), v("weight", c.weight, at_least(0)), v("answers", c.answers);
     v("answer_weight", c.answer_weight, at_least(0)), v("epochs", c.epochs, at_least(0));
+    v("text_weight", c.text_weight, at_least(0));
   }
 };
 

@@ -157,6 +157,9 @@ TEST_F(CorpusTest, AnswersAreWeighted) {
     if (b.weights[i] == 4.0f) weighted += base_tokenizer().bytes_of(b.ids[i]);
   }
   EXPECT_EQ(weighted, "937");
+  s.text_weight = 0;
+  const auto alone = Corpus::load(base_tokenizer(), {s}, 0, 1).train_batch(1, 0, 1, b.length).weights;
+  for (size_t i = 0; i < b.ids.size(); ++i) EXPECT_EQ(alone[i], b.weights[i] == 4.0f ? 4.0f : 0.0f);
 }
 
 TEST_F(CorpusTest, NamesWhatIsWrong) {
@@ -171,6 +174,9 @@ TEST_F(CorpusTest, NamesWhatIsWrong) {
   EXPECT_HAS(error_of({source("z", "x", -1)}), "weight -1 must be");
   EXPECT_HAS(error_of({good}, 100000), "hold out fewer");
   bad = good;
+  bad.text_weight = 0;
+  EXPECT_HAS(error_of({bad}), "say what answers are");
+  bad.text_weight = 1;
   bad.answers = "(";
   EXPECT_HAS(error_of({bad}), "regular expression is wrong");
   bad.answers = "x";

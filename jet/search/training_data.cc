@@ -22,7 +22,8 @@ TorchBatch to_torch(const TokenBatch& b, const Part& p, bool apart, at::Device d
     out.rows.documents = std::make_shared<const Documents>(starts, p.rows, b.length, device);
   }
   out.next = ids.narrow(1, p.begin + 1, n);
-  out.weights = (predicted / predicted.sum()).narrow(0, p.from, p.rows).narrow(1, p.begin, n);
+  constexpr double kNoWeight = 1e-30;  // rows without an answer, where nothing else counts: their loss is 0
+  out.weights = (predicted / predicted.sum().clamp_min(kNoWeight)).narrow(0, p.from, p.rows).narrow(1, p.begin, n);
   out.share = static_cast<double>(p.rows) * tokens / (static_cast<double>(b.batch) * b.length);
   out.carried = p.carried;
   return out;
