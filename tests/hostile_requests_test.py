@@ -105,7 +105,10 @@ class HostileRequestsTest(unittest.TestCase):
         chunks = "".join(f"{len(c):x}\r\n{c}\r\n" for c in (body[:7], body[7:])) + "0\r\n\r\n"
         self.assertIn("HTTP/1.1 200", self.send(last + "Transfer-Encoding: chunked\r\n\r\n" + chunks))
         self.told(self.send(head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400)
-        # What could not be read is no next request.
+        # What could not be read is no next request, nor what was not read.
+        for path in ("/health", "/v1/completions"):
+            get = f"GET {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n   "
+            self.assertEqual(self.send(get).count("HTTP/1.1"), 1, path)
         smuggled = self.send(head + "Content-Length: 99999999999\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual(smuggled.count("HTTP/1.1"), 1)
         for line in ("GET", "GET /", "\x00\x01\x02", "GET / HTTP/9.9", "get / HTTP/1.1", "FOO / HTTP/1.1"):
@@ -117,6 +120,9 @@ class HostileRequestsTest(unittest.TestCase):
             status, answer, headers = self.server.ask(method, "/v1/completions")
             self.assertEqual((status, headers["Allow"]), (405, "POST, OPTIONS"), answer)
         self.assertEqual(self.server.ask("POST", "/v1/models", {})[0], 405)
+        for method in ("QUERY", "TRACE", "PUT"):
+            self.assertEqual(self.server.ask(method, "/health?a=1")[0], 405, method)
+            self.assertEqual(self.server.ask(method, "/runs/a")[0], 405, method)
         status, text, headers = self.server.ask("HEAD", "/")
         self.assertEqual((status, text), (200, ""))
         self.assertGreater(int(headers["Content-Length"]), 1000)

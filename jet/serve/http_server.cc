@@ -192,9 +192,21 @@ HttpServer::~HttpServer() {
   ended_.wait(lock, [&] { return sockets_.empty(); });
 }
 
+namespace {
+
+/// httplib reads no body of these; what stays in the connection would be taken for the next request.
+bool leaves_a_body(const httplib::Request& r) {
+  const bool is_read = r.method == "POST" || r.method == "PUT" || r.method == "PATCH" || r.method == "DELETE";
+  return !is_read && (r.has_header("Transfer-Encoding") ||
+                      (r.has_header("Content-Length") && r.get_header_value("Content-Length") != "0"));
+}
+
+}  // namespace
+
 /// Whose pages may ask, and what browsers ask before they do.
 void HttpServer::answer_browsers() {
   set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+    if (leaves_a_body(request)) end_connection(response);
     if (!options_.cors.empty()) {
       response.set_header("Access-Control-Allow-Origin", options_.cors);
       response.set_header("Vary", "Origin");

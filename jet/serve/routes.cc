@@ -52,14 +52,15 @@ Routes::Routes(HttpServer& http, std::string api_key) : http_(http), api_key_(st
   });
   http_.set_error_handler([server = &http_](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return;
-    const std::string methods = server->methods_of(request.path);
+    // Of a method that httplib has never heard of it has read the target alone.
+    const std::string path = request.path.empty() ? request.target.substr(0, request.target.find('?')) : request.path;
+    const std::string methods = server->methods_of(path);
     int status = response.status;
     if (status != 404) status = HttpServer::end_connection(response);
     // httplib says 404 of methods that it knows, and 400 of others.
     if (!methods.empty() && methods.find(request.method) == methods.npos && (status == 400 || status == 404)) {
       response.set_header("Allow", methods);
-      return send_error(request, response, 405,
-                        fmt::format("{} takes {}, not {}", request.path, methods, request.method));
+      return send_error(request, response, 405, fmt::format("{} takes {}, not {}", path, methods, request.method));
     }
     send_error(
         request, response, status,

@@ -170,9 +170,13 @@ std::string RunsFolder::report(const std::string& name) const {
 }
 
 void add_run_routes(Routes& routes, const std::shared_ptr<RunsFolder>& runs) {
-  routes.get("/runs", [runs](const auto&, auto& response) { send_json(response, runs->list()); });
-  routes.get("/runs/([^/]+)", [runs](const httplib::Request& request, httplib::Response& response) {
-    response.set_content(runs->report(request.matches[1]), "application/json");
+  const auto folder = [runs]() -> RunsFolder& {
+    if (!runs) throw ApiError(404, "no folder of searches is served here; start the server with --runs FOLDER");
+    return *runs;
+  };
+  routes.get("/runs", [folder](const auto&, auto& response) { send_json(response, folder().list()); });
+  routes.get("/runs/([^/]+)", [folder](const httplib::Request& request, httplib::Response& response) {
+    response.set_content(folder().report(request.matches[1]), "application/json");
   });
 }
 

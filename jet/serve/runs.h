@@ -44,7 +44,7 @@ class RunsFolder {
   std::map<std::string, Seen> seen_;  // reports of runs that have no progress.json
 };
 
-/// GET /runs and /runs/NAME.
+/// GET /runs and /runs/NAME; 404 where `runs` is null.
 void add_run_routes(Routes& routes, const std::shared_ptr<RunsFolder>& runs);
 
 }  // namespace jet

@@ -141,7 +141,7 @@ void ModelServer::add_routes() {
     const Json body = body_of(request);
     send_json(response, slots_.act(request.matches[1], request.get_param_value("action"), body));
   });
-  if (options_.runs) add_run_routes(routes, options_.runs);
+  add_run_routes(routes, options_.runs);
 }
 
 void ModelServer::answer_text(TextRequest request, uint64_t client, httplib::Response& response) {

@@ -28,7 +28,7 @@ struct ServeOptions {
   EngineThreadOptions engine{};
   std::string api_key{};               // empty: none is asked for
   std::string slots{};                 // the folder of saved slots; empty: beside the cache's files, where it has any
-  std::shared_ptr<RunsFolder> runs{};  // null: no routes of runs
+  std::shared_ptr<RunsFolder> runs{};  // null: none are shown
   int grace_seconds = 60;              // for what runs when the server is told to end
 };
 

@@ -9,7 +9,6 @@
 
 #include "jet/engine/test_models.h"
 #include "jet/serve/page.h"
-#include "jet/serve/runs.h"
 
 namespace jet {
 namespace {
@@ -23,7 +22,7 @@ TEST(ModelServer, HasTheRoutesThatItsDocumentTellsOf) {
   const auto engine = Engine::random(test_models().back().spec, 1, DType::f32, {.threads = 1});
   const Tokenizer tokenizer = Tokenizer::load("models/base");
   const ServedModel model{.name = "m", .version = "", .engine = *engine, .tokenizer = tokenizer};
-  const ModelServer server(*engine, model, {.http = {.port = 0}, .runs = std::make_shared<RunsFolder>("models")});
+  const ModelServer server(*engine, model, {.http = {.port = 0}});
   std::set<std::string> routes, told;
   for (const auto& [method, path] : server.routes()) routes.insert(method + " " + general(path));
   const std::map<std::string, std::string> methods{{"get", "GET "}, {"post", "POST "}};
