@@ -1,7 +1,7 @@
 // Softmax attention with grouped queries, full or over a sliding window:
 //
 //   q = rope(norm(Wq x)), k = rope(norm(Wk x)), v = Wv x      (norms and rope where the model has them)
-//   o_t = sum_j softmax_j(scale q_t . k_j) v_j,  j in (t - window, t] and j < sinks,  window = 0: j in [0, t]
+//   o_t = sum_j softmax_j(scale q_t . k_j) v_j,  j <= t and (t - window < j or j < sinks);  window = 0: all j <= t
 //   y = Wo o, with an output gate: Wo (o * sigmoid(g)), where Wq x is [q, g] head by head
 //
 // A norm is over a head's channels, one weight for all heads; whole_norm: over all of q, and all of k.
