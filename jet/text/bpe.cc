@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <future>
 #include <queue>
 
 #include "jet/base/rng.h"
@@ -137,10 +138,12 @@ void BpeMerges::apply_long(std::vector<int32_t>& symbols, Splits& splits) const 
   for (int32_t i = 0; i >= 0; i = list[i].right) symbols.push_back(list[i].id);
 }
 
-Bpe::Bpe(Symbols symbols, const std::vector<Merge>& merges) : s_(std::move(symbols)), merges_(merges, s_.unused) {
+Bpe::Bpe(Symbols symbols, const std::vector<Merge>& merges) : s_(std::move(symbols)) {
+  auto table = std::async(std::launch::async, [&] { return BpeMerges(merges, s_.unused); });
   read_symbols();
   // How an unused token falls apart is decided over the whole text.
   if (!s_.byte_level && !s_.whole_words && s_.unused.empty()) read_joins(merges);
+  merges_ = table.get();
   s_.texts = {};
 }
 

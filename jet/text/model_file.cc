@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "jet/base/threads.h"
 #include "jet/text/bpe.h"
 #include "jet/text/byte_token.h"
 #include "jet/text/unigram.h"
@@ -14,7 +13,7 @@
 namespace jet {
 namespace {
 
-constexpr int64_t kMergesAThread = 16384;
+constexpr size_t kMergesAPart = 32768;
 
 /// The fields of `model` but for these would be left out without a word.
 void allow(const Json& model, std::initializer_list<std::string_view> fields, const std::string& where) {
@@ -31,6 +30,7 @@ ModelFile::ModelFile(std::string_view text, std::string where) : where_(std::mov
   // The same object without what is read here.
   std::string rest = "{";
   bool has_model = false;
+  std::future<Json> added;
   require(scanner_.peek() != '\0', "{}: not valid JSON: the file is empty", where_);
   require(scanner_.peek() == '{', "{}: key 'model' is missing: it is no JSON object", where_);
   scanner_.object([&](std::string_view key) {
@@ -40,6 +40,9 @@ ModelFile::ModelFile(std::string_view text, std::string where) : where_(std::mov
       require(!has_model, "{}: key 'model' stands twice", where_);
       has_model = true;
       read_model(scanner_, rest);
+    } else if (key == "added_tokens") {
+      rest += "null";  // they may be thousands: read while the scanner reads on
+      added = std::async(std::launch::async, parse_json, std::string(scanner_.skip()), where_ + ": added_tokens");
     } else {
       rest += scanner_.skip();
     }
@@ -48,6 +51,7 @@ ModelFile::ModelFile(std::string_view text, std::string where) : where_(std::mov
   require(has_model, "{}: key 'model' is missing", where_);
   if (indexed_.valid()) indexed_.get();
   rest_ = parse_json(rest + '}', where_);
+  if (added.valid()) added_tokens_ = added.get();
   read_type();
 }
 
@@ -62,6 +66,7 @@ void ModelFile::read_model(JsonScanner& s, std::string& rest) {
       read_vocabulary(s);
     } else if (key == "merges") {
       rest += "null";
+      require(!has_merges_, "{}: key 'model.merges' stands twice", where_);
       has_merges_ = s.peek() == '[';
       has_merges_ ? read_merges(s) : static_cast<void>(s.skip());
     } else {
@@ -103,6 +108,7 @@ void ModelFile::read_vocabulary(JsonScanner& s) {
     });
   }
   indexed_ = std::async(std::launch::async, [this] { index_vocabulary(); });
+  resolve_later();
 }
 
 void ModelFile::index_vocabulary() {
@@ -113,23 +119,39 @@ void ModelFile::index_vocabulary() {
 }
 
 void ModelFile::read_merges(JsonScanner& s) {
-  require(merges_.empty(), "{}: key 'model.merges' stands twice", where_);
+  const auto is_pair = [&](bool so) {
+    if (!so) fail("{}: merge {}: is no pair of tokens", where_, merges_ + texts_.size());
+  };
   s.array([&] {
-    const size_t rank = merges_.size();
+    // In growing parts, so that a huge file does not start a thread for each.
+    if (texts_.size() >= std::max(kMergesAPart, merges_ / 8)) resolve_later();
     if (s.peek() == '"') {
       const std::string_view text = s.string();
       const size_t space = text.find(' ');
       if (space == text.npos || text.find(' ', space + 1) != text.npos)
-        fail("{}: merge {}: {} is not two tokens with a space between them", where_, rank, shown(text));
-      merges_.emplace_back(text.substr(0, space), text.substr(space + 1));
+        fail("{}: merge {}: {} is not two tokens with a space between them", where_, merges_ + texts_.size(),
+             shown(text));
+      texts_.emplace_back(text.substr(0, space), text.substr(space + 1));
       return;
     }
-    require(s.accept('[') && s.peek() == '"', "{}: merge {}: is no pair of tokens", where_, rank);
+    is_pair(s.accept('[') && s.peek() == '"');
     const std::string_view left = s.string();
-    require(s.accept(',') && s.peek() == '"', "{}: merge {}: is no pair of tokens", where_, rank);
-    merges_.emplace_back(left, s.string());
-    require(s.accept(']'), "{}: merge {}: is no pair of tokens", where_, rank);
+    is_pair(s.accept(',') && s.peek() == '"');
+    texts_.emplace_back(left, s.string());
+    is_pair(s.accept(']'));
   });
+  resolve_later();
+}
+
+/// Has another thread resolve the merges read last, where the vocabulary is known.
+void ModelFile::resolve_later() {
+  if (!indexed_.valid() || texts_.empty()) return;
+  const size_t first = std::exchange(merges_, merges_ + texts_.size());
+  resolved_.push_back(std::async(std::launch::async, [this, first, indexed = indexed_, texts = std::move(texts_)] {
+    indexed.get();
+    return resolved(texts, first);
+  }));
+  texts_.clear();
 }
 
 void ModelFile::read_type() {
@@ -145,21 +167,15 @@ void ModelFile::read_type() {
 
 void ModelFile::place(TokenTable& tokens) const {
   tokens.most_ids = std::max<size_t>(1 << 20, 2 * vocabulary_.size());
-  tokens.texts.reserve(vocabulary_.size() + 1024);
+  int64_t ids = 0;
+  for (const auto& [token, id] : vocabulary_) ids = std::max(ids, int64_t{id} + 1);
+  tokens.resize(std::min(static_cast<size_t>(ids), tokens.most_ids));
   for (const auto& [token, id] : vocabulary_) tokens.place(id, token, true, where_);
 }
 
-/// By all threads, and in groups, whose searches wait for memory at the same time.
-std::vector<Merge> ModelFile::resolved_merges() const {
-  std::vector<Merge> merges(merges_.size());
-  ThreadPool pool(default_threads());
-  pool.parallel_for(std::ssize(merges), kMergesAThread, [&](int64_t begin, int64_t end) {
-    resolve(static_cast<size_t>(begin), static_cast<size_t>(end), merges);
-  });
-  return merges;
-}
-
-void ModelFile::resolve(size_t first, size_t last, std::vector<Merge>& merges) const {
+/// The merges of `texts`, of which the first has the rank `rank`; in groups, whose searches wait for memory together.
+std::vector<Merge> ModelFile::resolved(const std::vector<std::pair<std::string_view, std::string_view>>& texts,
+                                       size_t rank) const {
   constexpr size_t kGroup = 32;
   struct Wanted {
     std::string_view text;
@@ -167,10 +183,11 @@ void ModelFile::resolve(size_t first, size_t last, std::vector<Merge>& merges) c
   };
   std::array<Wanted, 3 * kGroup> wanted;
   std::array<std::string, kGroup> joined;
-  for (size_t begin = first; begin < last; begin += kGroup) {
-    const size_t count = std::min(kGroup, last - begin);
+  std::vector<Merge> merges(texts.size());
+  for (size_t begin = 0; begin < texts.size(); begin += kGroup) {
+    const size_t count = std::min(kGroup, texts.size() - begin);
     for (size_t i = 0; i < count; ++i) {
-      const auto& [left, right] = merges_[begin + i];
+      const auto& [left, right] = texts[begin + i];
       joined[i].assign(left).append(right);
       wanted[3 * i] = {left}, wanted[3 * i + 1] = {right}, wanted[3 * i + 2] = {joined[i]};
       for (size_t k = 3 * i; k < 3 * i + 3; ++k) ids_.prefetch(wanted[k].hash = TokenMap::hash(wanted[k].text));
@@ -181,11 +198,19 @@ void ModelFile::resolve(size_t first, size_t last, std::vector<Merge>& merges) c
         const Wanted& w = wanted[3 * i + k];
         ids[k] = ids_.find(w.text, w.hash);
         if (ids[k] < 0 || w.text.empty())
-          fail("{}: merge {}: token {} is not in the vocabulary", where_, begin + i, shown(w.text));
+          fail("{}: merge {}: token {} is not in the vocabulary", where_, rank + begin + i, shown(w.text));
       }
-      merges[begin + i] = {ids[0], ids[1], ids[2], static_cast<int32_t>(begin + i)};
+      merges[begin + i] = {ids[0], ids[1], ids[2], static_cast<int32_t>(rank + begin + i)};
     }
   }
+  return merges;
+}
+
+std::vector<Merge> ModelFile::all_merges() const {
+  std::vector<Merge> merges;
+  merges.reserve(merges_);
+  for (const auto& part : resolved_) merges.insert(merges.end(), part.get().begin(), part.get().end());
+  return merges;
 }
 
 std::unique_ptr<WordModel> ModelFile::make(const TokenTable& tokens, bool byte_level) const {
@@ -218,7 +243,7 @@ std::unique_ptr<WordModel> ModelFile::make_bpe(const TokenTable& tokens, bool by
   s.unknown_missing = has_unknown && s.unknown < 0;
   s.fuse_unknown = get_or(model, "fuse_unk", false, where);
   s.whole_words = get_or(model, "ignore_merges", false, where);
-  return std::make_unique<Bpe>(std::move(s), resolved_merges());
+  return std::make_unique<Bpe>(std::move(s), all_merges());
 }
 
 std::unique_ptr<WordModel> ModelFile::make_unigram(const TokenTable& tokens) const {

@@ -19,8 +19,10 @@ class ModelFile {
  public:
   /// Reads all of tokenizer.json's text, which must outlive this; `where` is its path.
   ModelFile(std::string_view text, std::string where);
-  /// All but vocabulary and merges.
+  /// All but vocabulary, merges and added tokens.
   const Json& rest() const { return rest_; }
+  /// null where there are none.
+  const Json& added_tokens() const { return added_tokens_; }
   /// Puts the vocabulary in `tokens`.
   void place(TokenTable& tokens) const;
   /// `byte_level`: words will come as bytes.
@@ -34,22 +36,27 @@ class ModelFile {
   void read_vocabulary(JsonScanner& s);
   void index_vocabulary();
   void read_merges(JsonScanner& s);
+  void resolve_later();
   void read_type();
-  std::vector<Merge> resolved_merges() const;
-  void resolve(size_t first, size_t last, std::vector<Merge>& merges) const;
+  std::vector<Merge> resolved(const std::vector<std::pair<std::string_view, std::string_view>>& texts,
+                              size_t rank) const;
+  std::vector<Merge> all_merges() const;
   std::unique_ptr<WordModel> make_bpe(const TokenTable& tokens, bool byte_level) const;
   std::unique_ptr<WordModel> make_unigram(const TokenTable& tokens) const;
   std::unique_ptr<WordModel> make_word_level(const TokenTable& tokens) const;
 
   std::string where_, type_;
   JsonScanner scanner_;
-  Json rest_;
+  Json rest_, added_tokens_;
   bool has_vocabulary_ = false, has_scores_ = false, has_merges_ = false;
   std::vector<std::pair<std::string_view, int32_t>> vocabulary_;
   std::vector<double> scores_;
-  std::vector<std::pair<std::string_view, std::string_view>> merges_;
+  std::vector<std::pair<std::string_view, std::string_view>> texts_;  // of merges that were read last
+  size_t merges_ = 0;                                                 // of all that were read before
   TokenMap ids_;
-  std::future<void> indexed_;  // ids_ is filled while the scanner reads what follows
+  // What other threads do while the scanner reads on: ids_ is filled; then merges are resolved, part by part.
+  std::shared_future<void> indexed_;
+  std::vector<std::shared_future<std::vector<Merge>>> resolved_;
 };
 
 }  // namespace jet

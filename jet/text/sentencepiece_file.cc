@@ -135,7 +135,7 @@ void Reader::check_pieces() {
   for (size_t i = 0; i < pieces_.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
     const Piece& p = pieces_[i];
-    require(ids_.add(p.text, id) == id, "{}: the piece {} stands twice", path_, shown(p.text));
+    if (ids_.add(p.text, id) != id) fail("{}: the piece {} stands twice", path_, shown(p.text));
     if (p.type == PieceType::byte)
       require(byte_fallback_ && byte_of_token(p.text), "{}: the piece {} is no byte of a byte fallback", path_,
               shown(p.text));

@@ -63,12 +63,12 @@ void Reader::check_key(const std::string& key) const {
 }
 
 void Reader::read_added() {
-  const Json none, &rest = model_.rest(), &list = rest.contains("added_tokens") ? rest["added_tokens"] : none;
+  const Json& list = model_.added_tokens();
   require(list.is_null() || list.is_array(), "{}: 'added_tokens' is no list", path_);
   const std::string where = in("added_tokens");
   for (const Json& j : list) {
     AddedToken t = read_added_token(j, where);
-    require(j.contains("id"), "{}: token {} has no id", where, shown(t.content));
+    if (!j.contains("id")) fail("{}: token {} has no id", where, shown(t.content));
     const Json& id = j["id"];
     if (!id.is_number_integer())
       fail("{}: token {} has the id '{}'", where, shown(t.content), one_line(json_text(id).substr(0, 40)));
@@ -77,7 +77,8 @@ void Reader::read_added() {
     t.id = id.get<int32_t>();
     int32_t known = model_.id_of(t.content);
     if (known < 0) known = added_.add(added_names_.emplace_back(t.content), t.id);
-    require(known == t.id, "{}: token {} has the id {} and in the vocabulary {}", where, shown(t.content), t.id, known);
+    if (known != t.id)
+      fail("{}: token {} has the id {} and in the vocabulary {}", where, shown(t.content), t.id, known);
     parts_.tokens.special[t.id] = parts_.tokens.special[t.id] || t.special;
     parts_.look_for(std::move(t), where);
   }
@@ -126,8 +127,9 @@ void Reader::read_template(const Component& c) {
 }  // namespace
 
 TokenizerParts read_tokenizer_file(const std::string& path, const std::string& config_path) {
-  const std::string text = read_file(path);
-  return Reader(path, text).read(config_path);
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  return Reader(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}).read(config_path);
 }
 
 }  // namespace jet

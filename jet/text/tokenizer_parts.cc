@@ -8,15 +8,17 @@
 
 namespace jet {
 
+void TokenTable::resize(size_t ids) {
+  texts.resize(ids);
+  in_vocabulary.resize(ids);
+  special.resize(ids);
+}
+
 void TokenTable::place(int64_t id, std::string_view text, bool of_model, const std::string& where) {
   if (id < 0 || static_cast<uint64_t>(id) >= most_ids)
     fail("{}: token {} has the id '{}'; it must be in [0, {})", where, shown(text), id, most_ids);
   const auto at = static_cast<size_t>(id);
-  if (at >= texts.size()) {
-    texts.resize(at + 1);
-    in_vocabulary.resize(at + 1);
-    special.resize(at + 1);
-  }
+  if (at >= texts.size()) resize(at + 1);
   if (!texts[at].empty() && texts[at] != text)
     fail("{}: id {} is given to token {} and to another", where, id, shown(text));
   texts[at] = text;
@@ -28,8 +30,8 @@ void TokenizerParts::look_for(AddedToken token, const std::string& where) {
   bool first = true;
   const std::string given = token.content;
   for (const auto& n : normalizers) n->apply(token.content, first);
-  require(!token.content.empty() || given.empty(),
-          "{}: token {} is nothing once it is normalized; set its 'normalized' to false", where, shown(given));
+  if (token.content.empty() && !given.empty())
+    fail("{}: token {} is nothing once it is normalized; set its 'normalized' to false", where, shown(given));
   tokens.texts[token.id] = token.content;  // so the library decodes it, too
   normalized_tokens.add(std::move(token));
 }
@@ -47,7 +49,7 @@ AddedToken read_added_token(const Json& j, const std::string& where) {
                                              "lstrip", "rstrip",  "single_word", "__type"};
     bool known = false;
     for (const char* k : kKnown) known = known || key == k;
-    require(known, "{}: token {} has the field {}, which is not known", where, shown(t.content), shown(key));
+    if (!known) fail("{}: token {} has the field {}, which is not known", where, shown(t.content), shown(key));
   }
   return t;
 }

@@ -23,6 +23,7 @@ struct TokenTable {
   std::vector<bool> in_vocabulary;  // [ids] a token of the model, not only an added one
   std::vector<bool> special;        // [ids]
 
+  void resize(size_t ids);
   /// Throws, naming `where`, on an id far beyond the number of tokens, which is damage and would only take memory.
   void place(int64_t id, std::string_view text, bool of_model, const std::string& where);
   size_t most_ids = 1 << 20;

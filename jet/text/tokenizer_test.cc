@@ -175,6 +175,39 @@ TEST(BpeWord, IsNoLongerThanItsLinksCount) {
   EXPECT_THROW(Bpe({}, {}).encode(std::string_view("x", size_t{1} << 31), ids), Error);  // refused before it is read
 }
 
+/// So many that they are resolved in parts, before the vocabulary and after it: all pairs of bytes, high ones first.
+TEST_F(TokenizerFileTest, ManyMergesStandOnEitherSideOfTheVocabulary) {
+  SortedJson pairs = SortedJson::object(), merges = SortedJson::array();
+  for (int b = 0; b < 256; ++b) pairs[token_from_byte(static_cast<unsigned char>(b))] = b;
+  for (int left = 255; left >= 0; --left) {
+    for (int right = 0; right < 256; ++right) {
+      const std::string l = token_from_byte(static_cast<unsigned char>(left));
+      const std::string r = token_from_byte(static_cast<unsigned char>(right));
+      merges.push_back({l, r});
+      pairs.emplace(l + r, 256 + 256 * left + right);
+    }
+  }
+  const std::string vocabulary = "\"vocab\": " + pairs.dump(), of_merges = "\"merges\": " + merges.dump();
+  Json j = small();
+  j["added_tokens"] = Json::array();
+  for (const std::string& model : {vocabulary + ", " + of_merges, of_merges + ", " + vocabulary}) {
+    j["model"] = "here";
+    std::string text = j.dump();
+    text.replace(text.find("\"here\""), 6, "{\"type\": \"BPE\", " + model + "}");
+    write_file(folder_ + "/tokenizer.json", text);
+    const auto t = Tokenizer::load(folder_);
+    for (const int left : {'A', 'Z', 'a'})
+      for (const int right : {'A', 'Z', 'a'}) {
+        const std::string word = {static_cast<char>(left), static_cast<char>(right), 'B'};
+        const int first = 256 + 256 * left + right, second = 256 + 256 * right + 'B';
+        const bool second_ranks = right > left || (right == left && 'B' < right);
+        EXPECT_EQ(t.encode(word), second_ranks ? (Ids{left, second}) : (Ids{first, 'B'})) << word;
+      }
+    text.insert(text.find(of_merges) + of_merges.size() - 3, "?");  // into the last token
+    EXPECT_HAS(error_of(text), "merge 65535: token");
+  }
+}
+
 TEST_F(TokenizerFileTest, IgnoreMergesTakesWholeWords) {
   Json j = small();
   j["model"]["merges"] = Json::array();

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "jet/base/rng.h"
 
@@ -33,13 +33,11 @@ void expect_kept(const RowStore& store, int64_t window, int64_t sinks) {
   ASSERT_EQ(copy.count, first + total - from);
   const auto* got = reinterpret_cast<const float*>(copy.numbers.data());
   const auto early = rows_of(0, first), late = rows_of(from, total);
-  for (int64_t h = 0; h < kHeads; ++h) {
-    const int64_t n = total - from;
-    EXPECT_EQ(std::memcmp(got, early.data() + h * first * kDim, first * kDim * sizeof(float)), 0) << total;
-    got += first * kDim;
-    EXPECT_EQ(std::memcmp(got, late.data() + h * n * kDim, n * kDim * sizeof(float)), 0) << total;
-    got += n * kDim;
-  }
+  for (int64_t h = 0; h < kHeads; ++h)
+    for (const auto& [rows, count] : {std::pair{early.data(), first}, std::pair{late.data(), total - from}}) {
+      EXPECT_TRUE(std::equal(got, got + count * kDim, rows + h * count * kDim)) << total;
+      got += count * kDim;
+    }
   RowStore::Range ranges[RowStore::kRanges];
   const int n = store.ranges(ranges);
   for (int i = 0; i < n; ++i) {
