@@ -102,14 +102,14 @@ void PrefixCache::split(Node* node, int64_t tokens) {
 std::unique_ptr<Sequence> PrefixCache::lookup(std::span<const int32_t> ids, int64_t room) {
   auto made = engine_.create();
   Node* node = ids.empty() ? root_.get() : deepest(root_.get(), ids.first(ids.size() - 1), true);
-  made->reserve(std::max(room, node->end));
-  if (node == root_.get()) return made;
-  node->used = ++clock_;
   std::vector<const Node*> path;
   for (const Node* n = node; n != root_.get(); n = n->parent) path.push_back(n);
   for (auto n = path.rbegin(); n != path.rend(); ++n) made->impl_->state->append(*(*n)->rows);
-  made->impl_->state->rollback(*node->state);
-  made->reserve(room);  // the windows came with their own memory
+  if (!path.empty()) {
+    made->impl_->state->rollback(*node->state);
+    node->used = ++clock_;
+  }
+  made->reserve(room);
   return made;
 }
 

@@ -281,7 +281,7 @@ PrefixRun PrefixFile::read(size_t last, int64_t from) const {
   int64_t at = begin_of(last, from);
   const int64_t begin = at, end = runs_.at(last).end;
   PrefixRun made{.ids = {ids_.begin() + begin, ids_.begin() + end}, .is_mark = runs_[last].is_mark};
-  std::shared_ptr<SequenceState> rows = like_->create_part(end - begin);
+  std::shared_ptr<SequenceState> rows = like_->create_part(end - begin, begin);
   for (size_t i = 0; i <= last; ++i) {
     const Run& run = runs_[i];
     if (run.end <= begin) continue;

@@ -6,6 +6,8 @@
 //   KV rows of a window        copied    copied       copied back           left out       stays
 //   KV rows without a window   copied    left out     cut to the length     some tokens'   added
 //
+// What is never written again may be held by several instead of copied (rows: cpu/row_store.h).
+//
 // read() and write() bring one state at a time to the host and from there.
 #pragma once
 
@@ -103,8 +105,9 @@ class SequenceState {
   virtual StateCopy read(size_t entry) const = 0;
   /// A fixed state becomes `block`; rows are cut to those of tokens [0, begin), and those of `block` follow.
   virtual void write(size_t entry, int64_t begin, const StateBlock& block) = 0;
-  /// A checkpoint at, or a run of, so many tokens, yet without any state: write() gives it those that it is to have.
-  virtual std::unique_ptr<SequenceState> create_part(int64_t tokens) const = 0;
+  /// A checkpoint at, or a run of, so many tokens, yet without any state: write() gives it those that it is to have. A
+  /// run that tells how many tokens are before it costs less to append after them.
+  virtual std::unique_ptr<SequenceState> create_part(int64_t tokens, int64_t begin = 0) const = 0;
 };
 
 /// One sequence's share of a pass, whose rows are those of all segments, one after another.

@@ -110,11 +110,18 @@ void widen_rows(DType dtype, const void* rows, const float* scales, int64_t begi
   }
 }
 
+/// A span and the position of its first key: blocks are taken in order, and a long cache has thousands of spans.
+struct SpanCursor {
+  int span = 0;
+  int64_t position = 0;
+};
+
 /// The block at `position`, up to `end` keys of it: where fp32 rows lie side by side they stay there.
-KeyBlock key_block(const AttendTask& a, AttendScratch& f, int64_t position, int64_t end) {
+KeyBlock key_block(const AttendTask& a, AttendScratch& f, SpanCursor& cursor, int64_t position, int64_t end) {
   KeyBlock b{f.keys, f.values, position, std::max<int64_t>(a.first_key - position, 0), end};
-  int64_t at = a.first_key - position;  // of the span's first key in the block
-  for (int i = 0; i < a.n_spans; at += a.spans[i++].count) {
+  while (cursor.position + a.spans[cursor.span].count <= position) cursor.position += a.spans[cursor.span++].count;
+  int64_t at = cursor.position - position;  // of the span's first key in the block
+  for (int i = cursor.span; i < a.n_spans && at < end; at += a.spans[i++].count) {
     const KeySpan& span = a.spans[i];
     const int64_t from = std::max(at, b.first), to = std::min(at + span.count, end), n = to - from;
     if (n <= 0) continue;
@@ -144,8 +151,9 @@ void attend_queries(const AttendTask& a, AttendScratch& f, int64_t first, int64_
   for (int i = 0; i < a.n_spans; ++i) keys_end += a.spans[i].count;
   const int64_t end = std::min(keys_end, a.first_query + first + tokens);
   const int64_t oldest = a.window > 0 ? a.first_query + first - a.window + 1 : 0;
+  SpanCursor cursor{0, a.first_key};
   for (int64_t p = std::max(oldest, a.first_key) / kKeys * kKeys; p < end; p += kKeys) {
-    attend_block(a, f, first, queries, key_block(a, f, p, std::min(kKeys, end - p)));
+    attend_block(a, f, first, queries, key_block(a, f, cursor, p, std::min(kKeys, end - p)));
   }
   for (int64_t r = 0; r < queries; ++r) {
     float* out = a.out + (first + r / a.group) * a.out_stride + (r % a.group) * dim;

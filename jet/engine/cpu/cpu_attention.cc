@@ -66,34 +66,23 @@ StateBlock CpuOps::FreshRows::block(const Segment& s) const {
           scales ? scales.data() + s.first * heads : nullptr, s.rows};
 }
 
-/// Appends to `spans` what `part` sees: the kept rows, then the segment's own.
-int CpuOps::key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[kKeySpans]) const {
+/// What `part` sees: the kept rows, then the segment's own.
+void CpuOps::key_spans(const AttendPart& part, const AttendRows& r, std::vector<KeySpan>& spans) const {
   const RowStore &keys = rows(*part.segment, r.keys), &values = rows(*part.segment, r.values);
   const int64_t head = part.head;
-  int n = 0;
-  const auto add = [&](int64_t position, int64_t count, auto&& span_from) {
-    const int64_t begin = std::max(part.key_begin - position, int64_t{0});
-    const int64_t end = std::min(part.key_end - position, count);
-    if (begin >= end) return;
-    spans[n] = span_from(begin);
-    spans[n++].count = end - begin;
-  };
-  RowStore::Range kept[RowStore::kRanges];
-  const int ranges = keys.ranges(kept);
-  for (int i = 0; i < ranges; ++i) {
-    add(kept[i].position, kept[i].count, [&](int64_t begin) {
-      const int64_t row = kept[i].begin + begin;
-      return KeySpan{keys.numbers(head, row), values.numbers(head, row), 0, keys.scales(head, row),
-                     values.scales(head, row)};
-    });
-  }
-  const StateBlock k = r.fresh_keys.block(*part.segment), v = r.fresh_values.block(*part.segment);
-  add(part.segment->start, k.count, [&](int64_t begin) {
-    const int64_t row = head * k.count + begin, byte = row * r.fresh_keys.row_bytes;
-    return KeySpan{k.numbers + byte, v.numbers + byte, 0, k.scales ? k.scales + row : nullptr,
-                   v.scales ? v.scales + row : nullptr};
+  spans.clear();
+  keys.for_ranges(part.key_begin, part.key_end, [&](const RowStore::Range& range) {
+    const RowBlock &k = keys.block(range.block), &v = values.block(range.block);
+    spans.push_back({k.numbers(head, range.at), v.numbers(head, range.at), range.count, k.scales(head, range.at),
+                     v.scales(head, range.at)});
   });
-  return n;
+  const StateBlock k = r.fresh_keys.block(*part.segment), v = r.fresh_values.block(*part.segment);
+  const int64_t start = part.segment->start;
+  const int64_t begin = std::max(part.key_begin - start, int64_t{0}), end = std::min(part.key_end - start, k.count);
+  if (begin >= end) return;
+  const int64_t row = head * k.count + begin, byte = row * r.fresh_keys.row_bytes;
+  spans.push_back({k.numbers + byte, v.numbers + byte, end - begin, k.scales ? k.scales + row : nullptr,
+                   v.scales ? v.scales + row : nullptr});
 }
 
 /// The parts of a pass. Where some tokens' keys are cut, all their parts write to `partial`, [tokens, group, dim] and
@@ -188,8 +177,8 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
   attend_parts(r, kv_heads, shape, dim);
   const auto attend = [&](const AttendPart& part) {
     const Segment& s = *part.segment;
-    KeySpan spans[kKeySpans];
-    const int n_spans = key_spans(part, r, spans);
+    static thread_local std::vector<KeySpan> spans;
+    key_spans(part, r, spans);
     const int64_t at = part.head * group * dim;
     float* partial = part.partial >= 0 ? partial_.data() + part.partial : nullptr;
     kernels_.attend({.q = q.row(s.first + part.token) + at,
@@ -204,8 +193,8 @@ CpuTensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, c
                      .first_query = s.start + part.token - (part.sinks ? shape.window : 0),
                      .first_key = part.key_begin,
                      .dtype = dtype,
-                     .spans = spans,
-                     .n_spans = n_spans,
+                     .spans = spans.data(),
+                     .n_spans = static_cast<int>(spans.size()),
                      .log_sum = partial ? partial + part.tokens * group * dim : nullptr,
                      .invariant = invariant_});
   };

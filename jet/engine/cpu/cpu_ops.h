@@ -96,7 +96,6 @@ class CpuOps {
     int64_t heads = 0, row_bytes = 0;  // of one head
     StateBlock block(const Segment& s) const;
   };
-  static constexpr int kKeySpans = RowStore::kRanges + 1;
   /// What an attention reads: two stores of every sequence and the pass's own rows.
   struct AttendRows {
     State keys, values;
@@ -177,7 +176,7 @@ class CpuOps {
   template <class F>
   Tensor convolve(const Tensor& x, int64_t width, State tail, F&& row);
   FreshRows fresh_rows(const Tensor& x, DType dtype);
-  int key_spans(const AttendPart& part, const AttendRows& r, KeySpan (&spans)[kKeySpans]) const;
+  void key_spans(const AttendPart& part, const AttendRows& r, std::vector<KeySpan>& spans) const;
   void attend_parts(const AttendRows& r, int64_t kv_heads, const AttentionShape& shape, int64_t dim);
   void merge_parts(const Tensor& out, int64_t group, int64_t dim);
 
