@@ -12,7 +12,7 @@ same threads) one after the other:
   edited        that message is another one
   again         another reply to the same
   restart       after the server was stopped and started again: a third message in its place
-  alone         such a message, with nothing before it
+  alone         as many tokens as the second turn's new ones, with nothing before them
 
 MODEL is a folder; it is given a plain chat template where it has none. Without FILE.gguf llama.cpp is left out; with it
 this needs llama-cpp-python[server], built for this machine.
@@ -61,16 +61,23 @@ class Server:
         connection.close()
         return answer
 
+    new = 0  # tokens of the last prompt that were read
+
     def timed(self, path, body, text_of):
         """Seconds to the first text, and the whole text."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
-        data = json.dumps(dict(body, stream=True, temperature=0))
+        data = json.dumps(dict(body, stream=True, temperature=0, stream_options={"include_usage": True}))
         begin, first, text = time.perf_counter(), None, ""
         connection.request("POST", path, data, {"Content-Type": "application/json"})
         for line in connection.getresponse():
             if not line.startswith(b"data: {"):
                 continue
-            new = text_of(json.loads(line[6:])["choices"][0])
+            part = json.loads(line[6:])
+            if usage := part.get("usage"):
+                self.new = usage["prompt_tokens"] - usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+            if not part["choices"]:
+                continue
+            new = text_of(part["choices"][0])
             if new and first is None:
                 first = time.perf_counter() - begin
             text += new
@@ -84,8 +91,12 @@ class Jet(Server):
     name = "jet"
 
     def reply(self, messages, tokens=4):
-        return self.timed("/v1/chat/completions", dict(messages=messages, max_tokens=tokens, ignore_eos=True),
-                          lambda c: c["delta"].get("content") or "")
+        # The first reply ends where it ends: what follows an end is no part of a conversation.
+        body = dict(messages=messages, max_tokens=tokens, ignore_eos=tokens == 4)
+        return self.timed("/v1/chat/completions", body, lambda c: c["delta"].get("content") or "")
+
+    def complete(self, text):
+        return self.timed("/v1/completions", dict(prompt=text, max_tokens=4, ignore_eos=True), lambda c: c["text"])
 
 
 class Llama(Server):
@@ -101,14 +112,18 @@ class Llama(Server):
 
     def reply(self, messages, tokens=4):
         prompt = self.jet.ask("POST", "/apply-template", dict(messages=messages))["prompt"]
-        return self.timed("/v1/completions", dict(prompt=prompt, max_tokens=tokens), lambda c: c["text"])
+        return self.complete(prompt, tokens)
+
+    def complete(self, text, tokens=4):
+        return self.timed("/v1/completions", dict(prompt=text, max_tokens=tokens), lambda c: c["text"])
 
 
 def servers(o, pair, folder, log, made):
     model, _, gguf = pair.partition("=")
     copy = Path(folder) / Path(model).name
     shutil.copytree(model, copy)
-    if not (copy / "chat_template.jinja").exists():
+    config = copy / "tokenizer_config.json"
+    if not (copy / "chat_template.jinja").exists() and "chat_template" not in (config.exists() and config.read_text() or ""):
         (copy / "chat_template.jinja").write_text(TEMPLATE)
     made.append(Jet([o.jet, "serve", str(copy), "--port", str(o.port), "--threads", str(o.threads), "--cache-dir",
                  str(Path(folder) / "cache")], o.port, log))
@@ -127,20 +142,21 @@ def words(server, text, tokens, begin):
 
 def conversation(o, jet, text, turn):
     at = 60_000 * (turn + 1)
-    first = [{"role": "user", "content": words(jet, text, o.tokens, at)}]
+    # A question, as a reply that begins with blanks is read again: with what is before them they are other tokens.
+    first = [{"role": "user", "content": words(jet, text, o.tokens, at) + "\n\nWhat happens in this text?"}]
     news = [[{"role": "user", "content": words(jet, text, o.new, at + 40_000 + 5_000 * i)}] for i in range(4)]
     return first, news
 
 
 def measure(o, made, text, turn, times):
     first, news = conversation(o, made[0], text, turn)
-    replies = {}
+    replies, new = {}, 0
     for step in STEPS:
         for s in made:
             if step == "first":
                 seconds, replies[s.name] = s.reply(first, 32)
             elif step == "alone":
-                seconds, _ = s.reply(news[2])
+                seconds, _ = s.complete(words(made[0], text, new, 60_000 * (turn + 1) + 55_000))
             else:
                 if step == "restart":
                     if s.name == "jet" or turn == 0:  # llama.cpp's reads everything: once is enough
@@ -149,10 +165,12 @@ def measure(o, made, text, turn, times):
                         s.reply([{"role": "user", "content": "x"}])
                     else:
                         continue
-                past = first + [{"role": "assistant", "content": replies[s.name].strip()}]
+                past = first + [{"role": "assistant", "content": replies[s.name]}]
                 seconds, _ = s.reply(past + news[{"second turn": 0, "restart": 3}.get(step, 1)])
+            if step == "second turn" and s.name == "jet":
+                new = s.new
             times.setdefault((step, s.name), []).append(seconds)
-            print(f"{step}, {s.name}: {1000 * seconds:.0f} ms", file=sys.stderr, flush=True)
+            print(f"{step}, {s.name}: {1000 * seconds:.0f} ms, {s.new} new tokens", file=sys.stderr, flush=True)
 
 
 def run(o, pair, text, log):
