@@ -105,11 +105,11 @@ TEST(RowStore, SharedBlocksStayAsEachSeesThem) {
       else
         any() = std::move(k);
     };
-    for (int step = 0; step < 120; ++step) {
+    for (int step = 0; step < 160; ++step) {
       Known& k = any();
       switch (rng.below(window ? 3 : 6)) {
         case 0:
-        case 1: k.add(some(rng, step % 3 == 0 ? 200 : 9)); break;
+        case 1: k.add(some(rng, step % 3 == 0 ? 400 : 9)); break;
         case 2: replace_or_add(k); break;
         case 3: {  // as after guessed tokens that were wrong
           const int64_t cut = k.store.begin() + static_cast<int64_t>(rng.below(k.ids.size() - k.store.begin() + 1));
@@ -147,7 +147,7 @@ TEST(RowStore, SharedBlocksStayAsEachSeesThem) {
 TEST(RowStore, CopiesHoldTheSameBlocks) {
   Rng rng(7, "rows");
   Known a = known();
-  while (a.store.total() < 300) a.add(some(rng, 50));
+  while (a.store.total() < 5 * RowStore::kBlockRows) a.add(some(rng, 50));
   Known b = a;
   const auto same = [&](size_t i) { return &a.store.block(i) == &b.store.block(i); };
   const auto last = static_cast<size_t>(a.store.total() / RowStore::kBlockRows);
