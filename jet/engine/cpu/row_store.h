@@ -1,4 +1,4 @@
-// Keys, or values, of one sequence: a row a token, in blocks that other sequences and the prefix cache may hold as well.
+// Keys, or values, of one sequence: a row a token, in blocks that other sequences and the prefix cache may hold, too.
 //
 //   all rows       | 256 rows | 256 rows | some, and room |       row i in block i / 256, at i % 256
 //   of a window    | the first `sinks` | a ring of the others |   in one block, row i at sinks + (i - sinks) % ring
