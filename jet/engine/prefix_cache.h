@@ -75,7 +75,9 @@ class PrefixCache {
   /// Engine::prefill with lookup() before it, as a Reading.
   Prefilled prefill(std::span<const int32_t> ids, std::span<const int64_t> marks = {});
 
-  int64_t bytes() const { return bytes_; }  // rows, checkpoints, ids and nodes; never more than the budget
+  /// Rows, checkpoints, ids and nodes; never more than the budget. A block that runs share counts where it begins, so a
+  /// branch may hold up to one block that is not counted whole.
+  int64_t bytes() const { return bytes_; }
   int64_t checkpoints() const { return checkpoints_; }
 
   /// From now on `store` is offered what goes. It must outlive the last call.
