@@ -90,9 +90,8 @@ class Server:
 class Jet(Server):
     name = "jet"
 
-    def reply(self, messages, tokens=4):
-        # The first reply ends where it ends: what follows an end is no part of a conversation.
-        body = dict(messages=messages, max_tokens=tokens, ignore_eos=tokens == 4)
+    def reply(self, messages, tokens=4, ignore_eos=True):
+        body = dict(messages=messages, max_tokens=tokens, ignore_eos=ignore_eos)
         return self.timed("/v1/chat/completions", body, lambda c: c["delta"].get("content") or "")
 
     def complete(self, text):
@@ -110,7 +109,7 @@ class Llama(Server):
         self.process.kill()  # it would wait for its own streams
         self.process.wait()
 
-    def reply(self, messages, tokens=4):
+    def reply(self, messages, tokens=4, ignore_eos=False):  # its server always stops there
         prompt = self.jet.ask("POST", "/apply-template", dict(messages=messages))["prompt"]
         return self.complete(prompt, tokens)
 
@@ -123,7 +122,8 @@ def servers(o, pair, folder, log, made):
     copy = Path(folder) / Path(model).name
     shutil.copytree(model, copy)
     config = copy / "tokenizer_config.json"
-    if not (copy / "chat_template.jinja").exists() and "chat_template" not in (config.exists() and config.read_text() or ""):
+    has_own = config.exists() and "chat_template" in json.loads(config.read_text())
+    if not has_own and not (copy / "chat_template.jinja").exists():
         (copy / "chat_template.jinja").write_text(TEMPLATE)
     made.append(Jet([o.jet, "serve", str(copy), "--port", str(o.port), "--threads", str(o.threads), "--cache-dir",
                  str(Path(folder) / "cache")], o.port, log))
@@ -154,7 +154,8 @@ def measure(o, made, text, turn, times):
     for step in STEPS:
         for s in made:
             if step == "first":
-                seconds, replies[s.name] = s.reply(first, 32)
+                # What follows an end is no part of a conversation.
+                seconds, replies[s.name] = s.reply(first, 32, ignore_eos=False)
             elif step == "alone":
                 seconds, _ = s.complete(words(made[0], text, new, 60_000 * (turn + 1) + 55_000))
             else:

@@ -174,8 +174,7 @@ void ModelFile::place(TokenTable& tokens) const {
 }
 
 /// The merges of `texts`, of which the first has the rank `rank`; in groups, whose searches wait for memory together.
-std::vector<Merge> ModelFile::resolved(const std::vector<std::pair<std::string_view, std::string_view>>& texts,
-                                       size_t rank) const {
+std::vector<Merge> ModelFile::resolved(const MergeTexts& texts, size_t rank) const {
   constexpr size_t kGroup = 32;
   struct Wanted {
     std::string_view text;

@@ -38,8 +38,8 @@ class ModelFile {
   void read_merges(JsonScanner& s);
   void resolve_later();
   void read_type();
-  std::vector<Merge> resolved(const std::vector<std::pair<std::string_view, std::string_view>>& texts,
-                              size_t rank) const;
+  using MergeTexts = std::vector<std::pair<std::string_view, std::string_view>>;
+  std::vector<Merge> resolved(const MergeTexts& texts, size_t rank) const;
   std::vector<Merge> all_merges() const;
   std::unique_ptr<WordModel> make_bpe(const TokenTable& tokens, bool byte_level) const;
   std::unique_ptr<WordModel> make_unigram(const TokenTable& tokens) const;
@@ -51,8 +51,8 @@ class ModelFile {
   bool has_vocabulary_ = false, has_scores_ = false, has_merges_ = false;
   std::vector<std::pair<std::string_view, int32_t>> vocabulary_;
   std::vector<double> scores_;
-  std::vector<std::pair<std::string_view, std::string_view>> texts_;  // of merges that were read last
-  size_t merges_ = 0;                                                 // of all that were read before
+  MergeTexts texts_;   // of merges that were read last
+  size_t merges_ = 0;  // read before them
   TokenMap ids_;
   // What other threads do while the scanner reads on: ids_ is filled; then merges are resolved, part by part.
   std::shared_future<void> indexed_;
