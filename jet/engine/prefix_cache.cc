@@ -189,13 +189,13 @@ PrefixCache::Reading::Reading(PrefixCache& cache, std::span<const int32_t> ids, 
   for (const int64_t m : marks)
     if (m > from && m < size) wanted.push_back(m);
   std::sort(wanted.begin(), wanted.end());
-  if ((wanted.empty() || wanted.back() < size - apart) && size - 1 > from) wanted.push_back(size - 1);
+  if ((wanted.empty() || wanted.back() < size - apart) && size - 1 >= from + apart) wanted.push_back(size - 1);
   int64_t at = from;
   for (const int64_t m : wanted) {
-    if (m - at < apart && m != wanted.back()) continue;
+    if (m - at < apart) continue;
     for (int64_t s = (at / cache.stride_ + 1) * cache.stride_; s <= m - apart; s += cache.stride_)
       if (s >= at + apart) stops_.push_back({s, false});
-    if (m > at) stops_.push_back({m, true});
+    stops_.push_back({m, true});
     at = m;
   }
   std::reverse(stops_.begin(), stops_.end());

@@ -142,33 +142,24 @@ const uint16_t* halves_of(DType dtype, const void* rows, int64_t at, int64_t n, 
 
 /// [64][dim] -> [dim][32 pairs].
 void transpose_values(const uint16_t* v, int64_t dim, uint32_t* to) {
-  using Wide = Lanes<uint16_t>;  // 32 columns
-  for (int64_t c = 0; c < dim; c += 2 * kLanes) {
+  for (int64_t c = 0; c < dim; c += kLanes) {
     for (int64_t half = 0; half < kHalfKeys / 2; half += kLanes) {
-      Vec pairs[2][kLanes];
+      Vec pairs[kLanes];
       for (int64_t i = 0; i < kLanes; ++i) {
         const uint16_t* row = v + 2 * (half + i) * dim + c;
-        const auto even = load_as<Wide>(row), odd = load_as<Wide>(row + dim);
-        pairs[0][i] =
-            cast<Vec>(__builtin_shufflevector(even, odd, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40,
-                                              9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47));
-        pairs[1][i] =
-            cast<Vec>(__builtin_shufflevector(even, odd, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55,
-                                              24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63));
+        const auto even = load_as<Halves>(row), odd = load_as<Halves>(row + dim);
+        pairs[i] = cast<Vec>(__builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+                                                     8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
       }
-      for (int side = 0; side < 2; ++side) {
-        transpose(pairs[side], std::make_integer_sequence<int, kLanes>());
-        for (int64_t i = 0; i < kLanes; ++i) {
-          const int64_t column = c + side * kLanes + i;
-          store(reinterpret_cast<float*>(to) + column * (kHalfKeys / 2) + half, pairs[side][i]);
-        }
-      }
+      transpose(pairs, std::make_integer_sequence<int, kLanes>());
+      for (int64_t i = 0; i < kLanes; ++i)
+        store(reinterpret_cast<float*>(to) + (c + i) * (kHalfKeys / 2) + half, pairs[i]);
     }
   }
 }
 
-/// The greatest score of 16 queries, times c, and of what was seen before; where they are masked or keys have scales,
-/// the scores become their products with c.
+/// The greatest score of 16 queries, times c, and of what was seen before; scores become what they are with their keys'
+/// scales and masks. A score that is seen is the same number, masked or not: where parts are cut does not matter.
 template <bool MASKED, bool SCALED>
 JET_INLINE Vec lane_maxima(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, float* s, int v,
                            int64_t position, int64_t n) {
@@ -184,7 +175,7 @@ JET_INLINE Vec lane_maxima(const AttendTask& a, const LaneScratch& f, const Lane
     for (int i = 0; i < kChains; ++i) {
       const int64_t j = first + i;
       Vec x = load(s + j * kLaneQueries);
-      if constexpr (MASKED || SCALED) x *= SCALED ? factor * f.scales[0][j] : factor;
+      if constexpr (SCALED) x *= f.scales[0][j];
       if constexpr (MASKED) {
         const Ints key = Ints{} + static_cast<int32_t>(j < n ? j : std::numeric_limits<int32_t>::max());
         x = key <= at ? x : broadcast(kUnseen);
@@ -195,14 +186,14 @@ JET_INLINE Vec lane_maxima(const AttendTask& a, const LaneScratch& f, const Lane
     }
   }
   const Vec seen = greater(greater(top[0], top[1]), greater(top[2], top[3]));
-  return greater(MASKED || SCALED ? seen : seen * factor, load(b.m + v * kLanes));
+  return greater(seen * factor, load(b.m + v * kLanes));
 }
 
 /// Scores s of a block of keys, of which `n` count, to probabilities; what is summed already shrinks.
 template <bool MASKED, bool SCALED>
 void lane_softmax(const AttendTask& a, const LaneScratch& f, const LaneBlock& b, float* scores, uint32_t* pairs,
                   int64_t position, int64_t n) {
-  const float factor = MASKED || SCALED ? 1.0f : a.scale * 1.44269504f;
+  const float factor = a.scale * 1.44269504f;
   for (int v = 0; v < 2; ++v) {
     const float* s = scores + v * kLanes;
     const Vec before = load(b.m + v * kLanes), top = lane_maxima<MASKED, SCALED>(a, f, b, scores, v, position, n);

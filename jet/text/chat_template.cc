@@ -52,9 +52,9 @@ Templates templates_in(const Json& config, const std::string& where) {
 class Spellings {
  public:
   explicit Spellings(const Tokenizer& tokenizer) {
-    for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    for (const int32_t id : tokenizer.specials()) {
       const std::string& text = tokenizer.bytes_of(id);
-      if (tokenizer.is_special(id) && !text.empty()) by_first_[static_cast<unsigned char>(text[0])].push_back(text);
+      if (!text.empty()) by_first_[static_cast<unsigned char>(text[0])].push_back(text);
     }
   }
   /// Bytes of the longest that begins at `at`, 0 where there is none.
@@ -90,7 +90,7 @@ std::vector<size_t> cuts_of(const Tokenizer& tokenizer, const Spellings& spellin
   for (const auto& [begin, end] : r.foreign) {
     const auto inside = std::lower_bound(cuts.begin(), cuts.end(), begin + 1);
     if (inside != cuts.end() && *inside <= end) continue;
-    if (!has_special(tokenizer, tokenizer.encode(text.substr(begin, end - begin)))) continue;
+    if (!has_special(tokenizer, tokenizer.encode_again(text.substr(begin, end - begin)))) continue;
     for (size_t at = begin; at < end; at = next(at)) cuts.push_back(at);
     std::sort(cuts.begin(), cuts.end());
   }
@@ -194,7 +194,7 @@ std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const jinja::Render
   size_t at = 0;
   for (const size_t cut : cuts) {
     const std::string_view piece = text.substr(at, cut - at);
-    auto part = tokenizer.encode(piece);
+    auto part = tokenizer.encode_again(piece);
     const bool is_one = !piece.empty() && static_cast<size_t>(utf8_length(piece, 0)) == piece.size();
     if (is_one && cuts.size() > 1 && has_special(tokenizer, part)) part = tokenizer.encode("\xef\xbf\xbd");
     ids.insert(ids.end(), part.begin(), part.end());

@@ -7,6 +7,7 @@
 #include "jet/base/file.h"
 #include "jet/base/threads.h"
 #include "jet/text/sentencepiece_file.h"
+#include "jet/text/text_cache.h"
 #include "jet/text/tokenizer_file.h"
 #include "jet/text/utf8.h"
 #include "jet/text/word_cache.h"
@@ -44,17 +45,28 @@ struct Tokenizer::Impl {
     pool.parallel_for(std::ssize(bytes), kTokensAThread, [&](int64_t begin, int64_t end) {
       for (int64_t id = begin; id < end; ++id) bytes[id] = parts.decoder.bytes_of(parts.tokens.texts[id]);
     });
+    for (int32_t id = 0; id < std::ssize(bytes); ++id)
+      if (parts.tokens.special[id]) specials.push_back(id);
   }
 
   struct Call {
     const TokenizerParts& parts;
     WordCache& cache;
     std::vector<int32_t>& ids;
+    TextCache* texts = nullptr;
 
     void text(std::string_view t) {
       const auto token = [&](int32_t id) { ids.push_back(id); };
       parts.raw_tokens.cut(
-          t, [&](size_t begin, size_t end) { given(t.substr(begin, end - begin), begin == 0); }, token);
+          t, [&](size_t begin, size_t end) { perhaps_known(t.substr(begin, end - begin), begin == 0); }, token);
+    }
+
+    void perhaps_known(std::string_view t, bool first) {
+      if (!texts) return given(t, first);
+      if (texts->find(t, first, ids)) return;
+      const size_t before = ids.size();
+      given(t, first);
+      texts->keep(t, first, std::span(ids).subspan(before));
     }
 
     /// What stands between the tokens that are found in the text as given.
@@ -84,12 +96,26 @@ struct Tokenizer::Impl {
     }
   };
 
+  /// Puts the text's ids behind `ids`.
+  void encode(std::string_view text, std::vector<int32_t>& to, TextCache* known) {
+    std::string repaired;
+    if (!is_valid_utf8(text)) {
+      repaired = repair_utf8(text);
+      text = repaired;
+    }
+    auto cache = caches.take();
+    Call{parts, *cache, to, known}.text(text);
+    caches.put_back(std::move(cache));
+  }
+
   TokenizerParts parts;
   std::vector<std::string> bytes;  // [ids]
+  std::vector<int32_t> specials;
   // Searched for by few: made when the first asks.
   mutable std::once_flag ids_made;
   mutable TokenMap ids;  // of `bytes`
   CachePool caches;
+  TextCache texts;
 };
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -107,18 +133,16 @@ Tokenizer Tokenizer::load(const std::string& folder) {
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
-  std::string repaired;
-  if (!is_valid_utf8(text)) {
-    repaired = repair_utf8(text);
-    text = repaired;
-  }
   std::vector<int32_t> ids;
-  const auto& parts = impl_->parts;
-  if (add_special_tokens) ids = parts.before;
-  auto cache = impl_->caches.take();
-  Impl::Call{parts, *cache, ids}.text(text);
-  impl_->caches.put_back(std::move(cache));
-  if (add_special_tokens) ids.insert(ids.end(), parts.after.begin(), parts.after.end());
+  if (add_special_tokens) ids = impl_->parts.before;
+  impl_->encode(text, ids, nullptr);
+  if (add_special_tokens) ids.insert(ids.end(), impl_->parts.after.begin(), impl_->parts.after.end());
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::encode_again(std::string_view text) const {
+  std::vector<int32_t> ids;
+  impl_->encode(text, ids, &impl_->texts);
   return ids;
 }
 
@@ -159,6 +183,7 @@ int32_t Tokenizer::id_of(std::string_view token) const {
 
 int Tokenizer::vocab_size() const { return static_cast<int>(impl_->parts.tokens.texts.size()); }
 bool Tokenizer::is_special(int32_t id) const { return id >= 0 && id < vocab_size() && impl_->parts.tokens.special[id]; }
+const std::vector<int32_t>& Tokenizer::specials() const { return impl_->specials; }
 uint64_t Tokenizer::hash() const { return impl_->parts.hash; }
 int32_t Tokenizer::bos_id() const { return impl_->parts.bos; }
 int32_t Tokenizer::eos_id() const { return impl_->parts.eos; }

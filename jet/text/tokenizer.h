@@ -22,6 +22,9 @@ class Tokenizer {
 
   /// Ids of `text` (UTF-8; invalid bytes become U+FFFD). Special tokens written in the text are recognised.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = false) const;
+  /// encode(text), for texts whose parts come again, as a conversation's do: what stands between added tokens is
+  /// remembered (16 MiB of it).
+  std::vector<int32_t> encode_again(std::string_view text) const;
   /// What add_special_tokens puts before a text.
   const std::vector<int32_t>& beginning() const;
   /// Valid UTF-8: what the tokens' bytes leave invalid becomes U+FFFD.
@@ -34,6 +37,8 @@ class Tokenizer {
   /// The highest id + 1.
   int vocab_size() const;
   bool is_special(int32_t id) const;
+  /// The ids of all special tokens, ascending.
+  const std::vector<int32_t>& specials() const;
   /// Of tokenizer.json's bytes (jet/base/hash.h): tokens on disk name the tokenizer that made them by it.
   uint64_t hash() const;
   /// As tokenizer_config.json names them; -1 where it does not.

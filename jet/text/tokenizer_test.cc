@@ -13,6 +13,7 @@
 #include "jet/text/bpe.h"
 #include "jet/text/onig_regex.h"
 #include "jet/text/regex.h"
+#include "jet/text/text_cache.h"
 #include "jet/text/utf8.h"
 #include "jet/text/word_scanner.h"
 
@@ -37,7 +38,9 @@ void expect_cases(const Tokenizer& t, const std::string& path, size_t count) {
   EXPECT_EQ(cases.size(), count);
   for (const auto& c : cases) {
     const auto ids = c["ids"].get<Ids>();
-    EXPECT_EQ(t.encode(c["text"].get<std::string>()), ids) << c["kind"] << " " << c["text"];
+    const auto text = c["text"].get<std::string>();
+    EXPECT_EQ(t.encode(text), ids) << c["kind"] << " " << c["text"];
+    for (int i = 0; i < 2; ++i) { EXPECT_EQ(t.encode_again(text), ids) << c["kind"] << " " << c["text"]; }
     EXPECT_EQ(t.decode(ids), c["decoded"].get<std::string>()) << c["kind"] << " " << c["text"];
   }
 }
@@ -157,10 +160,36 @@ TEST(Tokenizer, ServesSeveralThreads) {
   std::vector<std::thread> threads;
   for (size_t k = 0; k < wrong.size(); ++k)
     threads.emplace_back([&, k] {
-      for (const auto& c : cases) wrong[k] += t.encode(c["text"].get<std::string>()) != c["ids"].get<Ids>();
+      for (const auto& c : cases) {
+        const auto text = c["text"].get<std::string>();
+        const auto ids = c["ids"].get<Ids>();
+        wrong[k] += t.encode(text) != ids || t.encode_again(text) != ids;
+      }
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, std::vector<int>(4));
+}
+
+TEST(TextCache, ForgetsWhatWasNotUsedForLongest) {
+  const auto text = [](char c) { return std::string(1000, c); };
+  const Ids ids(10, 7);
+  TextCache cache(3500);
+  const auto knows = [&](char c, bool first) {
+    Ids found{1};
+    const bool is_known = cache.find(text(c), first, found);
+    EXPECT_EQ(found, is_known ? Ids({1, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}) : Ids{1});
+    return is_known;
+  };
+  cache.keep(text('a'), true, ids), cache.keep(text('b'), false, ids), cache.keep(text('b'), false, ids);
+  EXPECT_TRUE(knows('a', true));
+  EXPECT_FALSE(knows('a', false));
+  cache.keep(text('c'), false, ids);  // three have room
+  EXPECT_TRUE(knows('a', true));
+  cache.keep(text('d'), false, ids);
+  EXPECT_TRUE(knows('a', true) && knows('c', false) && knows('d', false));
+  EXPECT_FALSE(knows('b', false));
+  cache.keep(std::string(4000, 'e'), false, ids);  // has no room at all
+  EXPECT_TRUE(knows('a', true));
 }
 
 TEST_F(TokenizerFileTest, MergesByRank) {

@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <array>
+#include <cstring>
 
 #include "jet/base/error.h"
 
@@ -62,13 +63,24 @@ char32_t utf8_code_point(std::string_view text, size_t at, int length) {
 }
 
 void append_utf8(std::string& out, char32_t c) {
+  if (c < 0x80) return out.push_back(static_cast<char>(c));
   utf8proc_uint8_t bytes[4];
   const auto n = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
   out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(n));
 }
 
+size_t ascii_length(std::string_view text, size_t at) {
+  size_t end = at;
+  for (uint64_t eight; end + sizeof(eight) <= text.size(); end += sizeof(eight)) {
+    std::memcpy(&eight, text.data() + end, sizeof(eight));
+    if ((eight & 0x8080808080808080) != 0) break;
+  }
+  while (end < text.size() && byte_at(text, end) < 0x80) ++end;
+  return end - at;
+}
+
 bool is_valid_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = 0; (at += ascii_length(text, at)) < text.size();) {
     const int n = utf8_length(text, at);
     if (n == 0) return false;
     at += n;

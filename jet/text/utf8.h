@@ -18,6 +18,8 @@ namespace jet {
 int utf8_length(std::string_view text, size_t at, int* bad = nullptr);
 /// The code point of `length` valid bytes at text[at].
 char32_t utf8_code_point(std::string_view text, size_t at, int length);
+/// Bytes from text[at] on that are ASCII.
+size_t ascii_length(std::string_view text, size_t at);
 void append_utf8(std::string& out, char32_t c);
 
 bool is_valid_utf8(std::string_view text);

@@ -21,7 +21,9 @@ namespace jet {
 
 namespace {
 
-constexpr int64_t kQueriesAPart = 64, kKeysAPart = 512;
+// Of queries as many as share what is made of their keys, but a few parts a thread: their lengths differ.
+constexpr int64_t kFewQueriesAPart = 64, kMostQueriesAPart = 256, kQueriesABlock = 32, kPartsAThread = 3;
+constexpr int64_t kKeysAPart = 512;
 // For 64 threads to have some each. Where keys are cut does not depend on how many there are: sums, and so the text of
 // a seed, are the same on any number. Invariant passes do not cut, as the number of sequences in them would matter.
 constexpr int64_t kPartsAPass = 256;
@@ -90,9 +92,15 @@ void CpuOps::key_spans(const AttendPart& part, const AttendRows& r, std::vector<
 void CpuOps::attend_parts(const AttendRows& r, int64_t kv_heads, const AttentionShape& shape, int64_t dim) {
   parts_.clear();
   int64_t busy = 0, partial = 0;
-  for (const Segment& s : segments_) busy += kv_heads * ((s.rows + kQueriesAPart - 1) / kQueriesAPart);
+  int64_t queries = 0;
+  for (const Segment& s : segments_) {
+    busy += kv_heads * ((s.rows + kFewQueriesAPart - 1) / kFewQueriesAPart);
+    queries += kv_heads * r.group * s.rows;
+  }
   const int64_t wanted = (kPartsAPass + busy - 1) / busy;  // stretches a head
-  const int64_t block = std::max<int64_t>(1, kQueriesAPart / r.group);
+  const int64_t even = queries / (kPartsAThread * pool_.size()) + kQueriesABlock - 1;
+  const int64_t most = std::clamp(even / kQueriesABlock * kQueriesABlock, kFewQueriesAPart, kMostQueriesAPart);
+  const int64_t block = std::max<int64_t>(1, most / r.group);
   for (const Segment& s : segments_) {
     const int64_t whole_from = rows(s, r.keys).whole_from();
     // Tokens [t, t + n) of a head against keys [begin, end) in some stretches, and their sinks.
@@ -148,7 +156,7 @@ void CpuOps::merge_parts(const Tensor& out, int64_t group, int64_t dim) {
     }
   };
   const std::span<const AttendPart> all = parts_;
-  parallel(std::ssize(all), kQueriesAPart * dim, kPartNumbers, [&](int64_t begin, int64_t end) {
+  parallel(std::ssize(all), kMostQueriesAPart * dim, kPartNumbers, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       if (all[i].partial < 0 || (i > 0 && is_same(all[i - 1], all[i]))) continue;  // whole; or another's
       size_t last = i + 1;

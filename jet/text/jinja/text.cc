@@ -50,7 +50,9 @@ size_t shared_begin(const Text& a, const Text& b) {
 Text text_from(std::string_view utf8, char32_t mark) {
   Text text;
   text.reserve(utf8.size());
-  for (size_t at = 0; at < utf8.size();) {
+  for (size_t at = 0;;) {
+    for (const size_t end = at + ascii_length(utf8, at); at < end; ++at) text += static_cast<char32_t>(utf8[at]) | mark;
+    if (at == utf8.size()) break;
     int bad = 0;
     const int n = utf8_length(utf8, at, &bad);
     text += (n > 0 ? utf8_code_point(utf8, at, n) : 0xfffd) | mark;
