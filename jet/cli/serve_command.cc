@@ -64,7 +64,8 @@ void add_serve_command(CLI::App& c, int&) {
   c.add_option("--name", o->name, "of the model, as clients see it (default: its folder's)");
   add_size(c, "--memory", o->serve.engine.scheduler.cache_bytes, "for keys, values and states of what runs");
   add_size(c, "--cache", o->serve.engine.cache_bytes, "for what was read before: beginnings that come again");
-  add_number(c, "--cache-stride", o->serve.engine.cache_stride, "tokens between its checkpoints", 1);
+  add_number(c, "--cache-stride", o->serve.engine.cache_stride,
+             "tokens between its checkpoints (default: 64, or 256 where each cuts a pass)", 0);
   c.add_option("--cache-dir", o->serve.engine.folder.path, "folder for what does not stay in --cache, or outlives it");
   add_size(c, "--cache-dir-size", o->serve.engine.folder.bytes,
            "for its files; for those of saved slots as much again");

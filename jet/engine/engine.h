@@ -1,6 +1,6 @@
 // The CPU engine: weights as they are stored (fp32, bf16, f16, int8, int4), any number of sequences, ragged batches.
 //
-// A Sequence holds everything that its past left behind: growing or ring KV rows (attention), fixed states and
+// A Sequence holds everything that its past left behind: KV rows, all or of a window (attention), fixed states and
 // convolution tails (linear blocks). Engine::forward runs any mixture of prefill chunks and single steps:
 //
 //   steps:   [seq A: 512 tokens] [seq B: 1 token] [seq C: 1 token]   ->  one pass over the weights

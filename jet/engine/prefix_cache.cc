@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kWorthCutting = 32;  // tokens in common, for which a run is cut in two
 constexpr int64_t kWorthAPass = 32;    // tokens that a checkpoint saves at least, for which a prompt's pass is cut
+constexpr int kStride = 256, kFreeStride = 64;  // passes of 64 read a prompt of 4,000 in 1.3 times the time
 
 }  // namespace
 
@@ -34,10 +35,13 @@ struct PrefixCache::Node {
 };
 
 PrefixCache::PrefixCache(Engine& engine, int64_t budget, int stride)
-    : engine_(engine), empty_(std::move(engine.create()->impl_->state)), budget_(budget), stride_(stride),
+    : engine_(engine), empty_(std::move(engine.create()->impl_->state)), budget_(budget),
+      stride_(stride > 0                    ? stride
+              : empty_->layout->only_rows() ? kFreeStride
+                                            : kStride),
       root_(std::make_unique<Node>()) {
   require(budget >= 0, "prefix cache: a budget of {} bytes, expected 0 or more", budget);
-  require(stride > 0, "prefix cache: a stride of {} tokens, expected 1 or more", stride);
+  require(stride >= 0, "prefix cache: a stride of {} tokens, expected 0 or more", stride);
 }
 
 PrefixCache::~PrefixCache() = default;
@@ -116,7 +120,7 @@ std::unique_ptr<Sequence> PrefixCache::lookup(std::span<const int32_t> ids, int6
 void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence, bool is_mark) {
   const int64_t size = std::ssize(ids);
   const bool is_whole = size == sequence.length();
-  require(is_whole || (size < sequence.length() && empty_->layout->only_grows()),
+  require(is_whole || (size < sequence.length() && empty_->layout->only_rows()),
           "prefix cache: {} ids for a sequence of {} tokens", size, sequence.length());
   require(!sequence.impl_->broken, "prefix cache: the sequence was left half written by a failed pass");
   if (ids.empty()) return;
@@ -124,7 +128,7 @@ void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence, 
   Node* node = reach(ids);
   PrefixRun run{.ids = {ids.begin() + node->end, ids.end()}, .is_mark = is_mark};
   if (!run.ids.empty()) run.rows = from.run(node->end, size);
-  if (!node->state || !run.ids.empty()) run.state = is_whole ? from.checkpoint() : from.create_part(size);
+  if (!node->state || !run.ids.empty()) run.state = from.checkpoint(size);
   put(node, std::move(run));
 }
 
@@ -183,7 +187,7 @@ void PrefixCache::drop(Node* node) {
 PrefixCache::Reading::Reading(PrefixCache& cache, std::span<const int32_t> ids, int64_t from,
                               std::span<const int64_t> marks)
     : cache_(&cache), ids_(ids) {
-  const bool is_free = cache.empty_->layout->only_grows();
+  const bool is_free = cache.empty_->layout->only_rows();
   const int64_t size = std::ssize(ids), apart = is_free ? 1 : std::min<int64_t>(kWorthAPass, cache.stride_ / 2);
   std::vector<int64_t> wanted;
   for (const int64_t m : marks)
@@ -202,8 +206,10 @@ PrefixCache::Reading::Reading(PrefixCache& cache, std::span<const int32_t> ids, 
 }
 
 int64_t PrefixCache::Reading::pass_end(int64_t at) const {
-  const bool pauses = cache_ && !stops_.empty() && !cache_->empty_->layout->only_grows();
-  return pauses ? std::max(at + 1, stops_.back().at) : std::ssize(ids_);
+  const int64_t size = std::ssize(ids_);
+  if (!cache_ || stops_.empty()) return size;
+  if (!cache_->empty_->layout->only_rows()) return std::max(at + 1, stops_.back().at);
+  return std::min<int64_t>(size, at + cache_->engine_.options().prefill_chunk);
 }
 
 void PrefixCache::Reading::store_passed(const Sequence& sequence) {

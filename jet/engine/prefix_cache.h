@@ -15,7 +15,8 @@
 //   read before | 5 | user's message, 60 | 3   the reply: the mark after the 5 is passed, the one before the 3 is
 //               ^mark                    ^mark a stop, and one token before the end would be the next
 //
-// A model whose states are rows that stay has none but these, and one pass reads past all stops.
+// Rows of keys and values, with a window or without, are there for all tokens of a pass, and a model that has no other
+// states reads past all stops.
 //
 // Over the budget, checkpoints at mere multiples of the stride go first, then marks; of each, the one that was made or
 // used longest ago. Rows go with the last checkpoint behind them. Before a mark goes, a PrefixStore is offered the path
@@ -35,15 +36,16 @@ namespace jet {
 /// Used by the thread that runs the engine.
 class PrefixCache {
  public:
-  /// At most `budget` bytes. The engine must outlive the cache. Throws Error on a negative budget or a stride below 1.
-  PrefixCache(Engine& engine, int64_t budget, int stride = 256);
+  /// At most `budget` bytes. `stride`: tokens between checkpoints; 0: 64, or 256 where each cuts a pass. The engine
+  /// must outlive the cache. Throws Error where one is negative.
+  PrefixCache(Engine& engine, int64_t budget, int stride = 0);
   ~PrefixCache();
 
   /// A new sequence that holds the longest stored prefix of `ids` that leaves a token to run; empty where there is
   /// none. Its memory has room for `room` tokens in all.
   std::unique_ptr<Sequence> lookup(std::span<const int32_t> ids, int64_t room = 0);
-  /// Remembers the first ids.size() tokens of `sequence`, which are `ids`: all of them, or fewer where the model's
-  /// states are rows that stay. What alone is over the budget is not kept.
+  /// Remembers the first ids.size() tokens of `sequence`, which are `ids`: all of them, or where the model's states are
+  /// rows alone at least as many as there were before the last pass. What alone is over the budget is not kept.
   void store(std::span<const int32_t> ids, const Sequence& sequence, bool is_mark = true);
 
   /// The reading of a prompt from where lookup() left it.

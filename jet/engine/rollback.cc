@@ -2,12 +2,8 @@
 //
 //   state of a block           checkpoint             roll-back
 //   recurrent matrix, tail     a copy                 copied back
-//   KV rows of a window        a copy of the ring     copied back
+//   KV rows of a window        its blocks, held       held again: what lies behind in the last one is copied away
 //   KV rows without a window   nothing                cut to the length: later rows lie behind the earlier ones
-//
-// A ring is copied whole. Some slack of rows in it would be cheaper to go back a few tokens and no use to go back far;
-// the copy serves both, and in the models that have windows it is smaller than the weights that one pass reads by two
-// orders.
 #include "jet/engine/sequence.h"
 
 namespace jet {
@@ -19,7 +15,7 @@ SequenceCheckpoint Sequence::checkpoint() const {
   require(!impl_->broken, "no checkpoint: the sequence was left half written by a failed pass; reset it");
   SequenceCheckpoint checkpoint;
   checkpoint.impl_ =
-      std::make_shared<const SequenceCheckpoint::Impl>(SequenceCheckpoint::Impl{impl_->state->checkpoint()});
+      std::make_shared<const SequenceCheckpoint::Impl>(SequenceCheckpoint::Impl{impl_->state->checkpoint(length())});
   return checkpoint;
 }
 

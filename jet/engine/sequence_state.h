@@ -3,10 +3,10 @@
 //
 //   state of a block           copy      checkpoint   rollback              run            append
 //   recurrent matrix, tail     copied    copied       copied back           left out       stays
-//   KV rows of a window        copied    copied       copied back           left out       stays
-//   KV rows without a window   copied    left out     cut to the length     some tokens'   added
+//   KV rows of a window        held      held         held again            left out       stays
+//   KV rows without a window   held      left out     cut to the length     some tokens'   added
 //
-// What is never written again may be held by several instead of copied (rows: cpu/row_store.h).
+// Rows are held by several instead of copied (cpu/row_store.h).
 //
 // read() and write() bring one state at a time to the host and from there.
 #pragma once
@@ -48,9 +48,9 @@ struct StateLayout {
     if (e.spec.kind != StateSpec::rows) return e.spec.shape;
     return {e.spec.shape[0], e.spec.window > 0 ? std::min<int64_t>(tokens, e.spec.window) : tokens, e.spec.shape[1]};
   }
-  /// Whether a shorter prefix's state is always there: nothing is overwritten.
-  bool only_grows() const {
-    return std::all_of(entries.begin(), entries.end(), [](auto& e) { return e.grows(); });
+  /// Whether the states after each token of the last pass are there still: no pass overwrites any.
+  bool only_rows() const {
+    return std::all_of(entries.begin(), entries.end(), [](auto& e) { return e.spec.kind == StateSpec::rows; });
   }
   /// Bytes of a sequence that has room for so many tokens.
   int64_t bytes(int64_t tokens) const;
@@ -91,8 +91,9 @@ class SequenceState {
   /// Another one, without tokens.
   virtual std::unique_ptr<SequenceState> create() const = 0;
   virtual std::unique_ptr<SequenceState> copy() const = 0;
-  /// What later tokens overwrite.
-  virtual std::unique_ptr<SequenceState> checkpoint() const = 0;
+  /// What later tokens overwrite or drop, as it was after `tokens` tokens: all, or where layout->only_rows() at least
+  /// as many as there were before the last pass.
+  virtual std::unique_ptr<SequenceState> checkpoint(int64_t tokens) const = 0;
   /// Exactly back to where checkpoint() was taken of this one, or of one that it was copied from.
   virtual void rollback(const SequenceState& checkpoint) = 0;
   /// Rows of tokens [begin, end) of the states that grow.

@@ -25,7 +25,7 @@ namespace jet {
 struct EngineThreadOptions {
   SchedulerOptions scheduler{};
   int64_t cache_bytes = int64_t{1} << 30;  // of the prefix cache
-  int cache_stride = 64;                   // tokens between its checkpoints
+  int cache_stride = 0;                    // tokens between its checkpoints; 0: as it sees fit
   int64_t most_waiting = 256;              // texts of a client that wait for memory; in all four times so many
   PrefixFolderOptions folder{};            // of the prefix cache; without a path there is none. owner.model: a hash
                                            // of the model's files, which what else tells models apart is added to

@@ -61,10 +61,16 @@ std::unique_ptr<SequenceState> CpuSequenceState::create_part(int64_t tokens, int
 }
 std::unique_ptr<SequenceState> CpuSequenceState::copy() const { return std::make_unique<CpuSequenceState>(*this); }
 
-std::unique_ptr<SequenceState> CpuSequenceState::checkpoint() const {
-  std::unique_ptr<CpuSequenceState> made(new CpuSequenceState(layout, length, 0));
+std::unique_ptr<SequenceState> CpuSequenceState::checkpoint(int64_t tokens) const {
+  require(tokens == length || layout->only_rows(), "checkpoint: {} tokens of {}", tokens, length);
+  std::unique_ptr<CpuSequenceState> made(new CpuSequenceState(layout, tokens, 0));
   for (size_t i = 0; i < stores.size(); ++i) {
-    if (!layout->entries[i].grows()) made->stores[i] = stores[i];
+    const auto& e = layout->entries[i];
+    if (e.grows()) continue;
+    if (e.spec.kind == StateSpec::rows)
+      made->stores[i].rows = stores[i].rows.before(tokens);
+    else
+      made->stores[i] = stores[i];
   }
   return made;
 }

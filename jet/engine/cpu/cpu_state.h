@@ -31,7 +31,7 @@ class CpuSequenceState final : public SequenceState {
   std::unique_ptr<SequenceState> create() const override;
   std::unique_ptr<SequenceState> create_part(int64_t tokens, int64_t begin) const override;
   std::unique_ptr<SequenceState> copy() const override;
-  std::unique_ptr<SequenceState> checkpoint() const override;
+  std::unique_ptr<SequenceState> checkpoint(int64_t tokens) const override;
   void rollback(const SequenceState& checkpoint) override;
   std::unique_ptr<SequenceState> run(int64_t begin, int64_t end) const override;
   void append(const SequenceState& run) override;

@@ -1,10 +1,14 @@
 // Keys, or values, of one sequence: a row a token, in blocks that other sequences and the prefix cache may hold, too.
 //
-//   all rows       | 256 rows | 256 rows | some, and room |       row i in block i / 256, at i % 256
-//   of a window    | the first `sinks` | a ring of the others |   in one block, row i at sinks + (i - sinks) % ring
+//   all rows       | 256 rows | 256 rows | some, and room |               row i in block i / 256, at i % 256
+//   of a window    | the first `sinks` |  ...  | 64 | 64 | 64 | some |    row i in block i / 64, at i % 64
+//                                       dropped  ^ the window's oldest
+//
+// An append drops the blocks that the window had left before it; so until the next one the rows are there of the window
+// after any of the tokens that it brought.
 //
 // To copy rows is to hold their blocks. Who appends writes behind what a block has; where somebody else did so before,
-// or where others see what the ring would lose, the block is copied first:
+// the block is copied first:
 //
 //   A and B | a b c . . |     A appends d:  A | a b c d . |     B appends x:  A | a b c d . |   B | a b c x . |
 //           the same one                    B                                 its own
@@ -61,8 +65,8 @@ class RowBlock {
 
 class RowStore {
  public:
-  /// Of 64, decoding at 8,000 tokens took an eighth longer.
-  static constexpr int64_t kBlockRows = 256;
+  /// Of 64, decoding at 8,000 tokens took an eighth longer. Of a small window they would be mostly rows that it left.
+  static constexpr int64_t kBlockRows = 256, kWindowBlockRows = 64;
 
   RowStore() = default;
   /// window: rows kept, the first `sinks` among them; 0: all, of the tokens from `begin` on.
@@ -80,12 +84,13 @@ class RowStore {
   const RowBlock& block(size_t i) const { return *blocks_[i]; }
 
   /// The first row from which on all are kept.
-  int64_t whole_from() const { return is_full() ? total_ - ring() : begin_; }
+  int64_t whole_from() const { return is_full() ? total_ - (window_ - sinks_) : begin_; }
   int64_t begin() const { return begin_; }
   int64_t total() const { return total_; }
   int64_t kept() const { return is_full() ? window_ : total_ - begin_; }
   int64_t row_bytes() const { return format_.row_bytes(); }
-  /// Of the block in which the first row lies behind others, the rows only: who has those counts the rest.
+  /// Without a window, of the block in which the first row lies behind others, the rows only: who has those counts the
+  /// rest.
   int64_t bytes() const;
   DType dtype() const { return format_.dtype; }
 
@@ -96,7 +101,9 @@ class RowStore {
   void append(const RowStore& other);
   /// Rows [from, to) of a store without a window.
   RowStore run(int64_t from, int64_t to) const;
-  /// Back to `total` rows.
+  /// As it was at `total` rows; of a window, not before the last append.
+  RowStore before(int64_t total) const;
+  /// Back to `total` rows; with a window, to none.
   void reset(int64_t total);
   /// Becomes that of `total` rows, of which `kept` are those that copy() gives.
   void restore(int64_t total, const StateBlock& kept);
@@ -105,16 +112,19 @@ class RowStore {
 
  private:
   bool is_full() const { return window_ > 0 && total_ > window_; }
-  int64_t capacity() const { return blocks_.empty() ? 0 : blocks_.back()->capacity(); }
-  int64_t ring() const { return capacity() - sinks_; }
-  size_t block_of(int64_t row) const { return static_cast<size_t>(row / kBlockRows - begin_ / kBlockRows); }
+  /// Where those of the first `sinks_` rows lie in front of the others.
+  size_t n_before() const { return sinks_ > 0 ? 1 : 0; }
+  size_t block_of(int64_t row) const { return n_before() + static_cast<size_t>(row / block_rows_ - first_block_); }
   Range place_of(int64_t row) const;
   /// Rows [from, from + n) of `rows`.
   void append(const StateBlock& rows, int64_t from, int64_t n);
-  void reserve_window(int64_t n);
+  void make_room(int64_t n);
+  void make_room(size_t block, int64_t there, int64_t wanted, int64_t most);
+  void drop_what_left();
 
   RowBlock::Format format_;
   int64_t window_ = 0, sinks_ = 0, begin_ = 0, total_ = 0;
+  int64_t block_rows_ = kBlockRows, first_block_ = 0;  // the number of the first block, but for the sinks'
   std::vector<std::shared_ptr<RowBlock>> blocks_;
 };
 

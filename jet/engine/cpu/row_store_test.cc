@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "jet/base/error.h"
 #include "jet/base/rng.h"
 
 namespace jet {
@@ -75,8 +76,16 @@ TEST(RowStore, KeepsTheFirstRowsAndTheLast) {
     for (const int64_t own : {1, 5, 33}) {
       const int64_t window = sinks + own;
       Known k = known(window, sinks);
-      while (k.store.total() < 4 * window + 40) {
+      while (k.store.total() < 4 * window + 200) {
+        const int64_t passed = k.store.total();
         k.add(some(rng, static_cast<uint64_t>(2 * window)));
+        k.expect_kept();
+        for (int64_t total = passed; total <= k.store.total(); ++total) {  // on the way to here
+          Known earlier{k.store.before(total), Ids(k.ids.begin(), k.ids.begin() + total), window, sinks};
+          earlier.expect_kept();
+          earlier.add(some(rng, 3));
+          earlier.expect_kept();
+        }
         k.expect_kept();
         Known again = known(window, sinks), copied = k;
         const StateCopy kept = k.store.copy();
@@ -141,6 +150,17 @@ TEST(RowStore, SharedBlocksStayAsEachSeesThem) {
       for (const Known& other : all) other.expect_kept();
     }
   }
+}
+
+TEST(RowStore, DropsWhatAWindowLeft) {
+  Known k = known(100, 4);
+  for (int i = 0; i < 5000; ++i) k.add({i % 1000});
+  const int64_t blocks = 4 + 3 * RowStore::kWindowBlockRows;  // the window's, and one more where it lies across them
+  EXPECT_LE(k.store.bytes(), blocks * k.store.row_bytes());
+  const RowStore early = k.store.before(5000);
+  k.add({1});
+  EXPECT_THROW(k.store.before(4800), Error);
+  EXPECT_EQ(early.total(), 5000);
 }
 
 /// Memory is held once, and of a copy that goes on only the block in which it does so is new.
