@@ -65,7 +65,7 @@ void add_serve_command(CLI::App& c, int&) {
   add_size(c, "--memory", o->serve.engine.scheduler.cache_bytes, "for keys, values and states of what runs");
   add_size(c, "--cache", o->serve.engine.cache_bytes, "for what was read before: beginnings that come again");
   add_number(c, "--cache-stride", o->serve.engine.cache_stride,
-             "tokens between its checkpoints (default: 64, or 256 where each cuts a pass)", 0);
+             "tokens between its checkpoints (default: 64, or 256 where they take memory)", 0);
   c.add_option("--cache-dir", o->serve.engine.folder.path, "folder for what does not stay in --cache, or outlives it");
   add_size(c, "--cache-dir-size", o->serve.engine.folder.bytes,
            "for its files; for those of saved slots as much again");

@@ -44,6 +44,28 @@ TEST(Engine, RandomWeightsFollowTheSeed) {
   EXPECT_THROW(Engine::random(spec, 1, DType::f32, {.prefill_chunk = 0}), Error);
 }
 
+/// Parts of attention are cut by how many threads there are.
+TEST(Engine, GivesTheSameOnAnyNumberOfThreads) {
+  Attention::Config full{.heads = 6, .kv_heads = 2, .head_dim = 32}, window = full;
+  window.window = 150, window.sinks = 3;
+  ModelSpec spec = test_spec({full, window});
+  spec.max_position_embeddings = 1024;
+  for (const DType kv : {DType::f32, DType::bf16, DType::i8}) {
+    const auto run = [&](int threads) {
+      const auto e = Engine::random(spec, 1, DType::bf16, {.threads = threads, .kv = kv, .poison = true});
+      auto s = e->create();
+      std::vector<float> all;
+      for (const int tokens : {500, 1, 52, 300}) {
+        const auto last = prefilled(*e, *s, test_ids(tokens, tokens));
+        all.insert(all.end(), last.begin(), last.end());
+      }
+      return all;
+    };
+    const auto alone = run(1);
+    for (const int threads : {2, 5}) { EXPECT_EQ(run(threads), alone) << threads << " threads, " << name_of(kv); }
+  }
+}
+
 TEST(Engine, ObserverSeesEveryLayer) {
   const auto e = Engine::random(test_models().back().spec, 1, DType::f32);
   std::vector<std::string> seen;

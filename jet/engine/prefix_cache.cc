@@ -10,7 +10,8 @@ namespace {
 
 constexpr int64_t kWorthCutting = 32;  // tokens in common, for which a run is cut in two
 constexpr int64_t kWorthAPass = 32;    // tokens that a checkpoint saves at least, for which a prompt's pass is cut
-constexpr int kStride = 256, kFreeStride = 64;  // passes of 64 read a prompt of 4,000 in 1.3 times the time
+// Those that cost nothing, and others: passes cut at each 64 read a prompt of 4,000 in 1.3 times the time.
+constexpr int kFreeStride = 64, kStride = 256;
 
 }  // namespace
 
@@ -36,9 +37,9 @@ struct PrefixCache::Node {
 
 PrefixCache::PrefixCache(Engine& engine, int64_t budget, int stride)
     : engine_(engine), empty_(std::move(engine.create()->impl_->state)), budget_(budget),
-      stride_(stride > 0                    ? stride
-              : empty_->layout->only_rows() ? kFreeStride
-                                            : kStride),
+      stride_(stride > 0                     ? stride
+              : empty_->layout->only_grows() ? kFreeStride
+                                             : kStride),
       root_(std::make_unique<Node>()) {
   require(budget >= 0, "prefix cache: a budget of {} bytes, expected 0 or more", budget);
   require(stride >= 0, "prefix cache: a stride of {} tokens, expected 0 or more", stride);

@@ -36,7 +36,7 @@ namespace jet {
 /// Used by the thread that runs the engine.
 class PrefixCache {
  public:
-  /// At most `budget` bytes. `stride`: tokens between checkpoints; 0: 64, or 256 where each cuts a pass. The engine
+  /// At most `budget` bytes. `stride`: tokens between checkpoints; 0: 64, or 256 where they take memory. The engine
   /// must outlive the cache. Throws Error where one is negative.
   PrefixCache(Engine& engine, int64_t budget, int stride = 0);
   ~PrefixCache();

@@ -161,7 +161,7 @@ TEST_P(PrefixCaches, LetStridesGoBeforeMarks) {
   const int64_t marks[] = {21};
   PrefixCache unbounded(*e, 1 << 24, 8);
   unbounded.prefill(test_ids(40, 0), marks);
-  const int64_t checkpoint = e->create()->checkpoint().bytes();
+  const int64_t checkpoint = unbounded.lookup(test_ids(40, 0))->checkpoint().bytes();
   if (checkpoint == 0) GTEST_SKIP() << "skipped: its checkpoints take nothing";
   PrefixCache tight(*e, unbounded.bytes() - 1, 8);
   tight.prefill(test_ids(40, 0), marks);

@@ -52,6 +52,10 @@ struct StateLayout {
   bool only_rows() const {
     return std::all_of(entries.begin(), entries.end(), [](auto& e) { return e.spec.kind == StateSpec::rows; });
   }
+  /// Whether those after any token are: checkpoints take no memory.
+  bool only_grows() const {
+    return std::all_of(entries.begin(), entries.end(), [](auto& e) { return e.grows(); });
+  }
   /// Bytes of a sequence that has room for so many tokens.
   int64_t bytes(int64_t tokens) const;
 };
@@ -84,7 +88,7 @@ class SequenceState {
   SequenceState& operator=(const SequenceState&) = delete;
 
   virtual int64_t bytes() const = 0;  // memory held
-  virtual void reset() = 0;           // back to no tokens; memory is kept
+  virtual void reset() = 0;           // back to no tokens; memory is kept, but for windows
   /// Room for n more tokens: the pass that brings them allocates nothing for them.
   virtual void reserve(int64_t n) = 0;
 
