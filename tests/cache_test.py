@@ -62,12 +62,12 @@ class CacheFolderTest(unittest.TestCase):
         for name, model in self.models.items():
             cache = self.folder()
             prompt = ids(name, 300)
-            server = Server(model, "--exact", "--cache-dir", cache)
+            server = Server(model, "--exact", "--cache-stride", "64", "--cache-dir", cache)
             text, read = completion(server, prompt)
             self.assertEqual((text, read), (completion(self.alone[name], prompt)[0], 300))
             self.assertEqual(server.end(), 0)
             self.assertEqual([p.suffix for p in Path(cache).glob("*.path*")], [".path"])
-            server = Server(model, "--exact", "--cache-dir", cache)
+            server = Server(model, "--exact", "--cache-stride", "64", "--cache-dir", cache)
             longer = prompt + ids("more", 20)
             self.assertEqual(completion(server, longer), (completion(self.alone[name], longer)[0], 21))
             self.assertEqual(completion(server, prompt), (text, 1))
@@ -172,7 +172,7 @@ class CacheFolderTest(unittest.TestCase):
     def test_slots(self):
         for name, model in self.models.items():
             cache = self.folder()
-            server = Server(model, "--exact", "--cache-dir", cache)
+            server = Server(model, "--exact", "--cache-stride", "64", "--cache-dir", cache)
             prompt = ids("slots", 180)
             answer = server.post("/v1/completions", prompt=prompt, max_tokens=8, temperature=0, id_slot=3,
                                  ignore_eos=True)
