@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "jet/model/spec.h"
+
 namespace jet {
 namespace {
 
