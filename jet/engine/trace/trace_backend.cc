@@ -15,7 +15,7 @@ CpuTensor TraceBackend::forward(std::span<const int32_t> ids, const See& see) {
   values_.clear();
   auto sight = program_.sights.begin();
   for (const Program::Instruction& i : program_.code) {
-    const CpuTensor& made = values_.emplace_back(run(i, ids));
+    const CpuTensor& made = values_.emplace_back(execute(i, ids));
     require(made.dims.count() == numel(i.shape) && made.dims.inner == i.shape.back() && made.tokens == i.tokens,
             "instruction {} of the recorded pass made [{}, {}] a token where {} is recorded", values_.size() - 1,
             made.dims.outer, made.dims.inner, to_string(i.shape));
@@ -28,7 +28,7 @@ CpuTensor TraceBackend::forward(std::span<const int32_t> ids, const See& see) {
   return logits;
 }
 
-CpuTensor TraceBackend::run(const Program::Instruction& i, std::span<const int32_t> ids) {
+CpuTensor TraceBackend::execute(const Program::Instruction& i, std::span<const int32_t> ids) {
   using Op = Program::Op;
   const auto w = [&](size_t k) {
     return i.in[k].kind == Program::Operand::weight ? weights_[i.in[k].index] : CpuWeight{};

@@ -16,7 +16,7 @@ class TraceBackend final : public CpuBackend {
   CpuTensor forward(std::span<const int32_t> ids, const See& see) override;
 
  private:
-  CpuTensor run(const Program::Instruction& i, std::span<const int32_t> ids);
+  CpuTensor execute(const Program::Instruction& i, std::span<const int32_t> ids);
   CpuTensor map(const Program::Instruction& i);
   CpuTensor operand(const Program::Operand& x) const;
 
