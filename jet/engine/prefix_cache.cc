@@ -30,9 +30,7 @@ struct PrefixCache::Node {
   Node(Node* above, PrefixRun run)
       : parent(above), ids(std::move(run.ids)), end(above->end + std::ssize(ids)), key(prefix_key(above->key, ids)),
         rows(std::move(run.rows)) {}
-  int64_t row_bytes() const {
-    return static_cast<int64_t>(sizeof(Node) + ids.size() * sizeof(int32_t)) + (rows ? rows->bytes() : 0);
-  }
+  int64_t own_bytes() const { return static_cast<int64_t>(sizeof(Node) + ids.size() * sizeof(int32_t)); }
 };
 
 PrefixCache::PrefixCache(Engine& engine, int64_t budget, int stride)
@@ -46,6 +44,16 @@ PrefixCache::PrefixCache(Engine& engine, int64_t budget, int stride)
 }
 
 PrefixCache::~PrefixCache() = default;
+
+void PrefixCache::count(const Node& node) {
+  node_bytes_ += node.own_bytes();
+  memory_.add(*node.rows);
+}
+
+void PrefixCache::uncount(const Node& node) {
+  node_bytes_ -= node.own_bytes();
+  memory_.remove(*node.rows);
+}
 
 template <class F>
 void PrefixCache::walk(Node* at, const F& f) {
@@ -92,14 +100,15 @@ void PrefixCache::split(Node* node, int64_t tokens) {
   const auto size = std::ssize(node->ids);
   PrefixRun first{.ids = {node->ids.begin(), node->ids.begin() + tokens}, .rows = node->rows->run(0, tokens)};
   std::shared_ptr<const SequenceState> rest = node->rows->run(tokens, size);
-  bytes_ -= node->row_bytes();
+  uncount(*node);
   auto& place = *std::find_if(node->parent->children.begin(), node->parent->children.end(),
                               [&](const auto& child) { return child.get() == node; });
   auto upper = std::make_unique<Node>(node->parent, std::move(first));
   node->parent = upper.get();
   node->ids.erase(node->ids.begin(), node->ids.begin() + tokens);
   node->rows = std::move(rest);
-  bytes_ += upper->row_bytes() + node->row_bytes();
+  count(*upper);
+  count(*node);
   upper->children.push_back(std::move(place));
   place = std::move(upper);
 }
@@ -136,31 +145,43 @@ void PrefixCache::store(std::span<const int32_t> ids, const Sequence& sequence, 
 /// After the ids of `at` those of `run`, which may be none, and its checkpoint, where there is none yet. False where
 /// they alone are over the budget.
 bool PrefixCache::put(Node* at, PrefixRun run) {
-  const bool is_mark = run.is_mark;
   if (run.ids.empty() && at->state) {
     at->used = ++clock_;
-    at->is_mark |= is_mark;
+    at->is_mark |= run.is_mark;
     return true;
   }
-  auto state = std::move(run.state);
-  std::unique_ptr<Node> fresh;
-  if (!run.ids.empty()) fresh = std::make_unique<Node>(at, std::move(run));
-  int64_t added = state->bytes() + (fresh ? fresh->row_bytes() : 0), path = 0;
-  for (const Node* n = at; n != root_.get(); n = n->parent) path += n->row_bytes();
-  if (path + added > budget_) return evict(nullptr), false;  // reaching it may have cut a run
-  if (fresh) at = at->children.emplace_back(std::move(fresh)).get();
-  at->state = std::move(state);
-  at->is_mark = is_mark;
-  at->used = ++clock_;
-  bytes_ += added;
+  if (bytes_alone(at, run) > budget_) return evict(nullptr), false;  // reaching it may have cut a run
+  memory_.add(*run.state);
   ++checkpoints_;
+  auto state = std::move(run.state);
+  if (!run.ids.empty()) {
+    at = at->children.emplace_back(std::make_unique<Node>(at, std::move(run))).get();
+    count(*at);
+  }
+  at->state = std::move(state);
+  at->is_mark = run.is_mark;
+  at->used = ++clock_;
   evict(at);
   return true;
 }
 
+/// With nothing else here than what leads to it.
+int64_t PrefixCache::bytes_alone(Node* at, const PrefixRun& run) const {
+  SharedMemory memory;
+  int64_t bytes = 0;
+  const auto add = [&](const Node& n) {
+    memory.add(*n.rows);
+    bytes += n.own_bytes();
+  };
+  for (const Node* n = at; n != root_.get(); n = n->parent) add(*n);
+  if (!run.ids.empty()) add(Node(at, run));
+  memory.add(*run.state);
+  return bytes + memory.bytes();
+}
+
 /// `spared` stays, and what leads to it.
 void PrefixCache::evict(const Node* spared) {
-  while (bytes_ > budget_) {
+  while (bytes() > budget_) {
     Node* first = nullptr;
     walk(root_.get(), [&](Node* n) {
       const bool frees = n->state && n != spared && (n->state->bytes() > 0 || n->children.empty());
@@ -174,12 +195,12 @@ void PrefixCache::evict(const Node* spared) {
 
 /// Drops a checkpoint, and the rows that only led to it.
 void PrefixCache::drop(Node* node) {
-  bytes_ -= node->state->bytes();
+  memory_.remove(*node->state);
   --checkpoints_;
   node->state = nullptr;
   while (node != root_.get() && node->children.empty() && !node->state) {
     Node* parent = node->parent;
-    bytes_ -= node->row_bytes();
+    uncount(*node);
     std::erase_if(parent->children, [&](const auto& child) { return child.get() == node; });
     node = parent;
   }
@@ -305,7 +326,8 @@ int64_t PrefixCache::forget(std::span<const int32_t> ids) {
   for (Node* node = conversation(ids); node != root_.get() && node->children.empty();) {
     Node* parent = node->parent;
     tokens += std::ssize(node->ids);
-    bytes_ -= node->row_bytes() + (node->state ? node->state->bytes() : 0);
+    uncount(*node);
+    if (node->state) memory_.remove(*node->state);
     checkpoints_ -= node->state != nullptr;
     std::erase_if(parent->children, [&](const auto& child) { return child.get() == node; });
     node = parent;

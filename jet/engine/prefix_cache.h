@@ -77,9 +77,8 @@ class PrefixCache {
   /// Engine::prefill with lookup() before it, as a Reading.
   Prefilled prefill(std::span<const int32_t> ids, std::span<const int64_t> marks = {});
 
-  /// Rows, checkpoints, ids and nodes; never more than the budget. A block that runs share counts where it begins, so a
-  /// branch may hold up to one block that is not counted whole.
-  int64_t bytes() const { return bytes_; }
+  /// Of rows, checkpoints, ids and nodes; never more than the budget.
+  int64_t bytes() const { return memory_.bytes() + node_bytes_; }
   int64_t checkpoints() const { return checkpoints_; }
 
   /// From now on `store` is offered what goes. It must outlive the last call.
@@ -115,6 +114,9 @@ class PrefixCache {
   Node* conversation(std::span<const int32_t> ids) const;
   PrefixPath path_to(const Node* node) const;
   bool put(Node* at, PrefixRun run);
+  int64_t bytes_alone(Node* at, const PrefixRun& run) const;
+  void count(const Node& node);
+  void uncount(const Node& node);
   void evict(const Node* spared);
   void spill(Node* node);
   void drop(Node* node);
@@ -122,7 +124,8 @@ class PrefixCache {
   Engine& engine_;
   std::shared_ptr<const SequenceState> empty_;
   PrefixStore* spill_ = nullptr;
-  int64_t budget_, bytes_ = 0, checkpoints_ = 0, clock_ = 0;
+  SharedMemory memory_;
+  int64_t budget_, node_bytes_ = 0, checkpoints_ = 0, clock_ = 0;
   int stride_;
   std::unique_ptr<Node> root_;
 };

@@ -35,9 +35,12 @@ struct PrefixPath {
     return all;
   }
   int64_t bytes() const {
-    int64_t n = 0;
-    for (const auto& run : runs) n += run.rows->bytes() + (run.state ? run.state->bytes() : 0);
-    return n;
+    SharedMemory all;
+    for (const auto& run : runs) {
+      all.add(*run.rows);
+      if (run.state) all.add(*run.state);
+    }
+    return all.bytes();
   }
 };
 

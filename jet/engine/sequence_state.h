@@ -13,8 +13,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "jet/blocks/block.h"
@@ -87,8 +89,14 @@ class SequenceState {
   virtual ~SequenceState() = default;
   SequenceState& operator=(const SequenceState&) = delete;
 
-  virtual int64_t bytes() const = 0;  // memory held
-  virtual void reset() = 0;           // back to no tokens; memory is kept, but for windows
+  /// f(where, bytes) of each piece of memory: of rows that several hold the same one.
+  virtual void for_memory(const std::function<void(const void*, int64_t)>& f) const = 0;
+  int64_t bytes() const {
+    int64_t all = 0;
+    for_memory([&](const void*, int64_t n) { all += n; });
+    return all;
+  }
+  virtual void reset() = 0;  // back to no tokens; memory is kept, but for windows
   /// Room for n more tokens: the pass that brings them allocates nothing for them.
   virtual void reserve(int64_t n) = 0;
 
@@ -113,6 +121,29 @@ class SequenceState {
   /// A checkpoint at, or a run of, so many tokens, yet without any state: write() gives it those that it is to have. A
   /// run that tells how many tokens are before it costs less to append after them.
   virtual std::unique_ptr<SequenceState> create_part(int64_t tokens, int64_t begin = 0) const = 0;
+};
+
+/// The memory of several states, what they share counted once.
+class SharedMemory {
+ public:
+  void add(const SequenceState& s) {
+    s.for_memory([&](const void* at, int64_t n) {
+      if (holders_[at]++ == 0) bytes_ += n;
+    });
+  }
+  void remove(const SequenceState& s) {
+    s.for_memory([&](const void* at, int64_t n) {
+      const auto held = holders_.find(at);
+      if (--held->second > 0) return;
+      holders_.erase(held);
+      bytes_ -= n;
+    });
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  std::unordered_map<const void*, int64_t> holders_;
+  int64_t bytes_ = 0;
 };
 
 /// One sequence's share of a pass, whose rows are those of all segments, one after another.

@@ -34,10 +34,12 @@ CpuSequenceState::CpuSequenceState(std::shared_ptr<const StateLayout> l, int64_t
   length = tokens;
 }
 
-int64_t CpuSequenceState::bytes() const {
-  int64_t n = 0;
-  for (const Store& s : stores) n += static_cast<int64_t>(s.fixed_bytes().size()) + s.rows.bytes();
-  return n;
+void CpuSequenceState::for_memory(const std::function<void(const void*, int64_t)>& f) const {
+  for (const Store& s : stores) {
+    const auto fixed = s.fixed_bytes();
+    if (!fixed.empty()) f(fixed.data(), std::ssize(fixed));
+    for (const auto& block : s.rows.blocks()) f(block.get(), block->bytes());
+  }
 }
 
 void CpuSequenceState::reset() {

@@ -25,7 +25,7 @@ class CpuSequenceState final : public SequenceState {
   std::vector<Store> stores;  // in the layout's order; of a checkpoint or a run, those that it lacks are empty
 
   explicit CpuSequenceState(std::shared_ptr<const StateLayout> l);
-  int64_t bytes() const override;
+  void for_memory(const std::function<void(const void*, int64_t)>& f) const override;
   void reset() override;
   void reserve(int64_t n) override;
   std::unique_ptr<SequenceState> create() const override;

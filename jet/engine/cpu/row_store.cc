@@ -35,14 +35,6 @@ RowStore::Range RowStore::place_of(int64_t row) const {
   return {row, block_rows_ - at, block_of(row), at};
 }
 
-int64_t RowStore::bytes() const {
-  int64_t n = 0;
-  for (const auto& b : blocks_) n += b->bytes();
-  const int64_t before = begin_ % kBlockRows;
-  if (before == 0 || blocks_.empty()) return n;
-  return n - blocks_.front()->bytes() + std::min(kBlockRows - before, total_ - begin_) * row_bytes();
-}
-
 void RowStore::reserve(int64_t n) { make_room(window_ > 0 ? std::min(n, window_) : n); }
 
 void RowStore::make_room(int64_t n) {

@@ -82,6 +82,7 @@ class RowStore {
   template <class F>
   void for_ranges(int64_t from, int64_t to, F&& f) const;
   const RowBlock& block(size_t i) const { return *blocks_[i]; }
+  const std::vector<std::shared_ptr<RowBlock>>& blocks() const { return blocks_; }
 
   /// The first row from which on all are kept.
   int64_t whole_from() const { return is_full() ? total_ - (window_ - sinks_) : begin_; }
@@ -89,9 +90,6 @@ class RowStore {
   int64_t total() const { return total_; }
   int64_t kept() const { return is_full() ? window_ : total_ - begin_; }
   int64_t row_bytes() const { return format_.row_bytes(); }
-  /// Without a window, of the block in which the first row lies behind others, the rows only: who has those counts the
-  /// rest.
-  int64_t bytes() const;
   DType dtype() const { return format_.dtype; }
 
   /// Room for n more rows; what throws for lack of memory throws here.

@@ -141,7 +141,6 @@ TEST(RowStore, SharedBlocksStayAsEachSeesThem) {
           made.store.append(k.store.run(0, cut));
           part.add({k.ids.begin() + cut, k.ids.end()});
           part.expect_kept();
-          EXPECT_GE(part.store.bytes(), part.store.kept() * part.store.row_bytes());
           made.store.append(part.store);
           made.ids = k.ids;
           replace_or_add(std::move(made));
@@ -156,7 +155,9 @@ TEST(RowStore, DropsWhatAWindowLeft) {
   Known k = known(100, 4);
   for (int i = 0; i < 5000; ++i) k.add({i % 1000});
   const int64_t blocks = 4 + 3 * RowStore::kWindowBlockRows;  // the window's, and one more where it lies across them
-  EXPECT_LE(k.store.bytes(), blocks * k.store.row_bytes());
+  int64_t held = 0;
+  for (const auto& block : k.store.blocks()) held += block->bytes();
+  EXPECT_LE(held, blocks * k.store.row_bytes());
   const RowStore early = k.store.before(5000);
   k.add({1});
   EXPECT_THROW(k.store.before(4800), Error);
@@ -176,11 +177,6 @@ TEST(RowStore, CopiesHoldTheSameBlocks) {
   b.add({2});
   EXPECT_FALSE(same(last));
   for (size_t i = 0; i < last; ++i) EXPECT_TRUE(same(i));
-  // Runs that follow one another count a block once, whoever began it.
-  const int64_t cut = 2 * RowStore::kBlockRows + 10, end = 4 * RowStore::kBlockRows;
-  const int64_t parts = a.store.run(0, cut).bytes() + a.store.run(cut, end).bytes();
-  EXPECT_GE(parts, end * a.store.row_bytes());
-  EXPECT_LT(parts, (end + RowStore::kBlockRows) * a.store.row_bytes());
 }
 
 }  // namespace
