@@ -88,7 +88,8 @@ def other_commands(run, folder):
         return r.stdout
 
     model = run / "model"
-    assert "swa 32" in jet("info", model)
+    chosen = json.loads((run / "report.json").read_text())["dimensions"]["chosen"]
+    assert f"swa {chosen['window']}" in jet("info", model), chosen
     assert json.loads(jet("info", model, "--json"))
     jet("eval", model, "--limit", 4)
     jet("report", run)

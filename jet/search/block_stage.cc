@@ -30,8 +30,10 @@ struct Entry {
 
 std::vector<Candidate> at_rates(const Run& run, const Entry& e) {
   std::vector<Candidate> all;
-  for (double lr : run.recipe.blocks.lrs)
+  for (double lr : run.recipe.blocks.lrs) {
     all.push_back({.name = fmt::format("{}-lr{:g}", e.name, lr), .layers = e.layers, .lr = lr});
+    if (new_layers(e.layers).empty()) break;  // the rate is of the alignment, and windows have none
+  }
   return all;
 }
 

@@ -24,11 +24,11 @@ Trained train_student(Run& run, const Candidate& c) {
   Trained t{make_student(teacher.model, c.layers, seed, c.inherit), {}, {}};
   BudgetConfig budget = c.budget ? *c.budget : run.recipe.blocks.budget;
   budget.align.lr = c.lr;
-  const auto fresh = new_layers(t.model);
-  if (fresh.empty()) return t;
-  const auto parameters = scope_parameters(teacher.spec(), t.model, Scope::new_mixers);
-  if (c.inherit) fit_outputs(teacher, t.model, fresh, {run.data, texts + " fit", budget.align});
-  if (budget.align.tokens > 0) {
+  const auto fresh = new_layers(c.layers), changed = changed_mixers(teacher.spec(), t.model);
+  if (changed.empty()) return t;
+  const auto parameters = scope_parameters(teacher.spec(), t.model, Scope::changed_mixers);
+  if (c.inherit) fit_start(teacher, t.model, fresh, {run.data, texts + " fit", budget.align}, budget.look_back);
+  if (budget.align.tokens > 0 && !fresh.empty()) {
     const BatchStream stream{run.data, texts + " align", budget.align};
     const auto doing = run.progress.training(WorkKind::align, align_passes(budget.align));
     t.align = train_or_diverge({name + ": alignment", run.folder.checkpoint(name + "-align"), budget.align,
@@ -41,7 +41,7 @@ Trained train_student(Run& run, const Candidate& c) {
     const auto doing = run.progress.training(WorkKind::distill, distill_passes(d));
     t.distill =
         train_or_diverge({name + ": distillation", run.folder.checkpoint(name), d.train, parameters,
-                          [&](const Part& p) { return end_to_end_loss(teacher, t.model, fresh, stream, p, d); }});
+                          [&](const Part& p) { return end_to_end_loss(teacher, t.model, changed, stream, p, d); }});
   }
   return t;
 }
@@ -66,8 +66,8 @@ Json result_of(Run& run, const Candidate& c) {
 void tell_if_found(Run& run, const Candidate& c) {
   if (!run.folder.ledger.has(key_of(c))) return;
   const BudgetConfig& b = c.budget ? *c.budget : run.recipe.blocks.budget;
-  run.progress.found(WorkKind::align, align_passes(b.align), "trainings");
-  run.progress.found(WorkKind::distill, distill_passes(b.distill), "");
+  run.progress.found(WorkKind::distill, distill_passes(b.distill), "trainings");
+  if (!new_layers(c.layers).empty()) run.progress.found(WorkKind::align, align_passes(b.align), "");
   run.progress.found(WorkKind::scores, static_cast<double>(run.evaluator.tokens()), "");
 }
 

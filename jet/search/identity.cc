@@ -9,7 +9,7 @@ namespace jet {
 namespace {
 
 // Of the results that stages leave for each other; a run that another version began is not gone on with.
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 
 // One hash of several files, those that are there.
 std::string hash_of(const std::vector<std::string>& paths) {

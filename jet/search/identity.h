@@ -1,7 +1,7 @@
 // What a run's numbers depend on: the recipe and the contents of everything that it names. It stands in the ledger,
 // which refuses to go on with anything else.
 //
-//   {"recipe": {...}, "format of results": 2, "base": HASH, "student": HASH, "tokenizer": HASH,
+//   {"recipe": {...}, "format of results": 3, "base": HASH, "student": HASH, "tokenizer": HASH,
 //    "text data/train/novels.txt": HASH, "tokens data/web": HASH, "tasks data/eval/NAME.jsonl": HASH, ...}
 #pragma once
 

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "jet/search/student.h"
+#include "jet/search/candidates.h"
 
 namespace jet {
 namespace {
@@ -94,7 +94,7 @@ TEST(Parts, AStudentMayLackMixers) {
   c.train.batch = 2, c.train.length = 33, c.train.tokens = 4 * 66;
   for (const bool local : {false, true}) {
     TorchModel student = make_student(run.teacher.model, layers, 1);
-    EXPECT_EQ(new_layers(student), std::vector<int>{1});
+    EXPECT_EQ(new_layers(layers), std::vector<int>{1});
     c.local = local;
     const auto result = distill(run, student, local ? "local" : "whole", c, Scope::everything);
     EXPECT_FALSE(result.diverged);
@@ -108,7 +108,7 @@ TEST(Parts, AStudentMayLackMixers) {
   std::filesystem::remove_all(folder);
 }
 
-// What a block takes over whole from the attention in its place is the base's own, and no part of alignment.
+// What a layer takes over whole from the attention in its place is the base's own, and no part of alignment.
 TEST(Parts, AlignmentLeavesWhatWasTakenOver) {
   const std::string folder = new_folder("jet_taken_over");
   jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
@@ -116,8 +116,9 @@ TEST(Parts, AlignmentLeavesWhatWasTakenOver) {
   layers[1] = make_mixer("window_delta:window=7", attention_of(run.teacher.spec(), 1));
   layers[2] = make_mixer("gated_hybrid", attention_of(run.teacher.spec(), 2));
   layers[3] = make_mixer("gla", attention_of(run.teacher.spec(), 3));
+  layers[4] = make_mixer("attention:window=7,sinks=2", attention_of(run.teacher.spec(), 4));
   TorchModel student = make_student(run.teacher.model, layers, 1);
-  const NamedTensors all = scope_parameters(run.teacher.spec(), student, Scope::new_mixers);
+  const NamedTensors all = scope_parameters(run.teacher.spec(), student, Scope::changed_mixers);
   const NamedTensors aligned = new_parts(student, all), theirs = run.teacher.model.parameters();
   const auto of_gla = [](const NamedTensors& some) {
     return std::ranges::count_if(some, [](const auto& p) { return p.first.find("layers.3.") != p.first.npos; });
@@ -137,7 +138,73 @@ TEST(Parts, AlignmentLeavesWhatWasTakenOver) {
     ASSERT_NE(own, theirs.end()) << name;
     EXPECT_TRUE(at::equal(t, own->second.to(at::kFloat))) << name;
   }
-  EXPECT_EQ(taken, 2 * 7) << "q, k, v, o and three biases of two layers";
+  EXPECT_EQ(taken, 3 * 7) << "q, k, v, o and three biases of three layers";
+  std::filesystem::remove_all(folder);
+}
+
+// Decays by how far the teacher's heads look back, against sums over their probabilities one by one.
+TEST(Parts, DecaysStartFromTheLookBack) {
+  const std::string folder = new_folder("jet_look_back");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  const ModelSpec& base = run.teacher.spec();
+  TrainConfig c;
+  c.batch = 2, c.length = 40;
+  const BatchStream texts{run.data, "fit", c};
+  std::vector<at::Tensor> maps;
+  {
+    const at::NoGradGuard no_grad;
+    TorchOps ops = run.teacher.ops;
+    ops.attention_maps = &maps;
+    teach(ops, run.teacher.model, texts.batch({0, 0, c.batch}).rows);
+  }
+  const int heads = attention_of(base, 2).heads;
+  std::vector<double> rate(heads);
+  for (int h = 0; h < heads; ++h) {
+    double mass = 0, far = 0;
+    for (int b = 0; b < c.batch; ++b) {
+      const at::Tensor p = maps[2][b][h].contiguous();
+      for (int t = 0; t < c.length; ++t) {
+        for (int s = 4; s <= t; ++s) {
+          const double here = p.data_ptr<float>()[t * c.length + s];
+          mass += here, far += here * (t - s);
+        }
+      }
+    }
+    rate[h] = std::log1p(mass / far);
+  }
+  for (const char* block : {"gated_delta_net", "kda", "jet", "mamba2"}) {
+    std::vector<MixerSpec> layers = base.layers;
+    layers[2] = make_mixer(block, attention_of(base, 2));
+    TorchModel student = make_student(run.teacher.model, layers, 1);
+    fit_start(run.teacher, student, {2}, texts, true);
+    for (const auto& [name, t] : student.parameters()) {
+      if (!name.starts_with("model.layers.2.self_attn.")) continue;
+      if (name.ends_with("A_log")) { EXPECT_EQ(t.abs().max().item<float>(), 0) << name; }
+      if (!name.ends_with("dt_bias")) continue;
+      const at::Tensor got = at::softplus(t).flatten();
+      for (int64_t i = 0; i < got.numel(); ++i)
+        EXPECT_NEAR(got[i].item<double>(), rate[i * heads / got.numel()], 1e-4) << name << " " << i;
+    }
+  }
+  std::filesystem::remove_all(folder);
+}
+
+// Equal training for windows, too: they are no new blocks, but the base has them not.
+TEST(Parts, CandidatesOfWindowsAreTrained) {
+  const std::string folder = new_folder("jet_windows");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  std::vector<MixerSpec> layers = run.teacher.spec().layers;
+  layers[2] = make_mixer("attention:window=7,sinks=2", attention_of(run.teacher.spec(), 2));
+  BudgetConfig budget;
+  for (TrainConfig* c : {&budget.align, &budget.distill.train}) c->batch = 2, c->length = 33, c->tokens = 4 * 66;
+  const TorchModel student = load_candidate(run, {.name = "windows", .layers = layers, .lr = 1e-3, .budget = &budget});
+  std::vector<std::string> moved;
+  const NamedTensors own = student.parameters(), theirs = run.teacher.model.parameters();
+  ASSERT_EQ(own.size(), theirs.size());
+  for (size_t i = 0; i < own.size(); ++i)
+    if (!at::equal(own[i].second, theirs[i].second)) moved.push_back(own[i].first);
+  EXPECT_GE(moved.size(), 4u);
+  for (const auto& name : moved) EXPECT_TRUE(name.starts_with("model.layers.2.self_attn.")) << name;
   std::filesystem::remove_all(folder);
 }
 

@@ -67,6 +67,9 @@ void require_layers(const Recipe& r, const ModelSpec& base) {
   const int64_t n = std::ssize(searched), taken = int64_t{c.full} + c.swa;
   require(taken <= n, "placement: {} full and {} swa layers asked for, the base has {}{}", c.full, c.swa, n,
           n < base.n_layers() ? " besides its windows" : "");
+  for (const int l : c.layers)
+    require(std::count(searched.begin(), searched.end(), l) == 1,
+            "placement: layers: {} is none of those searched ({})", l, fmt::join(searched, ", "));
   require(c.eliminate <= n - taken, "placement: eliminate is {}, expected a number in [0, {}]: so many are left linear",
           c.eliminate, n - taken);
   for (const int k : r.validation.curve) require(k <= n, "validation.curve: {} full layers of {}", k, n);

@@ -94,6 +94,7 @@ TEST(Ranges, WhatKeysOfATableMustAgreeOn) {
   refused("/model", {{"hidden", 100}, {"heads", 3}}, {"model: hidden is 100", "multiple of heads (3)"});
   refused("/model", {{"heads", 4}, {"kv_heads", 3}}, {"kv_heads (3)"});
   refused("/placement/selectors", {"beam", "magic"}, {"placement: unknown selector 'magic'", "exhaustive"});
+  refused("/placement/selectors", {"given"}, {"placement: the selector 'given'", "names 0 where full = 2"});
   refused("/supernet/branch", "magic", {"supernet: unknown block 'magic'"});
   refused("/supernet/branch", "attention:sinks=4", {"supernet: attention takes its own place", "window"});
   refused("/dimensions/candidates", {{1, 2, 3}, {1, 2, 4}}, {"another state size"});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "jet/search/path_sampling.h"
 #include "jet/search/selectors/selector.h"
@@ -106,7 +107,7 @@ void BudgetConfig::check(const std::string& where) const {
   require(!distill.local, "{}: distill: only distill.stage1 can be local; a budget's `align` is that already", where);
 }
 
-bool SupernetConfig::trains() const { return kind_of(branch) != Attention::kind; }
+bool is_window(const std::string& block) { return kind_of(block) == Attention::kind; }
 
 void SupernetConfig::check(const std::string& where) const {
   require_known_blocks({branch}, where);
@@ -139,6 +140,11 @@ void PlacementConfig::check(const std::string& where) const {
   for (const auto& s : jet::selectors()) known.emplace_back(s.name);
   require_known(where, "selector", selector, known);
   for (const auto& name : selectors) require_known(where, "selector", name, known);
+  const bool given = selector == "given" || std::count(selectors.begin(), selectors.end(), "given") > 0;
+  const auto distinct = std::ssize(std::set(layers.begin(), layers.end()));
+  require(!given || (distinct == full && std::ssize(layers) == full),
+          "{}: the selector 'given' takes the full layers from `layers`, which names {} where full = {}", where,
+          distinct, full);
 }
 
 void ScoreWeights::check(const std::string& where) const {

@@ -30,11 +30,12 @@ struct DistillConfig {
 /// Two ways to train a student's new mixers, one after the other: alignment feeds every layer the teacher's hidden
 /// states (layer by layer, no backward pass through frozen parts); distillation runs the student end to end.
 struct BudgetConfig {
+  bool look_back = false;  // before it: decays start from how far the attention's heads look back (student.h)
   TrainConfig align{};
   DistillConfig distill{};
   template <class V>
   static void fields(BudgetConfig& c, V&& v) {
-    v("align", c.align), v("distill", c.distill);
+    v("look_back", c.look_back), v("align", c.align), v("distill", c.distill);
   }
   void check(const std::string& where) const;
 };
@@ -50,6 +51,9 @@ struct EvalConfig {
   }
 };
 
+/// Whether a block has no weights beside the base's own: attention in a window.
+bool is_window(const std::string& block);
+
 struct SupernetConfig {
   std::string branch = "gla";
   std::string paths = "half";  // which are trained: half, uniform, budget (path_sampling.h)
@@ -58,8 +62,7 @@ struct SupernetConfig {
   static void fields(SupernetConfig& c, V&& v) {
     v("branch", c.branch), v("paths", c.paths), v("budget", c.budget);
   }
-  /// Not windows, which have no weights beside the base's own.
-  bool trains() const;
+  bool trains() const { return !is_window(branch); }
   void check(const std::string& where) const;
 };
 
@@ -92,6 +95,7 @@ struct PlacementConfig {
   int eliminate = 0;                   // of the others, layers that lose their mixer
   bool keep_windows = true;            // layers that have a window in the base stay as they are
   std::string selector = "beam";       // whose choice counts; the others are listed beside it
+  std::vector<int> layers{};           // the choice of the selector "given": a placement that is known
   std::vector<std::string> selectors = {"uniform", "random", "exhaustive"};
   int beam = 3;         // width
   int beam_budget = 0;  // evaluations, 0: no limit
@@ -111,7 +115,8 @@ struct PlacementConfig {
   static void fields(PlacementConfig& c, V&& v) {
     v("full", c.full, at_least(0, 1e6)), v("swa", c.swa, at_least(0, 1e6)), v("window", c.window, at_least(1));
     v("eliminate", c.eliminate, at_least(0, 1e6)), v("keep_windows", c.keep_windows);
-    v("selector", c.selector), v("selectors", c.selectors), v("beam", c.beam, at_least(1));
+    v("selector", c.selector), v("layers", c.layers, at_least(0, 1e6));
+    v("selectors", c.selectors), v("beam", c.beam, at_least(1));
     v("beam_budget", c.beam_budget, at_least(0)), v("step", c.step, share()), v("swaps", c.swaps, at_least(0));
     v("beam_patience", c.beam_patience, at_least(-1, 1).with("negative: no patience"));
     v("first_items", c.first_items, at_least(0, 1e9)), v("shared_mb", c.shared_mb, at_least(0, 1e6));

@@ -53,10 +53,10 @@ std::vector<int64_t> asked_of(const Run& run, int64_t paths, const std::vector<A
   return asked;
 }
 
-// Adds `n` candidates, each evaluated.
-void add_candidates(StageWork& p, const Run& run, const BudgetConfig& budget, int64_t n) {
+// Adds `n` candidates with a block, each evaluated.
+void add_candidates(StageWork& p, const Run& run, const BudgetConfig& budget, const std::string& block, int64_t n) {
   const auto times = static_cast<double>(n);
-  p[WorkKind::align] += times * align_passes(budget.align);
+  if (!is_window(block)) p[WorkKind::align] += times * align_passes(budget.align);
   p[WorkKind::distill] += times * distill_passes(budget.distill);
   p[WorkKind::scores] += times * static_cast<double>(run.evaluator.tokens());
   if (std::string_view(p.unit) == "trainings") p.units += n;
@@ -118,7 +118,7 @@ StageWork plan_validation(const Run& run) {
   const ValidationConfig& c = run.recipe.validation;
   StageWork p{"validation", "trainings", 0};
   const int64_t chosen = std::min<int64_t>(c.placements, std::ssize(run.recipe.placement.selectors) + 1);
-  add_candidates(p, run, c.budget,
+  add_candidates(p, run, c.budget, run.recipe.supernet.branch,
                  c.seeds * (chosen + 2 * std::ssize(c.curve)) + c.seeds_of_random() * (c.placements - chosen));
   for (const int k : c.curve) add_selector(p, run, run.recipe.placement.selector, k);
   for (const auto& paths : c.samplings) {
@@ -133,9 +133,12 @@ StageWork plan_blocks(const Run& run) {
   const BlocksConfig& c = run.recipe.blocks;
   StageWork p{"blocks", "trainings", 0};
   const auto kinds = std::ssize(c.kinds), baselines = int64_t{run.recipe.placement.eliminate > 0 ? 4 : 3};
-  const auto first = (kinds + baselines) * std::ssize(c.lrs);
+  const auto rates = [&](const std::string& block) { return is_window(block) ? 1 : std::ssize(c.lrs); };
+  for (const auto& block : c.kinds) add_candidates(p, run, c.budget, block, rates(block));
+  const std::string& branch = run.recipe.supernet.branch;
+  add_candidates(p, run, c.budget, branch, baselines * rates(branch));
   const int64_t leaders = std::min<int64_t>(c.leaders, kinds);
-  add_candidates(p, run, c.budget, first + leaders * (c.seeds - 1) + (c.random_start ? 1 : 0));
+  add_candidates(p, run, c.budget, c.kinds.front(), leaders * (c.seeds - 1) + (c.random_start ? 1 : 0));
   p[WorkKind::engine] = static_cast<double>(kinds + baselines) * candidate_speed_passes(run.recipe);
   p[WorkKind::scores] += 2 * static_cast<double>(run.evaluator.tokens());  // windows with sinks
   return p;
@@ -147,7 +150,7 @@ StageWork plan_dimensions(const Run& run) {
   const int64_t all = some(c.candidates) * some(c.conv) * some(c.windows);
   const int64_t others = std::min<int64_t>(c.most, all + 1) - 1;  // beside the block's own
   StageWork p{"dimensions", "trainings", 0};
-  add_candidates(p, run, run.recipe.blocks.budget, others);
+  add_candidates(p, run, run.recipe.blocks.budget, run.recipe.blocks.kinds.front(), others);
   p[WorkKind::engine] = static_cast<double>(others) * candidate_speed_passes(run.recipe);
   return p;
 }

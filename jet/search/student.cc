@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "jet/model/train_plan.h"
+#include "jet/search/baselines.h"
 #include "jet/search/run_plan.h"
 
 namespace jet {
@@ -26,12 +27,18 @@ TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& la
   return student;
 }
 
-std::vector<int> new_layers(const TorchModel& student) {
+std::vector<int> new_layers(const std::vector<MixerSpec>& layers) {
   std::vector<int> out;
-  for (int i = 0; i < student.spec.n_layers(); ++i) {
-    const MixerSpec& m = student.spec.layers[i];
-    if (!std::holds_alternative<Attention::Config>(m) && has_mixer(m)) out.push_back(i);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (!std::holds_alternative<Attention::Config>(layers[i]) && has_mixer(layers[i]))
+      out.push_back(static_cast<int>(i));
   }
+  return out;
+}
+
+std::vector<int> changed_mixers(const ModelSpec& base, const TorchModel& student) {
+  auto out = changed_layers(base, student.spec);
+  std::erase_if(out, [&](int l) { return !has_mixer(student.spec.layers[l]); });
   return out;
 }
 
@@ -70,13 +77,45 @@ void fit_output(const TorchOps& ops, const MixerSpec& spec, int hidden, MixerWei
   });
 }
 
+// The mean distance of the keys that each head of an attention layer reads, [heads].
+Tensor mean_look_back(const Teacher& teacher, int layer, const Tensor& x) {
+  TorchOps ops = teacher.ops;
+  std::vector<Tensor> maps;
+  ops.attention_maps = &maps, ops.documents = nullptr, ops.first = Tensor();
+  const MixerSpec& attention = teacher.spec().layers[layer];
+  MixerState<Tensor> state;
+  mixer_state(attention, teacher.spec().hidden_size, state, [](const char*, Tensor&, const StateSpec&) {});
+  mixer_forward(ops, attention, teacher.model.weights.layers[layer].mixer, x, state);
+  const int64_t tokens = x.size(1), sinks = std::min<int64_t>(kSinks, tokens - 1);
+  const Tensor p = maps.at(0).narrow(-1, sinks, tokens - sinks);
+  const Tensor place = at::arange(tokens, p.options());
+  const Tensor distance = (place.unsqueeze(1) - place.narrow(0, sinks, tokens - sinks)).clamp_min(0);
+  return (p * distance).sum({0, 2, 3}) / p.sum({0, 2, 3});
+}
+
+void start_decays(const MixerSpec& spec, int hidden, MixerWeights<Tensor>& w, const Tensor& ages) {
+  const Tensor rates = at::log1p(1 / ages.clamp_min(1e-3));
+  mixer_params(spec, hidden, w, [&](const std::string&, Tensor& slot, const ParamSpec& p) {
+    if (p.init.kind == Init::decay_log) slot.zero_();
+    if (p.init.kind != Init::softplus_inverse) return;
+    const int64_t n = slot.numel();  // some a head, or one for some heads
+    const Tensor head = at::arange(n, rates.options().dtype(at::kLong)) * rates.numel() / n;
+    const Tensor y = rates.index_select(0, head.floor().to(at::kLong));
+    slot.copy_((y + at::log(-at::expm1(-y))).view_as(slot));
+  });
+}
+
 }  // namespace
 
-void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers,
-                 const BatchStream& texts) {
+void fit_start(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers, const BatchStream& texts,
+               bool look_back) {
   const at::NoGradGuard no_grad;
   const Trace wanted = teach(teacher.ops, teacher.model, texts.batch({0, 0, texts.config.batch}).rows);
   for (int l : layers) {
+    if (look_back) {
+      start_decays(student.spec.layers[l], student.spec.hidden_size, student.weights.layers[l].mixer,
+                   mean_look_back(teacher, l, wanted.mixer_in[l]));
+    }
     fit_output(teacher.ops, student.spec.layers[l], student.spec.hidden_size, student.weights.layers[l].mixer,
                wanted.mixer_in[l], wanted.mixer_out[l]);
   }
@@ -118,7 +157,7 @@ Tensor end_to_end_loss(const Teacher& teacher, const TorchModel& student, const 
 }
 
 NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope) {
-  const auto some = scope == Scope::new_mixers ? new_layers(student) : changed_layers(base, student.spec);
+  const auto some = scope == Scope::new_mixers ? new_layers(student.spec.layers) : changed_layers(base, student.spec);
   return own_parameters(student, [&](const std::string& name) {
     if (scope == Scope::everything) return true;
     if (!is_mixer_parameter(name)) return false;
@@ -130,12 +169,12 @@ NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope 
 
 NamedTensors new_parts(const TorchModel& student, NamedTensors parameters) {
   for (int l = 0; l < student.spec.n_layers(); ++l) {
-    BlockList::visit(student.spec.layers[l], [&]<class Block>(const typename Block::Config&) {
-      if constexpr (requires { Block::attention_part; }) {
-        const std::string taken = fmt::format("model.layers.{}.self_attn.{}", l, Block::attention_part);
-        std::erase_if(parameters, [&](const auto& p) { return p.first.starts_with(taken); });
-      }
+    std::string taken = fmt::format("model.layers.{}.self_attn.", l);
+    const bool some = BlockList::visit(student.spec.layers[l], [&]<class Block>(const typename Block::Config&) {
+      if constexpr (requires { Block::attention_part; }) return taken += Block::attention_part, true;
+      return std::is_same_v<Block, Attention>;
     });
+    if (some) std::erase_if(parameters, [&](const auto& p) { return p.first.starts_with(taken); });
   }
   return parameters;
 }
@@ -143,15 +182,13 @@ NamedTensors new_parts(const TorchModel& student, NamedTensors parameters) {
 TrainResult distill(Run& run, TorchModel& student, const std::string& name, const DistillConfig& c, Scope scope,
                     const std::function<void(const TrainResult&)>& so_far) {
   const Teacher& teacher = run.teacher;
-  const auto fresh = new_layers(student);
-  auto changed = changed_layers(teacher.spec(), student.spec);
-  std::erase_if(changed, [&](int l) { return !has_mixer(student.spec.layers[l]); });
+  const auto changed = changed_mixers(teacher.spec(), student);
   require(!c.local || !changed.empty(), "{}: no layer differs from the base's; nothing can be trained locally", name);
   if (c.local) scope = Scope::changed_mixers;
   const BatchStream texts{run.data, name, c.train};
   const auto loss = [&](const Part& p) {
     return c.local ? c.feature_weight * align_loss(teacher, student, changed, texts, p)
-                   : end_to_end_loss(teacher, student, fresh, texts, p, c);
+                   : end_to_end_loss(teacher, student, changed, texts, p, c);
   };
   const auto doing = run.progress.training(WorkKind::distill, distill_passes(c));
   return train(

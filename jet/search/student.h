@@ -11,12 +11,18 @@ namespace jet {
 TorchModel make_student(const TorchModel& base, const std::vector<MixerSpec>& layers, uint64_t seed,
                         bool inherit = true);
 
-/// The student's layers whose mixer is no attention; one without a mixer has nothing to train.
-std::vector<int> new_layers(const TorchModel& student);
+/// The layers whose mixer is no attention; one without a mixer has nothing to train.
+std::vector<int> new_layers(const std::vector<MixerSpec>& layers);
+/// Those whose mixer the base has not: windows, too.
+std::vector<int> changed_mixers(const ModelSpec& base, const TorchModel& student);
 
-/// Sets the output projection of the student's mixers in `layers` to the ridge regression of the teacher's mixer
-/// outputs on what the mixers feed it: min |Z W^T - Y*|^2 + ridge |W|^2 over one batch of the stream.
-void fit_outputs(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers, const BatchStream& texts);
+/// How the student's mixers in `layers` start, from one batch of the stream. Their output projection becomes the ridge
+/// regression of the teacher's mixer outputs on what they feed it, min |Z W^T - Y*|^2 + ridge |W|^2. Before that, where
+/// `look_back`, decays -exp(A_log) softplus(.. + dt_bias) become those of a memory whose mean age is the mean distance
+/// of the keys that the teacher's head reads, a text's first ones left out:
+///   A_log = 0, softplus(dt_bias) = log(1 + 1 / age).
+void fit_start(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers, const BatchStream& texts,
+               bool look_back);
 
 /// The part's share of the mean feature loss of the student's mixers in `layers`, each fed by the teacher's hidden
 /// states of that layer.
@@ -37,7 +43,8 @@ enum class Scope { new_mixers, changed_mixers, all_mixers, everything };
 /// Gives the student tensors of its own for them, and returns these.
 NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope);
 
-/// Those of `parameters` that no block took over whole from the attention in its place: what alignment trains.
+/// Those of `parameters` that were not taken over whole from the attention in their place: what alignment trains. Of a
+/// window none.
 NamedTensors new_parts(const TorchModel& student, NamedTensors parameters);
 
 /// Distillation of `student` in place, end to end or, where `c` says so, locally (then changed mixers alone); resumable

@@ -88,7 +88,7 @@ SupernetResult Supernet::train() {
     part = so_far;
     if (name_ == "supernet") run_.watch.found("supernet", [&] { return Json(out); });
   };
-  fit_outputs(run_.teacher, linear_, searched_, {run_.data, "supernet fit", budget.align});
+  fit_start(run_.teacher, linear_, searched_, {run_.data, "supernet fit", budget.align}, budget.look_back);
   if (budget.align.tokens > 0) {
     const BatchStream texts{run_.data, "supernet align", budget.align};
     const auto doing = run_.progress.training(WorkKind::align, align_passes(budget.align));

@@ -152,6 +152,12 @@ Selected select_exhaustive(SelectionInput& in) {
   return {e.best.layers, {}, fmt::format("best of {}", e.all.size())};
 }
 
+Selected select_given(SelectionInput& in) {
+  const LayerSet layers(in.config().layers.begin(), in.config().layers.end());
+  require(std::ssize(layers) == in.k, "placement: layers names {} of {} full layers", layers.size(), in.k);
+  return {layers};
+}
+
 Selected select_uniform(SelectionInput& in) { return {uniform_layers(in.allowed, in.k)}; }
 
 Selected select_random(SelectionInput& in) { return {random_layers(in.allowed, in.k, in.run.recipe.seed, 0)}; }
@@ -223,6 +229,7 @@ const std::vector<Selector>& selectors() {
       {"restore", select_restore, one_more_than_layers},
       {"swap drop", select_swap_drop, one_more_than_layers},
       {"importance", select_importance, nothing},
+      {"given", select_given, nothing},
       {"uniform", select_uniform, nothing},
       {"random", select_random, nothing},
       {"last", select_last, nothing},
