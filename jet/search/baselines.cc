@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <ATen/core/grad_mode.h>
+#include "jet/search/supernet.h"
 
 namespace jet {
 
@@ -32,18 +32,6 @@ struct Windowed {
   const at::Tensor& head() const { return head_of(model); }
 };
 
-double kl_of(Run& run, Windowed& windowed) {
-  const at::NoGradGuard no_grad;
-  constexpr int64_t kBatches = 4;
-  double kl = 0;
-  for (int64_t i = 0; i < kBatches; ++i) {
-    const auto b = run.data.batch("probe", i, run.recipe.supernet.budget.distill.train);
-    const at::Tensor &head = windowed.head(), hidden = windowed.hidden(b.rows);
-    kl += kl_loss(run.ops, {hidden, head}, {run.teacher.trace(b).hidden, head}, b.weights).item<double>();
-  }
-  return kl / kBatches;
-}
-
 }  // namespace
 
 std::string sinks_name(const Run& run) {
@@ -53,8 +41,8 @@ std::string sinks_name(const Run& run) {
 Json sinks_term(Run& run, const std::string& task) {
   return run.folder.ledger.once_by_first("baseline/sinks/" + task, [&] {
     Windowed windowed(run, {});
-    if (task == kKlTask) return Json{{"nll", kl_of(run, windowed)}};
-    const HiddenFn hidden = [&](const at::Tensor& ids) { return windowed.hidden(ids); };
+    const auto hidden = [&](const TokenRows& rows) { return windowed.hidden(rows); };
+    if (task == kKlTask) return Json{{"nll", probe_kl(run, hidden)}};
     return run.evaluator.score(run.evaluator.search_task(task), hidden, windowed.head()).to_json();
   });
 }

@@ -130,21 +130,26 @@ constexpr int64_t kProbes = 4;
 int64_t probe_tokens(const Recipe& recipe) { return kProbes * recipe.supernet.budget.distill.train.tokens_per_step(); }
 int64_t Supernet::probe_tokens() const { return jet::probe_tokens(run_.recipe); }
 
+double probe_kl(Run& run, const std::function<Tensor(const TokenRows&)>& hidden) {
+  const at::NoGradGuard no_grad;
+  const Tensor& head = head_of(run.teacher.model);
+  double kl = 0;
+  for (int64_t i = 0; i < kProbes; ++i) {
+    const auto b = run.data.batch("probe", i, run.recipe.supernet.budget.distill.train);
+    const Trace teacher = run.teacher.trace(b);
+    kl += kl_loss(run.ops, {hidden(b.rows), head}, {teacher.hidden, head}, b.weights).item<double>();
+  }
+  return kl / kProbes;
+}
+
 std::string Supernet::kl_key(const Path& path) const { return name_ + "/" + to_string(path) + "/kl"; }
 
 double Supernet::kl(const Path& path) {
   const auto passes = 2 * static_cast<double>(probe_tokens());
   const Json sum = remembered(kl_key(path), passes, [&](RunProgress::Doing&) {
-    const at::NoGradGuard no_grad;
-    double kl = 0;
-    for (int64_t i = 0; i < kProbes; ++i) {
-      const auto b = run_.data.batch("probe", i, run_.recipe.supernet.budget.distill.train);
-      const Trace teacher = run_.teacher.trace(b);
-      const Tensor& head = head_of(run_.teacher.model);
-      kl += kl_loss(run_.ops, {hidden(path, b.rows), head}, {teacher.hidden, head}, b.weights).item<double>();
-    }
+    const double kl = probe_kl(run_, [&](const TokenRows& rows) { return hidden(path, rows); });
     require(std::isfinite(kl), "supernet: the KL of path {} is not finite: the weights are damaged", to_string(path));
-    return Json(kl / kProbes);
+    return Json(kl);
   });
   return sum.get<double>();
 }

@@ -70,5 +70,7 @@ class Supernet {
 
 /// The same of a recipe.
 int64_t probe_tokens(const Recipe& recipe);
+/// The mean KL to the base over the probe batches, of a model by what its head reads.
+double probe_kl(Run& run, const std::function<at::Tensor(const TokenRows&)>& hidden);
 
 }  // namespace jet
