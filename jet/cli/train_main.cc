@@ -118,7 +118,7 @@ void add_bench_train(CLI::App& c, int&) {
   c.add_option("--shape", o->shape,
                fmt::format("instead: random weights in a shape, {}", fmt::join(jet::shape_names(), ", ")));
   c.add_option("--student", o->student, "stages 1 and 2: a shape (of jet-2b for qwen2.5-1.5b)");
-  c.add_option("--block", o->blocks, "instead: the base with these blocks")->delimiter(',')->capture_default_str();
+  c.add_option("--block", o->blocks, "instead: the base with these blocks")->capture_default_str();
   jet::add_number(c, "--full", o->full, "and so many of its layers left", 0);
   c.add_option("--branch", o->branch, "the supernet's block")->capture_default_str();
   c.add_option("--lines", o->lines, fmt::format("of {}", fmt::join(jet::train_bench_lines(), ", ")))->delimiter(',');
