@@ -30,7 +30,9 @@ struct PrefixCache::Node {
   Node(Node* above, PrefixRun run)
       : parent(above), ids(std::move(run.ids)), end(above->end + std::ssize(ids)), key(prefix_key(above->key, ids)),
         rows(std::move(run.rows)) {}
-  int64_t own_bytes() const { return static_cast<int64_t>(sizeof(Node) + ids.size() * sizeof(int32_t)); }
+  static int64_t bytes_with(const std::vector<int32_t>& its_ids) {
+    return static_cast<int64_t>(sizeof(Node) + its_ids.size() * sizeof(int32_t));
+  }
 };
 
 PrefixCache::PrefixCache(Engine& engine, int64_t budget, int stride)
@@ -46,12 +48,12 @@ PrefixCache::PrefixCache(Engine& engine, int64_t budget, int stride)
 PrefixCache::~PrefixCache() = default;
 
 void PrefixCache::count(const Node& node) {
-  node_bytes_ += node.own_bytes();
+  node_bytes_ += Node::bytes_with(node.ids);
   memory_.add(*node.rows);
 }
 
 void PrefixCache::uncount(const Node& node) {
-  node_bytes_ -= node.own_bytes();
+  node_bytes_ -= Node::bytes_with(node.ids);
   memory_.remove(*node.rows);
 }
 
@@ -166,15 +168,15 @@ bool PrefixCache::put(Node* at, PrefixRun run) {
 }
 
 /// With nothing else here than what leads to it.
-int64_t PrefixCache::bytes_alone(Node* at, const PrefixRun& run) const {
+int64_t PrefixCache::bytes_alone(const Node* at, const PrefixRun& run) const {
   SharedMemory memory;
   int64_t bytes = 0;
-  const auto add = [&](const Node& n) {
+  const auto add = [&](const auto& n) {
     memory.add(*n.rows);
-    bytes += n.own_bytes();
+    bytes += Node::bytes_with(n.ids);
   };
-  for (const Node* n = at; n != root_.get(); n = n->parent) add(*n);
-  if (!run.ids.empty()) add(Node(at, run));
+  for (; at != root_.get(); at = at->parent) add(*at);
+  if (!run.ids.empty()) add(run);
   memory.add(*run.state);
   return bytes + memory.bytes();
 }

@@ -114,7 +114,7 @@ class PrefixCache {
   Node* conversation(std::span<const int32_t> ids) const;
   PrefixPath path_to(const Node* node) const;
   bool put(Node* at, PrefixRun run);
-  int64_t bytes_alone(Node* at, const PrefixRun& run) const;
+  int64_t bytes_alone(const Node* at, const PrefixRun& run) const;
   void count(const Node& node);
   void uncount(const Node& node);
   void evict(const Node* spared);

@@ -157,7 +157,7 @@ Tensor end_to_end_loss(const Teacher& teacher, const TorchModel& student, const 
 }
 
 NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope) {
-  const auto some = scope == Scope::new_mixers ? new_layers(student.spec.layers) : changed_layers(base, student.spec);
+  const auto some = changed_layers(base, student.spec);
   return own_parameters(student, [&](const std::string& name) {
     if (scope == Scope::everything) return true;
     if (!is_mixer_parameter(name)) return false;

@@ -36,7 +36,7 @@ Supernet::Supernet(Run& run, const std::string& paths)
     a.window = run.recipe.placement.window;
     return MixerSpec(a);
   });
-  trained_ = scope_parameters(run.teacher.spec(), linear_, Scope::new_mixers);
+  if (run.recipe.supernet.trains()) trained_ = scope_parameters(run.teacher.spec(), linear_, Scope::changed_mixers);
 }
 
 ModelSpec Supernet::spec(const Path& path) const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "jet/base/error.h"
 #include "jet/base/rng.h"
@@ -101,6 +102,17 @@ TEST(RowStore, KeepsTheFirstRowsAndTheLast) {
     }
 }
 
+/// The memory of these stores, blocks that several hold counted once.
+int64_t held(std::initializer_list<const RowStore*> stores) {
+  std::set<const RowBlock*> seen;
+  int64_t bytes = 0;
+  for (const RowStore* s : stores) {
+    for (const auto& block : s->blocks())
+      if (seen.insert(block.get()).second) bytes += block->bytes();
+  }
+  return bytes;
+}
+
 /// Copies, cuts and runs of stores at random: what one appends, no other sees.
 TEST(RowStore, SharedBlocksStayAsEachSeesThem) {
   for (uint64_t seed = 0; seed < 40; ++seed) {
@@ -141,6 +153,7 @@ TEST(RowStore, SharedBlocksStayAsEachSeesThem) {
           made.store.append(k.store.run(0, cut));
           part.add({k.ids.begin() + cut, k.ids.end()});
           part.expect_kept();
+          EXPECT_GE(held({&part.store}), part.store.kept() * part.store.row_bytes());
           made.store.append(part.store);
           made.ids = k.ids;
           replace_or_add(std::move(made));
@@ -155,9 +168,7 @@ TEST(RowStore, DropsWhatAWindowLeft) {
   Known k = known(100, 4);
   for (int i = 0; i < 5000; ++i) k.add({i % 1000});
   const int64_t blocks = 4 + 3 * RowStore::kWindowBlockRows;  // the window's, and one more where it lies across them
-  int64_t held = 0;
-  for (const auto& block : k.store.blocks()) held += block->bytes();
-  EXPECT_LE(held, blocks * k.store.row_bytes());
+  EXPECT_LE(held({&k.store}), blocks * k.store.row_bytes());
   const RowStore early = k.store.before(5000);
   k.add({1});
   EXPECT_THROW(k.store.before(4800), Error);
@@ -177,6 +188,12 @@ TEST(RowStore, CopiesHoldTheSameBlocks) {
   b.add({2});
   EXPECT_FALSE(same(last));
   for (size_t i = 0; i < last; ++i) EXPECT_TRUE(same(i));
+  // Runs that follow one another hold the block between them once.
+  const int64_t cut = 2 * RowStore::kBlockRows + 10, end = 4 * RowStore::kBlockRows;
+  const RowStore first = a.store.run(0, cut), rest = a.store.run(cut, end);
+  const int64_t parts = held({&first, &rest});
+  EXPECT_GE(parts, end * a.store.row_bytes());
+  EXPECT_LT(parts, (end + RowStore::kBlockRows) * a.store.row_bytes());
 }
 
 }  // namespace
