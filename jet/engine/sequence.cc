@@ -167,13 +167,15 @@ void Sequence::fill_synthetic(int64_t length, uint64_t seed) {
   for (size_t i = 0; i < layout.entries.size(); ++i) {
     const auto& e = layout.entries[i];
     Rng rng(mix64(seed + i), "synthetic");
-    const StateCopy random = random_numbers(layout, e, std::min(kBlock, length), rng);
+    // One block of rows over and over, a window's at once.
+    const bool is_rows = e.spec.kind == StateSpec::rows;
+    const int64_t kept = is_rows ? StateLayout::shape(e, length)[1] : 0;
+    const StateCopy random = random_numbers(layout, e, e.grows() ? std::min(kBlock, kept) : kept, rng);
     StateBlock block = random.block();
-    if (e.spec.kind != StateSpec::rows) impl_->state->write(i, 0, block);
-    // One block of rows, over and over.
-    for (int64_t at = 0; at < length && e.spec.kind == StateSpec::rows; at += block.count) {
-      block.count = std::min(kBlock, length - at);
-      impl_->state->write(i, at, block);
+    if (!is_rows) impl_->state->write(i, 0, block);
+    for (int64_t left = kept; left > 0; left -= block.count) {
+      block.count = std::min(block.count, left);
+      impl_->state->write(i, length - left, block);
     }
   }
   impl_->state->length = length;

@@ -79,6 +79,24 @@ TEST(Speed, SyntheticDepthsAreLikeRealOnes) {
   EXPECT_THROW(a->fill_synthetic(-1, 7), Error);
 }
 
+TEST(Speed, SyntheticWindowsAreWhole) {
+  ModelSpec s = tiny_hybrid();
+  s.max_position_embeddings = 1024;
+  for (const int sinks : {0, 4}) {
+    auto& window = std::get<Attention::Config>(s.layers[1]);
+    window.window = 600, window.sinks = sinks;  // longer than the blocks that all rows are filled by
+    const auto engine = Engine::random(s, 1, DType::f32, {.threads = 1});
+    const auto filled = engine->create(), real = engine->create();
+    for (const int depth : {500, 700}) {
+      engine->prefill(*real, std::vector<int32_t>(depth - real->length(), 1));
+      filled->fill_synthetic(depth, 7);
+      EXPECT_EQ(filled->read(1, "keys").size(), real->read(1, "keys").size());
+      engine->prefill(*filled, std::vector<int32_t>(70, 1));
+      EXPECT_EQ(filled->length(), depth + 70);
+    }
+  }
+}
+
 TEST(Speed, TimesPromptsAndBatches) {
   const ModelSpec s = tiny();
   const auto engine = Engine::random(s, 1, DType::f32, {.threads = 1});

@@ -129,6 +129,8 @@ void RowStore::reset(int64_t total) {
 }
 
 void RowStore::restore(int64_t total, const StateBlock& kept) {
+  require(kept.count >= std::min(total, window_), "rows: {} of a window of {}, after {} tokens", kept.count, window_,
+          total);
   reset(0);
   const int64_t first = std::min(sinks_, kept.count), rest = kept.count - first;
   append(kept, 0, first);

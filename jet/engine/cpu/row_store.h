@@ -103,7 +103,7 @@ class RowStore {
   RowStore before(int64_t total) const;
   /// Back to `total` rows; with a window, to none.
   void reset(int64_t total);
-  /// Becomes that of `total` rows, of which `kept` are those that copy() gives.
+  /// Becomes that of `total` rows, of which `kept` are those that copy() gives; throws where there are fewer.
   void restore(int64_t total, const StateBlock& kept);
   /// All kept rows, oldest first.
   StateCopy copy() const;
