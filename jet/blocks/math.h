@@ -16,7 +16,7 @@ inline float log_sigmoid(float x) { return std::min(x, 0.0f) - std::log1p(std::e
 inline float clamp_min(float x, float low) { return std::max(x, low); }
 
 /// What a formula of map() may be written with: all of it works on every kind of number that a map runs on (floats,
-/// four floats, ATen's tensors, Expr of jet/blocks/formula.h).
+/// ATen's tensors, Expr of jet/blocks/formula.h).
 template <class T>
 concept FormulaNumber = requires(T x, float c) {
   { x + x } -> std::convertible_to<T>;

@@ -59,6 +59,8 @@ namespace {
 
 #include "jet/kernels/recurrence_bricks.h"
 
+#include "jet/kernels/map_bricks.h"
+
 namespace jet::JET_ISA_NAMESPACE {
 const Kernels& table() {
 #if JET_BF16_DOT
@@ -66,8 +68,8 @@ const Kernels& table() {
 #else
   constexpr auto attend_best = attend;
 #endif
-  static constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,       attend_best,
-                                     recurrence,   multiply_rows,        transpose_floats, exponentials, gated};
+  static constexpr Kernels kTable = {JET_ISA_NAME,  matmul_packed_floats, matmul_pack,  matmul, attend_best, recurrence,
+                                     multiply_rows, transpose_floats,     exponentials, gated,  map};
   return kTable;
 }
 }  // namespace jet::JET_ISA_NAMESPACE

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "jet/tensor/dtype.h"
+#include "jet/tensor/formula.h"
 #include "jet/tensor/quant.h"
 
 namespace jet {
@@ -104,6 +105,16 @@ struct SmallProduct {
 
 enum class Gate { silu, gelu_tanh };
 
+/// out[i] = the formula of in[0][i], in[1][i], ..; its functions are exact to some 2e-7 of what they add up.
+struct MapTask {
+  const Formula::Instruction* code = nullptr;
+  int64_t steps = 0;
+  int result = 0;
+  const float* const* in = nullptr;  // [arguments][n]
+  float* out = nullptr;
+  int64_t n = 0;
+};
+
 struct Kernels {
   const char* name;
   int64_t (*packed_floats)(const MatmulTask&);
@@ -120,6 +131,8 @@ struct Kernels {
   /// out[i] = gate(g[i]) u[i], relative error below 1e-6 + 2.4e-7 |y| where e^-y is taken. A number does not depend on
   /// the ones beside it.
   void (*gated)(Gate gate, const float* g, const float* u, float* out, int64_t n);
+  /// A number does not depend on the ones beside it.
+  void (*map)(const MapTask&);
 };
 
 /// All that this machine runs, best first; the last one runs everywhere.

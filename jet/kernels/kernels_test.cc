@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "jet/base/rng.h"
 #include "jet/kernels/emulated.h"
@@ -344,6 +347,50 @@ TEST_P(Bricks, Exponentials) {
   std::vector<float> got = x;
   GetParam()->exponentials(got.data(), static_cast<int64_t>(got.size()));
   for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(got[i] / std::exp(double{x[i]}), 1, 2e-7) << x[i];
+}
+
+TEST_P(Bricks, MapsEveryStep) {
+  using Op = Formula::Op;
+  std::vector<float> x, y;
+  for (double v = -86; v < 86; v += 0.37)
+    x.push_back(static_cast<float>(v)), y.push_back(static_cast<float>(3 - v / 9));
+  const auto n = static_cast<int64_t>(x.size());
+  const auto log1p_exp = [](double v) { return std::max(v, 0.0) + std::log1p(std::exp(-std::abs(v))); };
+  const std::vector<std::pair<Op, std::function<double(double, double)>>> steps = {
+      {Op::constant, [](double, double) { return 0.25; }},
+      {Op::add, [](double a, double b) { return a + b; }},
+      {Op::sub, [](double a, double b) { return a - b; }},
+      {Op::mul, [](double a, double b) { return a * b; }},
+      {Op::div, [](double a, double b) { return a / b; }},
+      {Op::neg, [](double a, double) { return -a; }},
+      {Op::exp, [](double a, double) { return std::exp(a); }},
+      {Op::tanh, [](double a, double) { return std::tanh(a); }},
+      {Op::sigmoid, [](double a, double) { return 1 / (1 + std::exp(-a)); }},
+      {Op::silu, [](double a, double) { return a / (1 + std::exp(-a)); }},
+      {Op::softplus, [&](double a, double) { return log1p_exp(a); }},
+      {Op::log_sigmoid, [&](double a, double) { return -log1p_exp(-a); }},
+      {Op::clamp_min, [](double a, double) { return std::max(a, 0.25); }}};
+  for (const auto& [op, wanted] : steps) {
+    // The second step of three: what is not the result, and comes before or after it, does not matter.
+    const Formula::Instruction code[] = {{}, {Op::argument, 1}, {op, 0, 1, 0.25f}, {Op::neg, 2}};
+    std::vector<float> whole(x.size()), part(x.size(), NAN);
+    const float* in[] = {x.data(), y.data()};
+    GetParam()->map({code, 4, 2, in, whole.data(), n});
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double w = wanted(x[i], y[i]);
+      ASSERT_NEAR(whole[i], w, 1e-6 * std::abs(w) + (op == Op::tanh ? 2e-7 : 1e-36))
+          << static_cast<int>(op) << " " << x[i];
+    }
+    for (int64_t at = 0; at < n; at += 7) {  // whatever stands beside it
+      const float* from[] = {x.data() + at, y.data() + at};
+      GetParam()->map({code, 4, 2, from, part.data() + at, std::min<int64_t>(7, n - at)});
+    }
+    ASSERT_EQ(whole, part);
+    float nan = NAN, one = 1, out = 0;
+    const float* with_nan[] = {&nan, &one};
+    GetParam()->map({code, 4, 2, with_nan, &out, 1});
+    EXPECT_EQ(std::isnan(out), op != Op::constant) << static_cast<int>(op);
+  }
 }
 
 TEST_P(Bricks, GatedProducts) {

@@ -323,4 +323,33 @@ CpuTensor CpuOps::map_output(std::span<MapInput> in, MapShape& shape) {
   return out;
 }
 
+CpuTensor CpuOps::map_recorded(const Formula& f, const std::vector<Tensor>& x) {
+  std::vector<MapInput> in;
+  for (const Tensor& t : x) in.push_back(input(t));
+  return map_inputs(f, in);
+}
+
+CpuTensor CpuOps::map_inputs(const Formula& f, std::span<MapInput> in) {
+  MapShape s;
+  Tensor out = map_output(in, s);
+  const double bytes = 4.0 * static_cast<double>((std::ssize(in) + 1) * s.lines * s.inner);
+  const OpMeter::Scope scope(meter_, "elementwise", bytes, 0);
+  parallel(s.lines * s.inner, 1, kPartNumbers, [&](int64_t begin, int64_t end) {
+    constexpr int64_t kSame = 256;
+    float same[Formula::kMostArguments][kSame];  // one number of an input that has one a line
+    const float* from[Formula::kMostArguments];
+    for (int64_t at = begin; at < end;) {
+      const int64_t line = at / s.inner, j = at % s.inner;
+      const int64_t n = std::min({s.inner - j, end - at, s.contiguous ? s.inner : kSame});
+      for (size_t i = 0; i < in.size(); ++i) {
+        from[i] = in[i].data + line / s.outer * in[i].row + line % s.outer * in[i].outer + j * in[i].inner;
+        if (in[i].inner == 0 && n > 1) std::fill_n(same[i], n, *from[i]), from[i] = same[i];
+      }
+      kernels_.map({f.code.data(), std::ssize(f.code), f.result, from, out.data + at, n});
+      at += n;
+    }
+  });
+  return out;
+}
+
 }  // namespace jet

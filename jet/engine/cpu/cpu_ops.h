@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "jet/base/threads.h"
+#include "jet/blocks/formula.h"
 #include "jet/blocks/op_set.h"
 #include "jet/engine/cpu/cpu_state.h"
 #include "jet/engine/cpu/cpu_tensor.h"
-#include "jet/engine/cpu/float4.h"
 #include "jet/engine/op_meter.h"
 #include "jet/kernels/kernels.h"
 
@@ -63,15 +63,14 @@ class CpuOps {
                    State values);
   Tensor recurrence(const Recurrence<Tensor>& r, State state);
 
-  /// f on floats, over tensors and weights; sizes of 1 and missing leading sizes broadcast.
+  /// f over tensors and weights; sizes of 1 and missing leading sizes broadcast.
   template <class F, class... X>
   Tensor map(F f, const X&... x) {
+    record<sizeof...(X)>(formula_, f);
     std::array<MapInput, sizeof...(X)> in{input(x)...};
-    MapShape shape;
-    Tensor out = map_output(in, shape);
-    map_run(f, in, shape, out, std::make_index_sequence<sizeof...(X)>());
-    return out;
+    return map_inputs(formula_, in);
   }
+  Tensor map_recorded(const Formula& f, const std::vector<Tensor>& x);
 
  private:
   struct MapInput {
@@ -120,35 +119,8 @@ class CpuOps {
     return {x.data, x.tokens ? x.stride : 0, 0, 0, x.tokens ? x.rows : 0, x.dims};
   }
   static MapInput input(const Weight& w) { return {w.floats(), 0, 0, 0, 0, w.dims}; }
+  Tensor map_inputs(const Formula& f, std::span<MapInput> in);
   Tensor map_output(std::span<MapInput> in, MapShape& shape);
-
-  template <class F, size_t N, size_t... I>
-  void map_run(F& f, const std::array<MapInput, N>& in, const MapShape& s, const Tensor& out,
-               std::index_sequence<I...>) {
-    const OpMeter::Scope scope(meter_, "elementwise", 4.0 * static_cast<double>((N + 1) * s.lines * s.inner), 0);
-    parallel(s.lines * s.inner, 1, kPartNumbers, [&](int64_t begin, int64_t end) {
-      for (int64_t at = begin; at < end;) {
-        const int64_t line = at / s.inner, j0 = at % s.inner, n = std::min(s.inner - j0, end - at);
-        const int64_t t = line / s.outer, i = line % s.outer;
-        const float* p[] = {in[I].data + t * in[I].row + i * in[I].outer + j0 * in[I].inner...};
-        float* o = out.data + at;
-        if (s.contiguous) {
-          int64_t j = 0;
-          for (; j + 4 <= n; j += 4) f(Float4::load(p[I] + j)...).store(o + j);
-          if (j < n) {
-            // As a four of its own: a number must not depend on where a range ends.
-            float rest[N][4] = {}, out4[4];
-            (std::memcpy(rest[I], p[I] + j, (n - j) * sizeof(float)), ...);
-            f(Float4::load(rest[I])...).store(out4);
-            std::memcpy(o + j, out4, (n - j) * sizeof(float));
-          }
-        } else {
-          for (int64_t j = 0; j < n; ++j) o[j] = f(p[I][j * in[I].inner]...);
-        }
-        at += n;
-      }
-    });
-  }
 
   // The least a thread is given: some microseconds' work, longer than a waiting thread needs to take it up. With larger
   // parts the matrices of a small model, 64 KiB to 512 KiB of bf16, would be read by one thread.
@@ -192,6 +164,7 @@ class CpuOps {
   Tensor first_;
   std::vector<AttendPart> parts_;
   Buffer partial_;
+  Formula formula_;  // of the map that runs
 };
 static_assert(OpSet<CpuOps>);
 

@@ -71,16 +71,9 @@ CpuTensor TraceBackend::operand(const Program::Operand& x) const {
 }
 
 CpuTensor TraceBackend::map(const Program::Instruction& i) {
-  const auto f = [&formula = std::get<Formula>(i.with)](auto... x) { return evaluate(formula, x...); };
-  const auto x = [&](size_t k) { return operand(i.in[k]); };
-  switch (i.in.size()) {
-    case 1: return ops().map(f, x(0));
-    case 2: return ops().map(f, x(0), x(1));
-    case 3: return ops().map(f, x(0), x(1), x(2));
-    case 4: return ops().map(f, x(0), x(1), x(2), x(3));
-    case 5: return ops().map(f, x(0), x(1), x(2), x(3), x(4));
-    default: fail("a map of {} arguments is not known", i.in.size());
-  }
+  std::vector<CpuTensor> x;
+  for (const auto& operand_of : i.in) x.push_back(operand(operand_of));
+  return ops().map_recorded(std::get<Formula>(i.with), x);
 }
 
 }  // namespace jet
