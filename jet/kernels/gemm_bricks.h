@@ -20,6 +20,7 @@ static_assert(kBlockTokens % kPackTokens == 0);
 struct Piece {
   int64_t row, begin, end;  // the slab's first row; the columns
   std::byte* slab;
+  int64_t next_row = 0, next_begin = 0;  // of the piece after it
 };
 
 /// Asks for the rows of a slab, some lines a tile, while the slab before it is multiplied: too short for the hardware
@@ -98,7 +99,9 @@ void gemm(const MatmulTask& m, int64_t row_begin, int64_t row_end) {
   for (int64_t t0 = 0; t0 < m.n; t0 += kBlockTokens) {
     const int64_t t1 = std::min(m.n, t0 + kBlockTokens);
     const auto slab_times_tokens = [&](int64_t row, int64_t c) {
-      const Piece p{row, c, std::min(m.w.cols, c + length), slab};
+      const int64_t end = std::min(m.w.cols, c + length);
+      const bool same_rows = few && end < m.w.cols;
+      const Piece p{row, c, end, slab, same_rows ? row : row + kSlabRows, same_rows ? end : few ? 0 : c};
       Core::fill(m.w, p);
       Ahead ahead(m.w, {.row = few ? m.w.rows : row + kSlabRows, .begin = c, .end = p.end, .slab = nullptr},
                   (t1 - t0) / Core::tokens + 1);
