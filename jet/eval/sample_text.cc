@@ -40,6 +40,7 @@ class Beginnings {
   }
 
   int32_t separator() const { return separator_; }
+  const std::vector<std::string>& kinds() const { return kinds_; }
   /// What of document `i` comes before anything is drawn.
   Ids first(int64_t i) const {
     const std::string& kind = kinds_[i % std::ssize(kinds_)];
@@ -92,6 +93,10 @@ class TextSampler {
     require(o.tokens > 0 && o.length > kMostPrefix && o.at_once > 0 && o.shard_tokens > 0,
             "{} tokens in documents of {}, {} at once: expected at least 1, {} and 1", o.tokens, o.length, o.at_once,
             kMostPrefix + 1);
+    require(o.held_out_tokens < o.tokens,
+            "{} tokens are to be drawn and {} of them held out: raise --tokens or lower "
+            "--held-out",
+            o.tokens, o.held_out_tokens);
   }
 
   Manifest run() {
@@ -120,9 +125,9 @@ class TextSampler {
     m.tokenizer = {o_.model, hash_text(tokenizer_.hash()), tokenizer_.vocab_size(), beginnings_.separator()};
     m.settings.shard_tokens = o_.shard_tokens, m.settings.held_out_tokens = o_.held_out_tokens;
     Manifest::Source drawn;
-    drawn.path =
-        fmt::format("drawn from {}: {} tokens from {} {}, documents of {}, temperature {}, top-p {}, seed {}", o_.model,
-                    o_.tokens, fmt::join(o_.from, ","), o_.text, o_.length, o_.temperature, o_.top_p, o_.seed);
+    drawn.path = fmt::format("drawn from {}: {} tokens from {}{}, documents of {}, temperature {}, top-p {}, seed {}",
+                             o_.model, o_.tokens, fmt::join(beginnings_.kinds(), ","),
+                             o_.text.empty() ? "" : " " + o_.text, o_.length, o_.temperature, o_.top_p, o_.seed);
     m.sources = {drawn};
     for (const auto& file : {finished(), journal()}) {
       if (!file_exists(file)) continue;

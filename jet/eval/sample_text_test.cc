@@ -51,6 +51,9 @@ TEST_F(SampleText, IsAFolderOfTokensThatGoesOnAfterAKill) {
   EXPECT_EQ(sample_text(o).tokens, m.tokens);  // it is there
   o.seed = 2;
   EXPECT_THROW(sample_text(o), Error);
+  o.out += "-small", o.held_out_tokens = o.tokens;  // refused before anything is drawn
+  EXPECT_THROW(sample_text(o), Error);
+  EXPECT_FALSE(fs::exists(o.out));
 }
 
 TEST_F(SampleText, GoesOnFromATextAndRefusesWhatIsNotThere) {
