@@ -68,8 +68,9 @@ const Kernels& table() {
 #else
   constexpr auto attend_best = attend;
 #endif
-  static constexpr Kernels kTable = {JET_ISA_NAME,  matmul_packed_floats, matmul_pack,  matmul, attend_best, recurrence,
-                                     multiply_rows, transpose_floats,     exponentials, gated,  map};
+  static constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,       attend_best,
+                                     recurrence,   multiply_rows,        transpose_floats, exponentials, gated,
+                                     map,          widen_numbers,        round_numbers};
   return kTable;
 }
 }  // namespace jet::JET_ISA_NAMESPACE

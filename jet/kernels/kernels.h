@@ -133,6 +133,8 @@ struct Kernels {
   void (*gated)(Gate gate, const float* g, const float* u, float* out, int64_t n);
   /// A number does not depend on the ones beside it.
   void (*map)(const MapTask&);
+  void (*widen)(const bf16* x, float* out, int64_t n);
+  void (*round)(const float* x, bf16* out, int64_t n);  // to the nearest
 };
 
 /// All that this machine runs, best first; the last one runs everywhere.

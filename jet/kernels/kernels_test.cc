@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <utility>
@@ -390,6 +391,21 @@ TEST_P(Bricks, MapsEveryStep) {
     const float* with_nan[] = {&nan, &one};
     GetParam()->map({code, 4, 2, with_nan, &out, 1});
     EXPECT_EQ(std::isnan(out), op != Op::constant) << static_cast<int>(op);
+  }
+}
+
+TEST_P(Bricks, WidensAndRoundsToBf16) {
+  Rng rng(1, "halves");
+  std::vector<float> x = {0, -0.0f, INFINITY, -INFINITY, NAN, -NAN, 3.4e38f, 1e-45f, 1.00390625f, 1.01171875f};
+  while (x.size() < 1003) x.push_back(std::bit_cast<float>(static_cast<uint32_t>(rng.below(uint64_t{1} << 32))));
+  std::vector<bf16> halves(x.size());
+  std::vector<float> back(x.size());
+  for (const int64_t n : {int64_t{0}, int64_t{7}, static_cast<int64_t>(x.size())}) {
+    GetParam()->round(x.data(), halves.data(), n), GetParam()->widen(halves.data(), back.data(), n);
+    for (int64_t i = 0; i < n; ++i) {
+      ASSERT_EQ(halves[i].bits, to_bf16(x[i]).bits) << i;
+      ASSERT_EQ(std::bit_cast<uint32_t>(back[i]), std::bit_cast<uint32_t>(to_float(halves[i]))) << i;
+    }
   }
 }
 

@@ -175,5 +175,24 @@ void gated_row(const float* g, const float* u, float* out, int64_t n) {
 
 JET_INLINE float exp_to_88(float x) { return exp_to_88(broadcast(x))[0]; }
 
+[[maybe_unused]] void widen_numbers(const bf16* x, float* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load(x + i));
+  for (; i < n; ++i) out[i] = to_float(x[i]);
+}
+
+/// As to_bf16() rounds one.
+[[maybe_unused]] void round_numbers(const float* x, bf16* out, int64_t n) {
+  using Bits = typename VectorOf<uint32_t, kLanes>::type;
+  using Half = typename VectorOf<uint16_t, kLanes>::type;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Bits u = *reinterpret_cast<const Bits*>(x + i), upper = u >> 16;
+    const Bits rounded = (u + 0x7fff + (upper & 1)) >> 16, nan = upper | 0x40;
+    *reinterpret_cast<Half*>(out + i) = __builtin_convertvector((u & 0x7fffffff) > 0x7f800000 ? nan : rounded, Half);
+  }
+  for (; i < n; ++i) out[i] = to_bf16(x[i]);
+}
+
 }  // namespace
 }  // namespace jet::JET_ISA_NAMESPACE

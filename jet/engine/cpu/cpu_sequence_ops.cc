@@ -147,14 +147,14 @@ namespace {
 /// Some columns of a head's state [K, V] that is kept in bf16: floats while it is worked on.
 class HalfState {
  public:
-  HalfState(bf16* kept, int64_t K, int64_t V, int64_t begin, int64_t end)
-      : kept_(kept), K_(K), V_(V), begin_(begin), end_(end) {
+  HalfState(const Kernels& kernels, bf16* kept, int64_t K, int64_t V, int64_t begin, int64_t end)
+      : kernels_(kernels), kept_(kept), K_(K), V_(V), begin_(begin), columns_(end - begin) {
     if (!kept_) return;
     if (work_.size() < static_cast<size_t>(K * V)) work_.resize(K * V);
-    each([&](int64_t i) { work_[i] = to_float(kept_[i]); });
+    each([&](int64_t i) { kernels_.widen(kept_ + i, &work_[i], columns_); });
   }
   ~HalfState() {
-    if (kept_) each([&](int64_t i) { kept_[i] = to_bf16(work_[i]); });
+    if (kept_) each([&](int64_t i) { kernels_.round(&work_[i], kept_ + i, columns_); });
   }
   HalfState(const HalfState&) = delete;
   HalfState& operator=(const HalfState&) = delete;
@@ -164,12 +164,11 @@ class HalfState {
  private:
   template <class F>
   void each(F&& f) const {
-    for (int64_t k = 0; k < K_; ++k) {
-      for (int64_t c = begin_; c < end_; ++c) f(k * V_ + c);
-    }
+    for (int64_t k = 0; k < K_; ++k) f(k * V_ + begin_);
   }
+  const Kernels& kernels_;
   bf16* kept_;
-  int64_t K_, V_, begin_, end_;
+  int64_t K_, V_, begin_, columns_;
   static thread_local std::vector<float> work_;
 };
 thread_local std::vector<float> HalfState::work_;
@@ -184,12 +183,16 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
     return x ? x.row(s.first) + offset : nullptr;
   };
   const auto stride = [](const Tensor& x) { return x.tokens ? x.stride : 0; };
-  // A head's columns do not meet: with few heads, they are shared out in whole cache lines.
+  // A head's columns do not meet: with few heads, they are shared out in whole cache lines; and steps of states that
+  // are widened for them, so that they stay in the L1 cache.
   const int64_t n_segments = static_cast<int64_t>(segments_.size());
-  const int64_t parts = n_segments * heads >= 2 * pool_.size() ? 1 : (V + 63) / 64, width = parts == 1 ? V : 64;
+  const bool is_half = !store(segments_[0], state).halves.empty(), widened_steps = is_half && total_rows_ == n_segments;
+  const bool whole = n_segments * heads >= 2 * pool_.size() && !widened_steps;
+  const int64_t parts = whole ? 1 : (V + 63) / 64, width = parts == 1 ? V : 64;
   const int64_t task_work = total_rows_ * K * width / n_segments;
   const double products = (r.g ? 1 : 0) + (r.a ? 8 : r.beta ? 6 : 4);  // as jet/model/count_ops.h counts steps
-  const OpMeter::Scope scope(meter_, "recurrence", 8.0 * static_cast<double>(n_segments * heads * K * V),
+  const OpMeter::Scope scope(meter_, "recurrence",
+                             (is_half ? 4.0 : 8.0) * static_cast<double>(n_segments * heads * K * V),
                              products * static_cast<double>(total_rows_ * heads * K * V));
   parallel(n_segments * heads * parts, task_work, kPartNumbers, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
@@ -197,7 +200,7 @@ CpuTensor CpuOps::recurrence(const Recurrence<Tensor>& r, State state) {
       const Segment& s = segments_[i / (heads * parts)];
       const int64_t h = i / parts % heads, column = i % parts * width;
       Store& kept = store(s, state);
-      HalfState half(kept.halves.empty() ? nullptr : kept.halves.data() + h * K * V, K, V, column,
+      HalfState half(kernels_, kept.halves.empty() ? nullptr : kept.halves.data() + h * K * V, K, V, column,
                      std::min(V, column + width));
       kernels_.recurrence({.q = at(r.q, s, h * K),
                            .k = at(r.k, s, h * K),
