@@ -31,9 +31,9 @@ Trained train_student(Run& run, const Candidate& c) {
   if (budget.align.tokens > 0 && !fresh.empty()) {
     const BatchStream stream{run.data, texts + " align", budget.align};
     const auto doing = run.progress.training(WorkKind::align, align_passes(budget.align));
-    t.align = train_or_diverge({name + ": alignment", run.folder.checkpoint(name + "-align"), budget.align,
-                                new_parts(t.model, parameters),
-                                [&](const Part& p) { return align_loss(teacher, t.model, fresh, stream, p); }});
+    t.align = train_or_diverge(
+        {name + ": alignment", run.folder.checkpoint(name + "-align"), budget.align, new_parts(t.model, parameters),
+         [&](const Part& p) { return align_loss(teacher, t.model, fresh, stream, p, budget.kept_batches); }});
   }
   if (budget.distill.train.tokens > 0 && !t.align.diverged) {
     const DistillConfig& d = budget.distill;

@@ -276,5 +276,38 @@ TEST(Parts, KeptTargetsAreTheTeachers) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(Parts, KeptActivationsAreTheTeachers) {
+  const std::string folder = new_folder("jet_activations");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  TrainConfig c;
+  c.batch = 5, c.length = 33;
+  const BatchStream texts{run.data, "some texts", c};
+  const std::vector<int> layers = {1, 6};
+  const auto kept = [&](const Part& p) { return run.teacher.activations(texts.name, p, texts.batch(p), layers); };
+  const Trace exact = run.teacher.trace(texts.batch({2, 0, 5}));
+  const auto expect_exact = [&](const Trace& t) {
+    for (const auto& [got, want] : {std::pair{&t.mixer_in, &exact.mixer_in}, {&t.mixer_out, &exact.mixer_out}}) {
+      for (const int l : layers) EXPECT_TRUE((*got)[l].equal((*want)[l].to(at::kBFloat16).to(at::kFloat))) << l;
+      EXPECT_FALSE((*got)[0].defined()) << "nobody asked";
+    }
+  };
+  kept({2, 0, 2});
+  expect_exact(kept({2, 0, 5}));  // two rows are there already
+
+  std::vector<MixerSpec> mixers = run.teacher.spec().layers;
+  for (const int l : layers) mixers[l] = make_mixer("gated_delta_net", attention_of(run.teacher.spec(), l));
+  const TorchModel student = make_student(run.teacher.model, mixers, 1);
+  const auto loss = [&](const Part& p, int batches) {
+    return align_loss(run.teacher, student, layers, texts, p, batches).item<double>();
+  };
+  const double fresh = loss({2, 0, 5}, 0);
+  EXPECT_NEAR(loss({2, 0, 5}, 3), fresh, 1e-2 * fresh);
+  EXPECT_EQ(loss({5, 0, 5}, 3), loss({2, 0, 5}, 3)) << "the third of three batches, again";
+  EXPECT_NE(loss({4, 0, 5}, 3), loss({2, 0, 5}, 3));
+  run.teacher.model.weights.embed.zero_();  // from now on the teacher would make something else
+  expect_exact(kept({2, 0, 5}));
+  std::filesystem::remove_all(folder);
+}
+
 }  // namespace
 }  // namespace jet

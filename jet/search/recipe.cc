@@ -105,6 +105,8 @@ void DistillConfig::check(const std::string& where) const {
 
 void BudgetConfig::check(const std::string& where) const {
   require(!distill.local, "{}: distill: only distill.stage1 can be local; a budget's `align` is that already", where);
+  require(kept_batches == 0 || align.chunk == 0,
+          "{}: kept_batches keeps what the teacher makes of whole rows: set align.chunk = 0 beside it", where);
 }
 
 bool is_window(const std::string& block) { return kind_of(block) == Attention::kind; }

@@ -31,11 +31,13 @@ struct DistillConfig {
 /// states (layer by layer, no backward pass through frozen parts); distillation runs the student end to end.
 struct BudgetConfig {
   bool look_back = false;  // before it: decays start from how far the attention's heads look back (student.h)
+  int kept_batches = 0;    // > 0: alignment goes over so many batches, what the teacher makes of them kept on disk
   TrainConfig align{};
   DistillConfig distill{};
   template <class V>
   static void fields(BudgetConfig& c, V&& v) {
-    v("look_back", c.look_back), v("align", c.align), v("distill", c.distill);
+    v("look_back", c.look_back), v("kept_batches", c.kept_batches, at_least(0)), v("align", c.align);
+    v("distill", c.distill);
   }
   void check(const std::string& where) const;
 };

@@ -122,9 +122,12 @@ void fit_start(const Teacher& teacher, TorchModel& student, const std::vector<in
 }
 
 Tensor align_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
-                  const BatchStream& texts, const Part& part) {
-  const auto b = texts.batch(part);
-  return local_loss(teacher.ops, student, teacher.trace(b), layers, b.states("student")) * b.share;
+                  const BatchStream& texts, const Part& part, int kept) {
+  Part drawn = part;
+  if (kept > 0) drawn.step %= kept;
+  const auto b = texts.batch(drawn);
+  const Trace wanted = kept > 0 ? teacher.activations(texts.name, drawn, b, layers) : teacher.trace(b);
+  return local_loss(teacher.ops, student, wanted, layers, b.states("student")) * b.share;
 }
 
 Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace& teacher, const Trace& student,

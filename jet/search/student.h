@@ -25,9 +25,9 @@ void fit_start(const Teacher& teacher, TorchModel& student, const std::vector<in
                bool look_back);
 
 /// The part's share of the mean feature loss of the student's mixers in `layers`, each fed by the teacher's hidden
-/// states of that layer.
+/// states of that layer. Of `kept` > 0 batches, over and over, with what the teacher makes of them on disk.
 at::Tensor align_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
-                      const BatchStream& texts, const Part& part);
+                      const BatchStream& texts, const Part& part, int kept = 0);
 
 /// feature_weight * mean feature loss over `layers` + kl_weight * KL + hidden_weight * feature loss of what the heads
 /// read: the share of the batch's loss that `rows` have.

@@ -92,10 +92,10 @@ SupernetResult Supernet::train() {
   if (budget.align.tokens > 0) {
     const BatchStream texts{run_.data, "supernet align", budget.align};
     const auto doing = run_.progress.training(WorkKind::align, align_passes(budget.align));
-    out.align = jet::train({"supernet: alignment", run_.folder.checkpoint("supernet-align"), budget.align,
-                            new_parts(linear_, trained_),
-                            [&](const Part& p) { return align_loss(run_.teacher, linear_, searched_, texts, p); },
-                            [&](const TrainResult& r) { tell(r, out.align.emplace()); }});
+    out.align = jet::train(
+        {"supernet: alignment", run_.folder.checkpoint("supernet-align"), budget.align, new_parts(linear_, trained_),
+         [&](const Part& p) { return align_loss(run_.teacher, linear_, searched_, texts, p, budget.kept_batches); },
+         [&](const TrainResult& r) { tell(r, out.align.emplace()); }});
     run_.progress.count("tokens", out.align->tokens);
   }
   const auto doing = run_.progress.training(WorkKind::distill, distill_passes(budget.distill));

@@ -37,6 +37,7 @@ std::vector<Placed> placements(const Run& run, const PlacementResult& placement)
   double sets = 1;
   for (size_t i = 0; i < k; ++i) sets = sets * static_cast<double>(all.size() - i) / static_cast<double>(i + 1);
   const auto wanted = static_cast<size_t>(std::min<double>(c.placements, std::round(sets)));
+  if (rows.size() > wanted) rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(wanted), rows.end());
   for (int draw = 1; rows.size() < wanted; ++draw) {
     const LayerSet layers = random_layers(all, static_cast<int>(k), run.recipe.seed, draw);
     const bool known = std::any_of(rows.begin(), rows.end(), [&](const Placed& r) { return r.layers == layers; });
