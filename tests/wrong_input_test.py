@@ -258,7 +258,7 @@ def training(tmp):
            run("separate_documents = true\n" + chunks.replace("chunk = 128", "chunk = 32")), "choose one")
     kept = smoke.replace("stage1 = {", "stage1 = {teacher_top = 8, ")
     expect("kept targets and hidden states", run(kept), "feature_weight = 0")
-    kept = smoke.replace("align = {", "kept_batches = 8, align = {chunk = 32, ", 1)
+    kept = smoke.replace("align = {", "kept_batches = 8\nalign = {chunk = 32, ", 1)
     assert kept != smoke
     expect("kept activations in chunks", run(kept), "kept_batches", "align.chunk = 0")
     objective = smoke.replace("beam = 2", 'beam = 2\nfull_objective = [{task = "poems", weight = 1}]')
