@@ -4,8 +4,8 @@
 usage: lab/distillation_options.py JET OUT [--options NAME ...] [--seeds 1]
 
 Before it: tools/fetch_model.sh smollm2-135m, and jet data sample as recipes/smollm2.toml says. Every option is
-recipes/smollm2_options.toml with some keys changed, a run in OUT/NAME that can be killed and started again; more seeds
-extend it. Prints held-out loss (mean of the texts of the plain recipe), the loss on gsm8k alone, tasks in per cent, and
+recipes/smollm2_options.toml with some keys changed, a run in OUT/NAME-SEEDS that can be killed and started again, all
+its seeds anew. Prints held-out loss (mean of the texts of the plain recipe), the loss on gsm8k alone, tasks in per cent, and
 tokens a second of training, mean and standard deviation over the seeds.
 """
 import argparse
@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "models/smollm2-135m"
 
 
-def budget(align=24576, distill=8192, align_keys="", distill_keys="", keys=""):
+def budget(align=24576, distill=8192, distill_keys="", keys=""):
     """The recipe's table validation.budget, its tokens in two parts."""
     rows = "batch = 4, accumulate = 2, length = 256"
-    return {"validation.budget": f"{{{keys}align = {{tokens = {align}, {rows}{align_keys}}}, "
+    return {"validation.budget": f"{{{keys}align = {{tokens = {align}, {rows}}}, "
                                  f"distill = {{{distill_keys}train = {{tokens = {distill}, {rows}, lr = 5e-4}}}}}}"}
 
 
@@ -94,11 +94,12 @@ def main():
     parser.add_argument("--options", nargs="+", default=list(OPTIONS), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=1)
     args = parser.parse_args()
+    jet, out = Path(args.jet).resolve(), args.out.resolve()  # jet runs in the project's folder
     unknown = [o for o in args.options if o not in OPTIONS]
     if unknown:
         sys.exit(f"no option '{unknown[0]}'; there are: {', '.join(OPTIONS)}")
     for i, name in enumerate(args.options):
-        cells, tasks = row(run(args.jet, args.out, name, args.seeds))
+        cells, tasks = row(run(jet, out, name, args.seeds))
         if i == 0:
             heads = ["", "loss", "gsm8k", *tasks, "align tok/s", "distill tok/s", "seconds"]
             print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))

@@ -372,7 +372,7 @@ TEST_P(Bricks, MapsEveryStep) {
       {Op::log_sigmoid, [&](double a, double) { return -log1p_exp(-a); }},
       {Op::clamp_min, [](double a, double) { return std::max(a, 0.25); }}};
   for (const auto& [op, wanted] : steps) {
-    // The second step of three: what is not the result, and comes before or after it, does not matter.
+    // What comes after the result does not matter.
     const Formula::Instruction code[] = {{}, {Op::argument, 1}, {op, 0, 1, 0.25f}, {Op::neg, 2}};
     std::vector<float> whole(x.size()), part(x.size(), NAN);
     const float* in[] = {x.data(), y.data()};
