@@ -70,7 +70,7 @@ const Kernels& table() {
 #endif
   static constexpr Kernels kTable = {JET_ISA_NAME, matmul_packed_floats, matmul_pack,      matmul,       attend_best,
                                      recurrence,   multiply_rows,        transpose_floats, exponentials, gated,
-                                     map,          widen_numbers,        round_numbers};
+                                     map,          widen_numbers<bf16>,  round_numbers};
   return kTable;
 }
 }  // namespace jet::JET_ISA_NAMESPACE

@@ -65,11 +65,7 @@ void tokens_by_rows(const float* x, int64_t n, int64_t x_stride, const W* w, int
 
 template <class W>
 void widen(const W* w, int64_t w_stride, int64_t rows, int64_t cols, float* panel) {
-  for (int64_t r = 0; r < rows; ++r, w += w_stride, panel += cols) {
-    int64_t c = 0;
-    for (; c + kLanes <= cols; c += kLanes) store(panel + c, load(w + c));
-    for (; c < cols; ++c) panel[c] = to_float(w[c]);
-  }
+  for (int64_t r = 0; r < rows; ++r, w += w_stride, panel += cols) widen_numbers(w, panel, cols);
 }
 
 template <class W>

@@ -175,7 +175,8 @@ void gated_row(const float* g, const float* u, float* out, int64_t n) {
 
 JET_INLINE float exp_to_88(float x) { return exp_to_88(broadcast(x))[0]; }
 
-[[maybe_unused]] void widen_numbers(const bf16* x, float* out, int64_t n) {
+template <class W>
+void widen_numbers(const W* x, float* out, int64_t n) {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(out + i, load(x + i));
   for (; i < n; ++i) out[i] = to_float(x[i]);
