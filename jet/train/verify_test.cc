@@ -129,10 +129,12 @@ class OtherGoldens : public FolderTest {
     save(folder_ + name + "/golden.safetensors", golden, wrong);
   }
 
-  /// The model of tests/fixtures/jet over other lengths; the one of 41 tokens, more than the window, is traced.
+  /// The model of tests/fixtures/jet over other lengths; the one of 41 tokens, more than the window, is traced. The
+  /// reference is fp32 itself, so the tokens are some at which fp32 is near to exact numbers on every machine: of a
+  /// dozen sequences one was 1.8e-4 away, whole and in chunks alike, where fp64 in chunks agrees to 3e-6.
   void model(const std::string& name, const std::string& wrong = "") const {
     TorchModel m = TorchModel::load("tests/fixtures/jet");
-    at::manual_seed(4);
+    at::manual_seed(8);
     NamedTensors golden;
     TorchOps ops;
     ops.keep_state = true;
