@@ -15,7 +15,7 @@ int print_cases(const std::string& path, const std::vector<VerifyCase>& cases, b
       list.push_back(
           {{"name", c.name}, {"error", c.error}, {"tolerance", c.tolerance}, {"ok", c.ok}, {"note", c.note}});
     }
-    fmt::print("{}\n", json_text(Json{{"path", path}, {"cases", list}}, 2));
+    fmt::print("{}\n", json_text(Json{{"path", path}, {"cases", list}}));
     return ok ? 0 : 1;
   }
   size_t width = 0, bad = 0, skipped = 0;

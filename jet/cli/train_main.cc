@@ -149,7 +149,7 @@ void add_verify(CLI::App& c, int& code) {
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   c.add_option("golden_dir", *folder, "a folder with golden.safetensors, or one that holds such folders")->required();
-  c.add_flag("--json", *json, "print JSON");
+  c.add_flag("--json", *json, "print JSON, a line for each path");
   c.callback([folder, json, &code] { code = jet::print_cases("torch", jet::verify_torch(*folder), *json); });
 }
 

@@ -36,7 +36,7 @@ void add_verify_command(CLI::App& c, int& code) {
   auto o = std::make_shared<VerifyOptions>();
   c.add_option("golden_dir", o->folder, "a folder with golden.safetensors, or one that holds such folders")->required();
   c.add_flag("--engine-only", o->engine_only, "leave the torch path out");
-  c.add_flag("--json", o->json, "print JSON");
+  c.add_flag("--json", o->json, "print JSON, a line for each path");
   c.callback([o, &code] { code = run(*o); });
 }
 
