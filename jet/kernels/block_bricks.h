@@ -149,14 +149,25 @@ struct QuadCore : CoreBase {
     });
   }
 
-  /// How far ahead of its weights a tile asks for others: the first one for its own (the hardware's prefetchers stop at
-  /// pages; measured for one token: 15 to 30 % more bytes/s), the others, which have them in the caches, for the next
-  /// piece's.
-  static int64_t ahead(const Matrix& w, int64_t token, const Piece& p) {
-    if (token % kBlockTokens == 0) return 2048;
-    const int64_t panels = (p.next_row - p.row) / kPanelRows, groups = (p.next_begin - p.begin) / kGroupColumns;
-    return (panels * (w.cols / kGroupColumns) + groups) * group_bytes;
-  }
+  /// How far ahead of its weights a tile asks for others, in bytes from column c's: the first one for those that it
+  /// comes to next, from the end of its piece on for the next piece's (the hardware's prefetchers stop at pages, and at
+  /// the end of every row of panels, where one of two streams begins anew); the others, which have theirs in the
+  /// caches, for the next piece's. Measured on a Zen 4: docs/performance.md.
+  class AskAhead {
+   public:
+    AskAhead(const Matrix& w, int64_t token, const Piece& p) : first_(token % kBlockTokens == 0) {
+      const int64_t panels = (p.next_row - p.row) / kPanelRows, groups = (p.next_begin - p.begin) / kGroupColumns;
+      next_piece_ = (panels * (w.cols / kGroupColumns) + groups) * group_bytes;
+      beyond_ = kBytes + next_piece_ - (p.end - p.begin) / kGroupColumns * group_bytes;
+      turn_ = p.end - kBytes / group_bytes * kGroupColumns;
+    }
+    JET_INLINE int64_t from(int64_t c) const { return !first_ ? next_piece_ : c < turn_ ? kBytes : beyond_; }
+
+   private:
+    static constexpr int64_t kBytes = 4096;
+    bool first_;
+    int64_t next_piece_, beyond_, turn_;
+  };
 
   // Weights pass once for all T tokens, group by group, so that memory is read in one stream while products are made.
   template <int T>
@@ -168,10 +179,10 @@ struct QuadCore : CoreBase {
     const int32_t* correction = corrections(m, token) + first;
     const float* scale_x = scales(m, token) + first;
     BlockRows rows(m.w, p, group_bytes);
-    const int64_t next = ahead(m.w, token, p);
+    const AskAhead ahead(m.w, token, p);
     for (int64_t c = p.begin; c < p.end; c += kGroupColumns, x += 8 * T, correction += T, scale_x += T) {
-      multiply_group<0, R>(rows, next, x, correction, scale_x, sums);
-      if constexpr (T > R) multiply_group<R, R>(rows, next, x, correction, scale_x, sums);
+      multiply_group<0, R>(rows, ahead.from(c), x, correction, scale_x, sums);
+      if constexpr (T > R) multiply_group<R, R>(rows, 0, x, correction, scale_x, sums);
       for (int v = 0; v < kSlabVectors; ++v) rows.data[v] += group_bytes, rows.scales[v] += kPanelRows;
     }
   }
