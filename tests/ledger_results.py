@@ -4,7 +4,8 @@ import json
 
 def untimed(value, timed):
     if isinstance(value, dict):
-        return {k: untimed(v, timed) for k, v in value.items() if k not in timed and not k.startswith("seconds/")}
+        kept = {k: v for k, v in value.items() if k not in timed and not k.startswith(("seconds/", "peak_bytes/"))}
+        return {k: untimed(v, timed) for k, v in kept.items()}
     return [untimed(v, timed) for v in value] if isinstance(value, list) else value
 
 

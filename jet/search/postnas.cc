@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "jet/search/peak_memory.h"
 #include "jet/search/report.h"
 #include "jet/search/run_plan.h"
 #include "jet/search/selectors/selector.h"
@@ -48,11 +49,13 @@ void run_stage(Run& run, Supernet& net, const StageEntry& stage) {
   const bool search = name == "supernet";  // its weights are needed below even where its result is known
   if (ledger.has("seconds/" + name) && !search) return;
   const auto start = std::chrono::steady_clock::now();
+  const PeakMemory memory;
   run.progress.begin(name);
   const Json result = stage.run(run, net);
   run.progress.end();
   ledger.once(name, [&] { return result; });
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  ledger.once("peak_bytes/" + name, [&] { return memory.resident(); });
   ledger.once("seconds/" + name, [&] { return seconds; });
 }
 

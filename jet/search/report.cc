@@ -38,7 +38,7 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
             {"seeds", {{"run", recipe.seed}}},
             {"versions", {{"jet", JET_VERSION}, {"torch", TORCH_VERSION}, {"compiler", "gcc " __VERSION__}}},
             {"recipe", to_json_fields(recipe)}};
-  Json seconds = Json::object();
+  Json seconds = Json::object(), peaks = Json::object();
   for (const auto& stage : stage_names()) {
     if (ledger.has(stage)) {
       r[stage] = ledger.find(stage);
@@ -46,8 +46,9 @@ Json build_report(const Recipe& recipe, const Ledger& ledger, const std::string&
       r[stage] = so_far[stage], r["unfinished"] = stage;
     }
     if (ledger.has("seconds/" + stage)) seconds[stage] = ledger.find("seconds/" + stage);
+    if (ledger.has("peak_bytes/" + stage)) peaks[stage] = ledger.find("peak_bytes/" + stage);
   }
-  r["seconds"] = seconds;
+  r["seconds"] = seconds, r["peak_bytes"] = peaks;
   if (const Json final = ledger.find("final"); !final.is_null()) {
     r["layers"] = final["layers"];
     r["speed"] = final["speed"];

@@ -110,7 +110,7 @@ struct Bench {
     ops.device = device;
     for (const auto& [name, t] : base.parameters()) base_bytes += static_cast<int64_t>(t.nbytes());
     plan.rows = o.rows, plan.length = o.length, plan.activation_bytes = sizeof(float);
-    plan.logit_chunk = positions_at_once(base.spec.vocab_size);
+    plan.logit_chunk = positions_at_once(base.spec.vocab_size, device);
     ops.recompute = !o.keep_activations;
   }
 

@@ -27,6 +27,11 @@ struct Head {
   bool grad;  // any is wanted
 };
 
+// A head in the type of the products, so that it is converted once for all chunks.
+Tensor for_products(const TorchOps& ops, const Tensor& head) {
+  return ops.compute == at::kFloat ? head : head.to(ops.compute);
+}
+
 // dz W
 Tensor times(const TorchOps& ops, const Tensor& dz, const Tensor& w) {
   if (ops.compute != at::kFloat) return at::matmul(dz.to(ops.compute), w.to(ops.compute)).to(at::kFloat);
@@ -39,13 +44,14 @@ struct HeadLoss : torch::autograd::Function<HeadLoss> {
     Tensor loss = at::zeros({}, hidden.options()), dh, dw;
     if (for_hidden) dh = at::empty_like(hidden);
     if (for_head) dw = at::zeros_like(head);
+    const Tensor multiplied = for_products(o.ops, head);
     for (int64_t from = 0; from < hidden.size(0); from += o.positions) {
       const int64_t n = std::min(o.positions, hidden.size(0) - from);
       const Tensor h = hidden.narrow(0, from, n), w = o.weights.narrow(0, from, n);
-      Tensor z = at::log_softmax(o.ops.linear(h, head), -1);
+      Tensor z = at::log_softmax(o.ops.linear(h, multiplied), -1);
       loss += (o.rows(from, n, z) * w).sum();
       z *= w.unsqueeze(1);
-      if (for_hidden) dh.narrow(0, from, n).copy_(times(o.ops, z, head));
+      if (for_hidden) dh.narrow(0, from, n).copy_(times(o.ops, z, multiplied));
       if (for_head) dw += at::matmul(z.t().to(o.ops.compute), h.to(o.ops.compute));
     }
     ctx->save_for_backward({dh, dw});
@@ -68,19 +74,21 @@ Tensor predicting(const Tensor& hidden, const Tensor& weights) {
 }
 
 Tensor head_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& weights,
-                 int64_t chunk_logits, const RowsFn& rows) {
-  const Head o{ops, weights.flatten(), positions_at_once(head.size(0), chunk_logits), rows, at::GradMode::is_enabled()};
+                 int64_t positions, const RowsFn& rows) {
+  if (positions == 0) positions = positions_at_once(head.size(0), head.device());
+  const Head o{ops, weights.flatten(), positions, rows, at::GradMode::is_enabled()};
   return HeadLoss::apply(predicting(hidden, weights), head, o);
 }
 
 }  // namespace
 
 Tensor kl_loss(const TorchOps& ops, const ModelEnd& student, const ModelEnd& teacher, const Tensor& weights,
-               int64_t chunk_logits) {
-  const Tensor theirs = predicting(teacher.hidden, weights).detach(), their_head = teacher.head.detach();
-  return head_loss(ops, student.hidden, student.head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
-    const Tensor log_target = at::log_softmax(ops.linear(theirs.narrow(0, from, n), their_head), -1);
-    const Tensor target = log_target.exp(), loss = (target * (log_target - z)).sum(-1);
+               int64_t positions) {
+  const Tensor theirs = predicting(teacher.hidden, weights).detach(),
+               their_head = for_products(ops, teacher.head.detach());
+  return head_loss(ops, student.hidden, student.head, weights, positions, [&](int64_t from, int64_t n, Tensor& z) {
+    Tensor log_target = at::log_softmax(ops.linear(theirs.narrow(0, from, n), their_head), -1);
+    const Tensor target = log_target.exp(), loss = log_target.sub_(z).mul_(target).sum(-1);
     z.exp_().sub_(target);
     return loss;
   });
@@ -94,12 +102,13 @@ Tensor log_of_others(const Tensor& log_p, const Tensor& ids) { return log_p.scat
 }  // namespace
 
 Targets top_targets(const TorchOps& ops, const Tensor& teacher_hidden, const Tensor& teacher_head, int64_t k,
-                    int64_t chunk_logits) {
+                    int64_t positions) {
   const at::NoGradGuard no_grad;
   require(0 < k && k <= teacher_head.size(0), "the teacher's {} greatest probabilities of {} tokens cannot be kept", k,
           teacher_head.size(0));
   std::vector<Tensor> ids, log_p, rest;
-  for (const Tensor& h : teacher_hidden.flatten(0, 1).split(positions_at_once(teacher_head.size(0), chunk_logits))) {
+  if (positions == 0) positions = positions_at_once(teacher_head.size(0), teacher_head.device());
+  for (const Tensor& h : teacher_hidden.flatten(0, 1).split(positions)) {
     const Tensor all = at::log_softmax(ops.linear(h, teacher_head), -1);
     const auto [p, at] = all.topk(k, -1);
     ids.push_back(at.to(at::kInt)), log_p.push_back(p), rest.push_back(log_of_others(all, at));
@@ -108,8 +117,8 @@ Targets top_targets(const TorchOps& ops, const Tensor& teacher_hidden, const Ten
 }
 
 Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Targets& targets,
-               const Tensor& weights, int64_t chunk_logits) {
-  return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
+               const Tensor& weights, int64_t positions) {
+  return head_loss(ops, hidden, head, weights, positions, [&](int64_t from, int64_t n, Tensor& z) {
     const Tensor ids = targets.ids.narrow(0, from, n).to(at::kLong), log_p = targets.log_p.narrow(0, from, n);
     const Tensor log_rest = targets.log_rest.narrow(0, from, n), own = z.gather(1, ids);
     const Tensor more = log_rest - log_of_others(z, ids), some = log_rest > -INFINITY;
@@ -120,9 +129,9 @@ Tensor kl_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, co
 }
 
 Tensor next_token_loss(const TorchOps& ops, const Tensor& hidden, const Tensor& head, const Tensor& next,
-                       const Tensor& weights, int64_t chunk_logits) {
+                       const Tensor& weights, int64_t positions) {
   const Tensor targets = next.flatten();
-  return head_loss(ops, hidden, head, weights, chunk_logits, [&](int64_t from, int64_t n, Tensor& z) {
+  return head_loss(ops, hidden, head, weights, positions, [&](int64_t from, int64_t n, Tensor& z) {
     const Tensor at = targets.narrow(0, from, n).unsqueeze(1), loss = -z.gather(1, at).squeeze(1);
     z.exp_().scatter_add_(1, at, at::full({n, 1}, -1, z.options()));
     return loss;

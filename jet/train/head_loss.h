@@ -8,15 +8,16 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "jet/train/torch_ops.h"
 
 namespace jet {
 
-/// Logits of a chunk: 128 MB of each kind.
-constexpr int64_t kChunkLogits = int64_t{1} << 25;
-/// Positions of a chunk, at least one.
-constexpr int64_t positions_at_once(int64_t vocab, int64_t chunk_logits = kChunkLogits) {
-  return chunk_logits < vocab ? 1 : chunk_logits / vocab;
+/// Positions of a chunk, at least one. Its logits are 32 MB of each of three kinds on CPUs, 128 MB on GPUs, whose
+/// products want more positions.
+inline int64_t positions_at_once(int64_t vocab, const at::Device& device) {
+  return std::max<int64_t>(1, (int64_t{1} << (device.is_cpu() ? 23 : 25)) / vocab);
 }
 
 /// The end of a model: its logits are hidden head^T.
@@ -24,10 +25,11 @@ struct ModelEnd {
   at::Tensor hidden;  // [B, T, hidden]
   at::Tensor head;    // [vocab, hidden]
 };
+/// `positions`: those of a chunk, 0: positions_at_once().
 /// KL over the vocabulary, with weights [B, N] of what the first N <= T positions of every row predict. (A row's last
 /// position predicts something only where the row goes on.)
 at::Tensor kl_loss(const TorchOps& ops, const ModelEnd& student, const ModelEnd& teacher, const at::Tensor& weights,
-                   int64_t chunk_logits = kChunkLogits);
+                   int64_t positions = 0);
 
 /// What a teacher says at M positions: its k greatest probabilities, and what is left to all other tokens together.
 struct Targets {
@@ -37,14 +39,14 @@ struct Targets {
 };
 /// Of hidden states [B, N, hidden]; M = B N.
 Targets top_targets(const TorchOps& ops, const at::Tensor& teacher_hidden, const at::Tensor& teacher_head, int64_t k,
-                    int64_t chunk_logits = kChunkLogits);
+                    int64_t positions = 0);
 /// KL over k + 1 outcomes, the last being all other tokens: at most the KL over the vocabulary, and equal to it for
 /// k = vocab. Among the others the student is left as it is: dz = w p (1 - rest* / rest).
 at::Tensor kl_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head, const Targets& targets,
-                   const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
+                   const at::Tensor& weights, int64_t positions = 0);
 
 /// Cross-entropy of next [B, N], the tokens that the first N positions of every row predict.
 at::Tensor next_token_loss(const TorchOps& ops, const at::Tensor& hidden, const at::Tensor& head,
-                           const at::Tensor& next, const at::Tensor& weights, int64_t chunk_logits = kChunkLogits);
+                           const at::Tensor& next, const at::Tensor& weights, int64_t positions = 0);
 
 }  // namespace jet

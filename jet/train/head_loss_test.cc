@@ -35,7 +35,7 @@ TEST(HeadLoss, ChunksGiveTheValuesAndGradientsOfTheWhole) {
     const at::Tensor h = leaf(c.hidden), w = leaf(c.head);
     const at::Tensor want = plain(c, h, w, kl);
     (2.5 * want).backward();
-    for (const int64_t chunk : {int64_t{1}, 5 * kVocab, 20 * kVocab, 21 * kVocab, int64_t{1} << 25}) {
+    for (const int64_t chunk : {1, 5, 20, 21, 0}) {
       const at::Tensor own_h = leaf(c.hidden), own_w = leaf(c.head);
       const auto loss = [&](const at::Tensor& hidden, const at::Tensor& head) {
         return kl ? kl_loss(ops, {hidden, head}, {c.teacher, c.teacher_head}, c.weights, chunk)
@@ -61,11 +61,11 @@ TEST(HeadLoss, KeptTargets) {
   exact.backward();
   double before = 0;
   for (const int64_t k : {int64_t{1}, int64_t{4}, int64_t{20}, kVocab}) {
-    const Targets t = top_targets(ops, c.teacher.narrow(1, 0, 7), c.teacher_head, k, 5 * kVocab);
+    const Targets t = top_targets(ops, c.teacher.narrow(1, 0, 7), c.teacher_head, k, 5);
     EXPECT_EQ(t.ids.sizes(), (std::vector<int64_t>{21, k}));
     const at::Tensor own_h = leaf(c.hidden), own_w = leaf(c.head);
     const auto loss = [&](const at::Tensor& hidden, const at::Tensor& head) {
-      return kl_loss(ops, hidden, head, t, c.weights, 4 * kVocab);
+      return kl_loss(ops, hidden, head, t, c.weights, 4);
     };
     const at::Tensor got = loss(own_h, own_w);
     got.backward();
@@ -90,7 +90,7 @@ TEST(HeadLoss, AFrozenHeadOfBf16) {
   const at::Tensor narrow = c.head.to(at::kBFloat16), wide = narrow.to(at::kFloat);
   const at::Tensor h = leaf(c.hidden), own = leaf(c.hidden);
   plain(c, h, wide, false).backward();
-  next_token_loss(TorchOps{}, own, narrow, c.next, c.weights, 4 * kVocab).backward();
+  next_token_loss(TorchOps{}, own, narrow, c.next, c.weights, 4).backward();
   EXPECT_LT(max_abs(own.grad(), h.grad()), 1e-5);
 }
 

@@ -194,8 +194,8 @@ function TheRun({ r }: { r: Row }) {
       <dl class="facts">{facts.map(([k, v]) => <><dt>{k}</dt><dd>{String(v)}</dd></>)}</dl>
       {total > 0 && (
         <>
-          <h3>Time, {duration(total)} so far</h3>
-          <div class="spent">{seconds.map(([k, x]) => <><span>{k.replace(/_/g, " ")}</span><Bar share={x / topOf(seconds.map((s) => s[1]))} plain /><span class="sub">{duration(x)}</span></>)}</div>
+          <h3>Time, {duration(total)} so far{r.peak_bytes && ", and the most memory at once"}</h3>
+          <div class="spent">{seconds.map(([k, x]) => <><span>{k.replace(/_/g, " ")}</span><Bar share={x / topOf(seconds.map((s) => s[1]))} plain /><span class="sub">{[duration(x), isNumber(r.peak_bytes?.[k]) && bytes(r.peak_bytes[k])].filter(Boolean).join(" · ")}</span></>)}</div>
         </>
       )}
       {r.recipe && (
