@@ -54,7 +54,7 @@ function Title() {
   const c = open.value;
   const [editing, edit] = useState(false);
   const box = useRef<HTMLInputElement>(null);
-  useEffect(() => box.current?.select(), [editing]);
+  useLayoutEffect(() => box.current?.select(), [editing]);
   const model = props.value?.model?.name ?? "";
   if (!c) return <div class="title"><b>New chat</b><span class="sub">{model}</span></div>;
   if (!editing) {

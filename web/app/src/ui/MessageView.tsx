@@ -46,7 +46,8 @@ function Editor({ m }: { m: Message }) {
   const [text, setText] = useState(() => draftOf(draft) || m.content);
   const box = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => fit(box.current!), [text]);
-  useEffect(() => {
+  // At once: what is typed right after the click would be selected, or not, by chance.
+  useLayoutEffect(() => {
     box.current!.focus();
     box.current!.setSelectionRange(text.length, text.length);
   }, []);

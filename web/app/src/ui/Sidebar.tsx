@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { hasChat } from "../api";
 import { replies } from "../chat/chat";
 import { search, type Hit } from "../chat/search";
@@ -129,7 +129,7 @@ async function forget(c: Conversation): Promise<void> {
 
 function Naming({ c, onClose }: { c: Conversation; onClose: () => void }) {
   const box = useRef<HTMLInputElement>(null);
-  useEffect(() => box.current!.select(), []);
+  useLayoutEffect(() => box.current!.select(), []);
   const done = () => {
     if (!box.current) return; // Enter has closed it already
     void rename(c.id, box.current.value);
