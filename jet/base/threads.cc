@@ -31,12 +31,6 @@ constexpr int kPartsPerThread = 4;
 // much in a virtual machine; short enough that a pool without work costs nothing.
 constexpr int kSpins = 10000;
 
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
 /// Returns once `value` is no longer `old`: spins a while, then sleeps.
 void wait_change(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int i = 0; i < kSpins; ++i) {

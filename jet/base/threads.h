@@ -11,6 +11,13 @@ namespace jet {
 
 inline constexpr int kMostThreads = 4096;
 
+/// A round of a loop that waits for another thread.
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
 /// One thread at a time may call it.
 class ThreadPool {
  public:

@@ -15,6 +15,7 @@
 
 #include "jet/base/error.h"
 #include "jet/base/programs.h"
+#include "jet/base/threads.h"
 
 extern char** environ;
 
@@ -44,13 +45,7 @@ std::string rounds_of_waiting() {
   double fastest = 1e9;  // of some looks, ns a round: a thread may be put aside in between
   for (int look = 0; look < 5; ++look) {
     const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < kRounds; ++i) {
-#if defined(__x86_64__)
-      __builtin_ia32_pause();
-#else
-      asm volatile("" ::: "memory");
-#endif
-    }
+    for (int i = 0; i < kRounds; ++i) relax();
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
     fastest = std::min(fastest, took.count() / kRounds);
   }

@@ -32,9 +32,9 @@ Tensor for_products(const TorchOps& ops, const Tensor& head) {
   return ops.compute == at::kFloat ? head : head.to(ops.compute);
 }
 
-// dz W
+// dz W, w of for_products()
 Tensor times(const TorchOps& ops, const Tensor& dz, const Tensor& w) {
-  if (ops.compute != at::kFloat) return at::matmul(dz.to(ops.compute), w.to(ops.compute)).to(at::kFloat);
+  if (ops.compute != at::kFloat) return at::matmul(dz.to(ops.compute), w).to(at::kFloat);
   return w.scalar_type() == at::kFloat ? at::matmul(dz, w) : widened_times(dz, w);
 }
 
@@ -106,10 +106,11 @@ Targets top_targets(const TorchOps& ops, const Tensor& teacher_hidden, const Ten
   const at::NoGradGuard no_grad;
   require(0 < k && k <= teacher_head.size(0), "the teacher's {} greatest probabilities of {} tokens cannot be kept", k,
           teacher_head.size(0));
+  const Tensor multiplied = for_products(ops, teacher_head);
   std::vector<Tensor> ids, log_p, rest;
   if (positions == 0) positions = positions_at_once(teacher_head.size(0), teacher_head.device());
   for (const Tensor& h : teacher_hidden.flatten(0, 1).split(positions)) {
-    const Tensor all = at::log_softmax(ops.linear(h, teacher_head), -1);
+    const Tensor all = at::log_softmax(ops.linear(h, multiplied), -1);
     const auto [p, at] = all.topk(k, -1);
     ids.push_back(at.to(at::kInt)), log_p.push_back(p), rest.push_back(log_of_others(all, at));
   }

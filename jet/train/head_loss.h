@@ -25,9 +25,9 @@ struct ModelEnd {
   at::Tensor hidden;  // [B, T, hidden]
   at::Tensor head;    // [vocab, hidden]
 };
-/// `positions`: those of a chunk, 0: positions_at_once().
 /// KL over the vocabulary, with weights [B, N] of what the first N <= T positions of every row predict. (A row's last
-/// position predicts something only where the row goes on.)
+/// position predicts something only where the row goes on.) Here and below, `positions`: of a chunk; 0:
+/// positions_at_once().
 at::Tensor kl_loss(const TorchOps& ops, const ModelEnd& student, const ModelEnd& teacher, const at::Tensor& weights,
                    int64_t positions = 0);
 
