@@ -153,6 +153,7 @@ std::map<std::string, std::string> matching_files(const std::string& folder, con
   if (!fs::is_directory(whole.parent_path())) return files;
   for (const auto& entry : fs::directory_iterator(whole.parent_path())) {
     const std::string file = entry.path().filename().string();
+    if (file.starts_with('.')) continue;  // ._NAME, which archives made on a Mac leave beside every NAME
     if (file.size() > before.size() + after.size() && file.starts_with(before) && file.ends_with(after))
       files[file.substr(before.size(), file.size() - before.size() - after.size())] = entry.path().string();
   }

@@ -54,6 +54,14 @@ TEST(SuiteRows, ReadEveryFormat) {
   EXPECT_THROW(read_rows(f.path + "/absent.jsonl", {}, ""), Error);
 }
 
+TEST(SuiteRows, PassOverHiddenFiles) {
+  const SuiteFolder f;
+  f.write("blimp/one.jsonl", "{}\n");
+  f.write("blimp/._one.jsonl", "\0\x05\x16\x07");
+  EXPECT_EQ(matching_files(f.path, "blimp/*.jsonl"),
+            (std::map<std::string, std::string>{{"one", f.path + "/blimp/one.jsonl"}}));
+}
+
 TEST(Suite, MakesTheHarnessesPrompts) {
   const SuiteFolder f;
   f.write("hellaswag/hellaswag_val.jsonl",
