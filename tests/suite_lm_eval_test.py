@@ -40,6 +40,7 @@ CASES = {
     "truthfulqa_mc1": ("truthfulqa/truthfulqa_mc1.yaml", 0), "blimp": ("blimp/_template_yaml", 0),
     "mmlu": ("mmlu/default/_default_template_yaml", 1), "wikitext": ("wikitext/wikitext.yaml", 0),
     "gsm8k": ("gsm8k/gsm8k.yaml", 1), "triviaqa": ("triviaqa/default.yaml", 0),
+    "math": ("hendrycks_math/hendrycks_math_algebra.yaml", 0),
     "bbh": ("bbh/cot_fewshot/_cot_fewshot_template_yaml", 1),
 }
 

@@ -1,6 +1,8 @@
 // jet data build INPUT...: text into a folder of tokens; jet data sample MODEL: a model's own text into one; jet data
-// info DIR: what is in one; jet data check DIR: whether it is whole, and which graded items share text with it.
+// info DIR: what is in one; jet data check DIR: whether it is whole, and which graded items share text with it;
+// jet data needles MODEL: RULER's needles in texts of any length.
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 
@@ -12,6 +14,7 @@
 #include "jet/cli/commands.h"
 #include "jet/cli/options.h"
 #include "jet/data/build.h"
+#include "jet/data/needles.h"
 #include "jet/eval/sample_text.h"
 #include "jet/eval/tasks.h"
 
@@ -243,11 +246,59 @@ void add_sample(CLI::App& c, int&) {
   c.callback([o] { run_sample(*o); });
 }
 
+struct NeedlesCommand {
+  std::string model, out, text;
+  std::vector<std::string> kinds;
+  std::vector<int64_t> lengths = {4096};
+  NeedleOptions needles;
+};
+
+void run_needles(const NeedlesCommand& o) {
+  const Tokenizer tokenizer = Tokenizer::load(o.model);
+  NeedleOptions n = o.needles;
+  if (!o.text.empty()) n.text = read_file(o.text);
+  Stages stages;
+  const auto kinds = o.kinds.empty() ? needle_kinds(!o.text.empty()) : o.kinds;
+  int64_t done = 0;
+  const int64_t total = std::ssize(kinds) * std::ssize(o.lengths);
+  for (const auto& kind : kinds) {
+    for (const int64_t length : o.lengths) {
+      stages.update("needles", "tasks", done++, total);
+      n.kind = kind, n.max_length = length;
+      std::string rows;
+      for (const Json& item : needles(n, tokenizer)) rows += json_text(item) + "\n";
+      std::filesystem::create_directories(o.out + "/ruler");
+      write_file(fmt::format("{}/ruler/niah_{}_{}.jsonl", o.out, kind, length), rows);
+    }
+  }
+  stages.update("needles", "tasks", total, total);
+  stages.finish();
+  fmt::print("{} tasks of {} items: jet eval MODEL --suite ruler --data {}\n", total, n.items, o.out);
+}
+
+void add_needles(CLI::App& c, int&) {
+  auto o = std::make_shared<NeedlesCommand>();
+  c.add_option("model", o->model, "model folder whose tokenizer counts")->required();
+  c.add_option("--out", o->out, "folder of data; they go into its ruler/")->required();
+  c.add_option("--kinds", o->kinds,
+               fmt::format("of {} (those that need no text; all with --text)", fmt::join(needle_kinds(true), ", ")))
+      ->delimiter(',');
+  c.add_option("--lengths", o->lengths, "tokens of input and answer")
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t{256}, int64_t{1} << 24))
+      ->capture_default_str();
+  c.add_option("--text", o->text, "file whose sentences are the haystack, from its beginning");
+  add_number(c, "--items", o->needles.items, "of each task", 1, 100000);
+  add_number(c, "--seed", o->needles.seed, "of the draws", 0);
+  c.callback([o] { run_needles(*o); });
+}
+
 constexpr Command kDataCommands[] = {
     {"build", "text files into a folder of tokens; killed, it goes on where it was", add_build},
     {"sample", "training text from a model itself: documents that it draws, as a folder of tokens", add_sample},
     {"info", "what is in a folder of tokens", add_info},
     {"check", "is a folder of tokens whole, and does it hold text of graded items", add_check},
+    {"needles", "facts hidden in long texts, RULER's, for jet eval --suite ruler", add_needles},
 };
 
 }  // namespace

@@ -5,7 +5,8 @@
 //   {"piqa": {
 //      "about", "published", "licence"   texts of `jet eval --list`
 //      "files": [{"path": "piqa/valid.jsonl", "doc": {...}}, ...]     in the folder of data, the first that is there
-//          path    * stands for the name of a part (a subject), which is a task of its own: NAME_PART
+//          path    * stands for the name of a part (a subject), which is a task of its own: NAME_PART; what ends in /
+//                  is a folder of .json files, a document each
 //          rows    of a JSON file: keys that lead to the documents; lists on the way are walked, and what stands beside
 //                  them belongs to each document ("data.paragraphs.qas")
 //          columns names of a CSV file's columns; without them its first line has them
@@ -24,8 +25,8 @@
 //   }}
 //
 // A value is a text with {{ expressions }} of Jinja (jet/text/jinja), or a field's name alone; one expression alone
-// keeps its type. Beside the document's fields they know `part`, and re_sub(pattern, by, text) and re_find(pattern,
-// text), which is "" or the first group.
+// keeps its type. Beside the document's fields they know `part`, and re_sub(pattern, by, text), re_find(pattern,
+// text), which is "" or the first group, and boxed(solution), the answer in the last \boxed{}.
 #pragma once
 
 #include <optional>
@@ -70,11 +71,12 @@ struct SuiteGeneration {
 struct SuiteMetric {
   std::string metric;
   bool ignore_case = false, ignore_punctuation = false;
+  bool math = false;  // exact_match of answers of MATH (math_answer.h)
   std::vector<std::string> regexes_to_ignore;
   template <class V>
   static void fields(SuiteMetric& m, V&& v) {
     v("metric", m.metric), v("ignore_case", m.ignore_case), v("ignore_punctuation", m.ignore_punctuation);
-    v("regexes_to_ignore", m.regexes_to_ignore);
+    v("regexes_to_ignore", m.regexes_to_ignore), v("math", m.math);
   }
 };
 

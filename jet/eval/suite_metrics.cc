@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "jet/base/error.h"
+#include "jet/eval/math_answer.h"
 #include "jet/eval/suite_value.h"
 #include "jet/eval/text_metrics.h"
 #include "jet/text/jinja/text.h"
@@ -139,6 +140,8 @@ double text_mark(const Suite& suite, const SuiteMetric& metric, const SuiteItem&
   if (metric.metric == "match_all")
     return static_cast<double>(std::count_if(targets.begin(), targets.end(), stands)) /
            static_cast<double>(std::max<size_t>(1, targets.size()));
+  if (metric.math)
+    return std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return same_math(text, t); });
   const std::string given = plain_form(metric, text);
   return std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return plain_form(metric, t) == given; });
 }

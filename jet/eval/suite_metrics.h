@@ -9,7 +9,8 @@
 //                                         then the mean over the rotations
 //   loglikelihood          acc            every token is the likeliest              perplexity exp of the mean -log p
 //   loglikelihood_rolling  word_perplexity, byte_perplexity, bits_per_byte
-//   generate_until         exact_match    with ignore_case, ignore_punctuation, regexes_to_ignore
+//   generate_until         exact_match    with ignore_case, ignore_punctuation, regexes_to_ignore; or
+//                                         math (math_answer.h)
 //                          exact, f1      after SQuAD's normalisation, of the best target
 //                          contains       the target stands in the text, case aside
 //                          match_all      the part of the targets that stand in the text, case aside (RULER)

@@ -126,7 +126,20 @@ std::string unpacked(const std::string& path) {
   return text;
 }
 
+/// The .json files of a folder in the order of their numbers, a document each.
+std::vector<Json> rows_of_folder(const std::string& folder) {
+  std::map<std::pair<size_t, std::string>, std::string> files;  // 2 before 10
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with('.') && name.ends_with(".json")) files[{name.size(), name}] = entry.path().string();
+  }
+  std::vector<Json> rows;
+  for (const auto& [name, file] : files) rows.push_back(parse_json(read_text(file), file));
+  return rows;
+}
+
 std::vector<Json> raw_rows(const std::string& path, const SuiteFile& file) {
+  if (fs::is_directory(path)) return rows_of_folder(path);
   const std::string kind = kind_of(path), text = unpacked(path);
   if (kind == ".jsonl") return rows_of_lines(text, path);
   if (kind == ".csv" || kind == ".tsv") return rows_of_csv(text, path, file.columns, kind == ".csv" ? ',' : '\t');
@@ -141,11 +154,12 @@ std::vector<Json> raw_rows(const std::string& path, const SuiteFile& file) {
 }  // namespace
 
 std::map<std::string, std::string> matching_files(const std::string& folder, const std::string& path) {
-  const fs::path whole = fs::path(folder) / path;
+  const bool folders = path.ends_with('/');
+  const fs::path whole = fs::path(folder) / (folders ? path.substr(0, path.size() - 1) : path);
   const size_t star = path.find('*');
   std::map<std::string, std::string> files;
   if (star == path.npos) {
-    if (fs::is_regular_file(whole)) files[""] = whole.string();
+    if (folders ? fs::is_directory(whole) : fs::is_regular_file(whole)) files[""] = whole.string();
     return files;
   }
   const std::string name = whole.filename().string();
@@ -153,7 +167,8 @@ std::map<std::string, std::string> matching_files(const std::string& folder, con
   if (!fs::is_directory(whole.parent_path())) return files;
   for (const auto& entry : fs::directory_iterator(whole.parent_path())) {
     const std::string file = entry.path().filename().string();
-    if (file.starts_with('.')) continue;  // ._NAME, which archives made on a Mac leave beside every NAME
+    // ._NAME is what archives made on a Mac leave beside every NAME.
+    if (file.starts_with('.') || entry.is_directory() != folders) continue;
     if (file.size() > before.size() + after.size() && file.starts_with(before) && file.ends_with(after))
       files[file.substr(before.size(), file.size() - before.size() - after.size())] = entry.path().string();
   }

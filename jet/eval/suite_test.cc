@@ -62,6 +62,25 @@ TEST(SuiteRows, PassOverHiddenFiles) {
             (std::map<std::string, std::string>{{"one", f.path + "/blimp/one.jsonl"}}));
 }
 
+TEST(SuiteRows, ReadFoldersOfDocuments) {
+  const SuiteFolder f;
+  for (const char* name : {"10", "9", ".9"})
+    f.write(fmt::format("MATH/test/algebra/{}.json", name),
+            fmt::format(R"({{"problem": "{}", "solution": "\\boxed{{4}}"}})", name));
+  f.write("MATH/test/README.json", "{}");
+  const auto tasks = load_suite(named("math"), {f.path});
+  ASSERT_EQ(tasks.size(), 1U);
+  EXPECT_EQ(tasks[0].name, "math_algebra");
+  ASSERT_EQ(tasks[0].items.size(), 2U);
+  EXPECT_EQ(*tasks[0].items[0].requests.at(0).context, "Problem: 9\nAnswer:");
+  const auto mark = [&](const char* text) {
+    return grade(named("math"), tasks[0].items[0], Json::array({text}), {}).marks.at("exact_match,none").value;
+  };
+  EXPECT_EQ(mark(" $x = 4$."), 1);  // what stands between the first $ and the last
+  EXPECT_EQ(mark(" 4"), 1);
+  EXPECT_EQ(mark(" 5"), 0);
+}
+
 TEST(Suite, MakesTheHarnessesPrompts) {
   const SuiteFolder f;
   f.write("hellaswag/hellaswag_val.jsonl",

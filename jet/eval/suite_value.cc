@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "jet/base/error.h"
+#include "jet/eval/math_answer.h"
 #include "jet/text/jinja/jinja.h"
 #include "jet/text/regex.h"
 #include "jet/text/utf8.h"
@@ -27,20 +28,27 @@ const Regex& compiled(const std::string& pattern) {
 jinja::Value text_value(const std::string& text) { return jinja::Value(jinja::text_from(text)); }
 
 jinja::Variables functions() {
-  return {{"re_sub", jinja::make_object("re_sub",
-                                        [](const jinja::Arguments& a) {
-                                          return text_value(replace_all(text_argument(a, 0, "re_sub"),
-                                                                        text_argument(a, 1, "re_sub"),
-                                                                        text_argument(a, 2, "re_sub")));
-                                        })},
-          {"re_find", jinja::make_object("re_find", [](const jinja::Arguments& a) {
-             const Regex& regex = compiled(text_argument(a, 0, "re_find"));
-             const std::string text = text_argument(a, 1, "re_find");
-             Regex::Search s(regex, text);
-             const int group = regex.groups() > 0 ? 1 : 0;
-             if (!s.next() || s.begin(group) == std::string::npos) return text_value("");
-             return text_value(text.substr(s.begin(group), s.end(group) - s.begin(group)));
-           })}};
+  return {
+      {"re_sub", jinja::make_object("re_sub",
+                                    [](const jinja::Arguments& a) {
+                                      return text_value(replace_all(text_argument(a, 0, "re_sub"),
+                                                                    text_argument(a, 1, "re_sub"),
+                                                                    text_argument(a, 2, "re_sub")));
+                                    })},
+      {"re_find", jinja::make_object("re_find",
+                                     [](const jinja::Arguments& a) {
+                                       const Regex& regex = compiled(text_argument(a, 0, "re_find"));
+                                       const std::string text = text_argument(a, 1, "re_find");
+                                       Regex::Search s(regex, text);
+                                       const int group = regex.groups() > 0 ? 1 : 0;
+                                       if (!s.next() || s.begin(group) == std::string::npos) return text_value("");
+                                       return text_value(text.substr(s.begin(group), s.end(group) - s.begin(group)));
+                                     })},
+      {"boxed", jinja::make_object("boxed", [](const jinja::Arguments& a) {
+         const auto answer = boxed_answer(text_argument(a, 0, "boxed"));
+         require(answer.has_value(), "boxed: the solution has no \\boxed{{answer}}");
+         return text_value(*answer);
+       })}};
 }
 
 jinja::Variables variables_of(const Json& doc) {
