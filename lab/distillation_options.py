@@ -19,11 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "models/smollm2-135m"
 
 
-def budget(align=24576, distill=8192, distill_keys="", keys=""):
-    """The recipe's table validation.budget, its tokens in two parts."""
+def budget(align=24576, distill=8192, distill_keys="", keys="", of="validation"):
+    """The recipe's table OF.budget, its tokens in two parts."""
     rows = "batch = 4, accumulate = 2, length = 256"
-    return {"validation.budget": f"{{{keys}align = {{tokens = {align}, {rows}}}, "
-                                 f"distill = {{{distill_keys}train = {{tokens = {distill}, {rows}, lr = 5e-4}}}}}}"}
+    rate = "" if of == "validation" else ", lr = 1e-3"  # validation.lr is the alignment's
+    return {f"{of}.budget": f"{{{keys}align = {{tokens = {align}, {rows}{rate}}}, "
+                            f"distill = {{{distill_keys}train = {{tokens = {distill}, {rows}, lr = 5e-4}}}}}}"}
 
 
 TEXTS = {"own": 3, "stories": 1, "novels": 1, "gsm8k": 0.5, "code": 0.5}
@@ -43,6 +44,7 @@ OPTIONS = {
     "plain": {},
     "look_back": budget(keys="look_back = true, "),
     "kept_batches = 8": budget(keys="kept_batches = 8, "),
+    "from the supernet": {**budget(of="supernet"), "supernet.starts_students": "true"},
     "layer by layer alone": budget(align=32768, distill=0),
     "end to end alone": budget(align=0, distill=32768),
     "half and half": budget(align=16384, distill=16384),
@@ -67,7 +69,8 @@ def run(jet, out, name, seeds):
     folder.parent.mkdir(parents=True, exist_ok=True)
     recipe = folder.with_suffix(".toml")
     recipe.write_text(recipe_of(OPTIONS[name], seeds))
-    for stage in ["placement", "validation"]:
+    supernet = ["supernet"] if "supernet.budget" in OPTIONS[name] else []
+    for stage in [*supernet, "placement", "validation"]:
         subprocess.run([jet, "postnas", MODEL, "--recipe", recipe, "--out", folder, "--only", stage], cwd=ROOT, check=True,
                        stdout=subprocess.DEVNULL)
     found = json.loads((folder / "ledger.json").read_text())["results"]

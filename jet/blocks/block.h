@@ -9,6 +9,8 @@
 //   Weights<T>, params()     visit(name, T&, ParamSpec) of every parameter
 //   State<T>, state()        visit(name, T&, StateSpec) of all that a sequence carries from call to call
 //   roles(c)                 which of its rows play an attention layer's q, k, v and o
+//   takes_over(c, other)     of a block that can compute what a trained one of another kind does: its parameters made
+//                            of the other's
 //   attention_part           of a block that has a whole attention layer in it: the prefix of its parameters
 //   new_part()               of such a block, where what is beside it can be fitted to the attention by itself
 //   leaves_out_the_mixer     of a block that stands for no mixer: its layer has no norms for one
@@ -85,6 +87,14 @@ inline std::vector<AttentionRole> projection_roles(int q_heads, int k_heads, int
           {AttentionRole::v, "v_proj.weight", 0, v_heads, dv},
           {AttentionRole::o, "o_proj.weight", 0, o_heads, dv}};
 }
+
+/// A parameter made of one of a block of another kind: each row of `from` `repeat` times, times `scale`, the rows that
+/// are left zero. Without `from` of the unit matrix. Parameters that both have by one name are taken as they are.
+struct TakenOver {
+  std::string param, from;
+  int repeat = 1;
+  float scale = 1;
+};
 
 /// The sizes asked of a block that takes the place of attention: heads x dK x dV.
 struct MixerDims {

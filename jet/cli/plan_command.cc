@@ -20,7 +20,7 @@ struct PlanOptions {
   double supernet_tokens = 10e9, stage1_tokens = 50e9, stage2_tokens = 350e9, mfu = 0.4, step_tokens = 1048576;
   std::vector<int64_t> gpus = {8, 32, 256};
   TrainOptions train;
-  bool json = false;
+  bool frozen_vocabulary = false, json = false;
 };
 
 struct Stage {
@@ -31,8 +31,9 @@ struct Stage {
 std::vector<Stage> stages_of(const PlanOptions& o) {
   const ModelSpec base = shape_spec(o.model), student = shape_spec(o.student);
   return {{plan_supernet(base, o.branch, o.train), o.supernet_tokens},
-          {plan_distillation("stage 1", base, student, false, o.train), o.stage1_tokens},
-          {plan_distillation("stage 2", base, student, true, o.train), o.stage2_tokens}};
+          {plan_distillation("stage 1", base, student, is_mixer_parameter, o.train), o.stage1_tokens},
+          {plan_distillation("stage 2", base, student, o.frozen_vocabulary ? layers_trained : all_trained, o.train),
+           o.stage2_tokens}};
 }
 
 Json to_json(const Stage& s, const PlanOptions& o, const Gpu& gpu) {
@@ -177,6 +178,7 @@ void add_plan_command(CLI::App& c, int&) {
   add_number(c, "--length", o->train.length, "tokens of a row", 1, 1 << 30);
   add_number(c, "--logit-chunk", o->train.logit_chunk, "tokens whose logits exist at once", 1, 1 << 30);
   add_number(c, "--full-share", o->train.full_share, "of a supernet path's layers", 0, 1);
+  c.add_flag("--frozen-vocabulary", o->frozen_vocabulary, "stage 2 leaves embedding and head as they are");
   c.add_flag("--json", o->json, "print one JSON object");
   c.callback([o] { run(*o); });
 }

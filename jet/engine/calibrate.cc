@@ -45,7 +45,7 @@ Calibration::Calibration(const Checkpoint& c, const std::map<std::string, DType>
                          ThreadPool& pool)
     : checkpoint_(c), types_(types), pool_(pool), runner_(c, o.ids, o.length, pool), rows_(runner_.embed()),
       layers_(matrices_by_layer(c.spec, [&](const std::string& name) { return is_quantized(types.at(name)); })) {
-  const DType type = types.at("model.embed_tokens.weight");
+  const DType type = types.at(kEmbedding);
   if (!is_quantized(type)) return;
   const int64_t d = c.spec.hidden_size;
   pool.parallel_for(runner_.tokens(), 16, [&](int64_t begin, int64_t end) {

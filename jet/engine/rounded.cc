@@ -54,8 +54,8 @@ std::vector<LayerMatrices> matrices_by_layer(const ModelSpec& spec,
     });
   }
   LayerMatrices& ends = all.emplace_back();
-  if (wanted("model.embed_tokens.weight")) ends.names.push_back("model.embed_tokens.weight");
-  if (!spec.tie_word_embeddings && wanted("lm_head.weight")) ends.names.push_back("lm_head.weight");
+  if (wanted(kEmbedding)) ends.names.emplace_back(kEmbedding);
+  if (!spec.tie_word_embeddings && wanted(kHead)) ends.names.emplace_back(kHead);
   return all;
 }
 

@@ -31,8 +31,6 @@ struct LayerMatrices {
 std::vector<LayerMatrices> matrices_by_layer(const ModelSpec& spec,
                                              const std::function<bool(const std::string& name)>& wanted);
 
-inline std::string head_name(const ModelSpec& spec) {
-  return spec.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-}
+inline std::string head_name(const ModelSpec& spec) { return spec.tie_word_embeddings ? kEmbedding : kHead; }
 
 }  // namespace jet

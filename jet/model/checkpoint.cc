@@ -79,7 +79,7 @@ std::string listed(const std::vector<std::string>& names) {
 
 /// A file's own head counts, as in transformers, though config.json says that there is none.
 void settle_head(Checkpoint& c) {
-  const std::string embed = "model.embed_tokens.weight", head = "lm_head.weight";
+  const std::string embed = kEmbedding, head = kHead;
   if (!c.spec.tie_word_embeddings || !c.tensors.contains(head) || !c.tensors.contains(embed)) return;
   const StoredTensor &a = c.tensors.at(embed), &b = c.tensors.at(head);
   const bool same = a.dtype == b.dtype && a.bytes.size() == b.bytes.size() &&
@@ -92,7 +92,7 @@ void settle_head(Checkpoint& c) {
 void note_unread(Checkpoint& c, const std::set<std::string>& read) {
   std::vector<std::string> names;
   for (const auto& [name, t] : c.tensors.all()) {
-    const bool tied_head = name == "lm_head.weight";  // the embedding once more
+    const bool tied_head = name == kHead;  // the embedding once more
     if (!read.count(name) && !name.ends_with(".scales") && !tied_head) names.push_back(name);
   }
   for (const auto& [name, why] : c.tensors.unread()) names.push_back(name);

@@ -12,8 +12,6 @@ namespace jet {
 
 namespace {
 
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
-
 struct Format {
   const char* name;
   std::string model_type;

@@ -25,6 +25,7 @@ struct ModelCost {
 using IsTrained = std::function<bool(const std::string& name)>;
 inline bool none_trained(const std::string& /*name*/) { return false; }
 inline bool all_trained(const std::string& /*name*/) { return true; }
+inline bool layers_trained(const std::string& name) { return !is_vocabulary_parameter(name); }
 
 /// Matrices as `jet quantize` would store them in this type, everything else in fp32: what the engine holds.
 CountTypes engine_types(DType weights, DType kv = DType::bf16, DType state = DType::f32);

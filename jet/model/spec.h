@@ -150,19 +150,24 @@ void layer_params(const ModelSpec& s, int layer, LayerWeights<T>& l, Visit&& vis
   visit(prefix + "mlp.down_proj.weight", l.down, ParamSpec::output(hidden, mlp));
 }
 
+inline constexpr const char* kEmbedding = "model.embed_tokens.weight";
+inline constexpr const char* kHead = "lm_head.weight";
+
 /// Visits all parameters as visit(name, T&, ParamSpec), named as Hugging Face names those of Llama and Qwen.
 template <class T, class Visit>
 void model_params(const ModelSpec& s, ModelWeights<T>& w, Visit&& visit) {
   const ParamSpec table{ParamRole::vocabulary, {s.vocab_size, s.hidden_size}, {Init::normal, 0.02}};
   w.layers.resize(s.layers.size());
-  visit(std::string("model.embed_tokens.weight"), w.embed, table);
+  visit(std::string(kEmbedding), w.embed, table);
   for (int i = 0; i < s.n_layers(); ++i) layer_params(s, i, w.layers[i], visit);
   visit(std::string("model.norm.weight"), w.norm, ParamSpec::norm(s.hidden_size));
-  if (!s.tie_word_embeddings) visit(std::string("lm_head.weight"), w.head, table);
+  if (!s.tie_word_embeddings) visit(std::string(kHead), w.head, table);
 }
 
 /// Whether model_params() names a parameter of a mixer so.
 inline bool is_mixer_parameter(const std::string& name) { return name.find(".self_attn.") != std::string::npos; }
+/// Whether it names the embedding or the head so.
+inline bool is_vocabulary_parameter(const std::string& name) { return name == kEmbedding || name == kHead; }
 
 /// Visits a mixer's state as visit(name, S&, StateSpec).
 template <class S, class Visit>

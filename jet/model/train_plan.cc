@@ -153,11 +153,10 @@ StagePlan plan_supernet(const ModelSpec& base, const std::string& branch, const 
   return plan;
 }
 
-StagePlan plan_distillation(const std::string& name, const ModelSpec& base, const ModelSpec& student, bool everything,
-                            const TrainOptions& o) {
+StagePlan plan_distillation(const std::string& name, const ModelSpec& base, const ModelSpec& student,
+                            const IsTrained& trained, const TrainOptions& o) {
   require_alike(base, student);
   StagePlan plan{.name = name};
-  const IsTrained trained = everything ? IsTrained(all_trained) : IsTrained(is_mixer_parameter);
   const Sizes own = sizes_of(student), theirs = sizes_of(base);
   plan.trained = sum_of(own, trained);
   // The teacher's: all of it; what the student leaves frozen is the teacher's, too.

@@ -69,9 +69,9 @@ struct StagePlan {
 
 /// The base with a linear branch of a kind beside every attention, of which a path takes one; the branches are trained.
 StagePlan plan_supernet(const ModelSpec& base, const std::string& branch, const TrainOptions& o);
-/// The student distilled from the base; `everything` or mixers alone are trained.
-StagePlan plan_distillation(const std::string& name, const ModelSpec& base, const ModelSpec& student, bool everything,
-                            const TrainOptions& o);
+/// The student distilled from the base.
+StagePlan plan_distillation(const std::string& name, const ModelSpec& base, const ModelSpec& student,
+                            const IsTrained& trained, const TrainOptions& o);
 
 /// The student's changed mixers distilled layer by layer: each is fed by the teacher's hidden states, no MLP goes
 /// backward, and there are no logits.

@@ -13,8 +13,8 @@ const TrainOptions kOptions{.rows = 2, .length = 256, .logit_chunk = 128};
 TEST(TrainPlan, StagesOfAKnownModel) {
   const ModelSpec base = shape_spec("qwen2.5-1.5b"), student = shape_spec("jet-2b");
   const auto parameters = [](const ModelSpec& s) { return static_cast<double>(parameter_count(s)); };
-  const StagePlan one = plan_distillation("stage 1", base, student, false, kOptions);
-  const StagePlan two = plan_distillation("stage 2", base, student, true, kOptions);
+  const StagePlan one = plan_distillation("stage 1", base, student, is_mixer_parameter, kOptions);
+  const StagePlan two = plan_distillation("stage 2", base, student, all_trained, kOptions);
   EXPECT_DOUBLE_EQ(two.trained, parameters(student));
   EXPECT_DOUBLE_EQ(two.frozen, parameters(base));
   // Stage 1 trains what is neither MLP, embedding nor norm.
@@ -40,7 +40,7 @@ TEST(TrainPlan, StagesOfAKnownModel) {
 TEST(TrainPlan, LocalTrainingLeavesOutMlpsAndHeads) {
   const ModelSpec base = shape_spec("qwen2.5-1.5b"), student = shape_spec("jet-2b");
   EXPECT_EQ(changed_layers(base, student).size(), 26U);  // all but two full layers
-  const StagePlan one = plan_distillation("stage 1", base, student, false, kOptions);
+  const StagePlan one = plan_distillation("stage 1", base, student, is_mixer_parameter, kOptions);
   const StagePlan local = plan_local(base, student, kOptions);
   EXPECT_LT(local.trained, one.trained);
   EXPECT_GT(local.trained, 0.95 * one.trained);
@@ -72,9 +72,9 @@ TEST(TrainPlan, SupernetTrainsBranchesOfTheMeanPath) {
 TEST(TrainPlan, ActivationsGrowWithTokensAndParametersDoNot) {
   const ModelSpec base = shape_spec("qwen2.5-0.5b");
   TrainOptions o = kOptions;
-  const StagePlan a = plan_distillation("a", base, base, true, o);
+  const StagePlan a = plan_distillation("a", base, base, all_trained, o);
   o.rows *= 3;
-  const StagePlan b = plan_distillation("b", base, base, true, o);
+  const StagePlan b = plan_distillation("b", base, base, all_trained, o);
   EXPECT_DOUBLE_EQ(b.activation_bytes, 3 * a.activation_bytes);
   EXPECT_DOUBLE_EQ(b.weight_bytes, a.weight_bytes);
   EXPECT_NEAR(b.flops(true), a.flops(true), 1e-6 * a.flops(true)) << "of a token";
@@ -82,7 +82,7 @@ TEST(TrainPlan, ActivationsGrowWithTokensAndParametersDoNot) {
 
 TEST(TrainPlan, StepsComputeAndReduce) {
   const ModelSpec base = shape_spec("qwen2.5-0.5b");
-  const StagePlan p = plan_distillation("stage 2", base, base, true, kOptions);
+  const StagePlan p = plan_distillation("stage 2", base, base, all_trained, kOptions);
   const Gpu gpu{"made up", 1e15, 80e9, 1e12, 100e9, 10e9};
   const double seconds = p.compute_seconds(1e6, 8, gpu, 0.5, true);
   EXPECT_NEAR(seconds, 1e6 * p.flops(true) / (8 * 1e15 * 0.5), 1e-9 * seconds);
@@ -98,13 +98,13 @@ TEST(TrainPlan, StepsComputeAndReduce) {
 TEST(TrainPlan, ChecksWhatFits) {
   const ModelSpec base = shape_spec("qwen2.5-1.5b");
   const Gpu h100 = gpu_named("h100");
-  EXPECT_FALSE(plan_distillation("small", base, base, false, kOptions).needs_checkpoints(8, h100));
+  EXPECT_FALSE(plan_distillation("small", base, base, is_mixer_parameter, kOptions).needs_checkpoints(8, h100));
   TrainOptions big{.rows = 16, .length = 4096};
-  EXPECT_TRUE(plan_distillation("big", base, base, true, big).needs_checkpoints(8, h100));
+  EXPECT_TRUE(plan_distillation("big", base, base, all_trained, big).needs_checkpoints(8, h100));
   big.rows = 1024;
-  EXPECT_THROW(plan_distillation("huge", base, base, true, big).needs_checkpoints(8, h100), Error);
+  EXPECT_THROW(plan_distillation("huge", base, base, all_trained, big).needs_checkpoints(8, h100), Error);
   EXPECT_THROW(gpu_named("abacus"), Error);
-  EXPECT_THROW(plan_distillation("x", base, shape_spec("qwen2.5-0.5b"), true, kOptions), Error);
+  EXPECT_THROW(plan_distillation("x", base, shape_spec("qwen2.5-0.5b"), all_trained, kOptions), Error);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "jet/base/rng.h"
 #include "jet/base/threads.h"
 #include "jet/search/run_plan.h"
+#include "jet/search/supernet.h"
 #include "jet/train/world.h"
 
 namespace jet {
@@ -14,20 +15,39 @@ namespace {
 struct Trained {
   TorchModel model;
   TrainResult align, distill;
+  std::optional<bool> from_supernet;
 };
+
+// Gives a student's layers what the supernet's branches have learned, where their blocks can hold it; the others.
+std::vector<int> start_from_supernet(const Run& run, TorchModel& student, const std::vector<int>& layers) {
+  TorchModel net = trained_branches(run);
+  std::vector<int> others = layers;
+  std::erase_if(others, [&](int l) {
+    return take_over(net.spec.layers[l], net.weights.layers[l].mixer, student.spec.layers[l], net.spec.hidden_size,
+                     student.weights.layers[l].mixer);
+  });
+  return others;
+}
 
 // All candidates see the same texts in the same order: the stream's name does not depend on theirs.
 Trained train_student(Run& run, const Candidate& c) {
   const Teacher& teacher = run.teacher;
   const uint64_t seed = c.seed == 0 ? run.recipe.seed : hash64(fmt::format("seed {}", c.seed), run.recipe.seed);
   const std::string texts = c.seed == 0 ? "candidates" : fmt::format("candidates {}", c.seed), &name = c.name;
-  Trained t{make_student(teacher.model, c.layers, seed, c.inherit), {}, {}};
+  Trained t{make_student(teacher.model, c.layers, seed, c.inherit), {}, {}, {}};
   BudgetConfig budget = c.budget ? *c.budget : run.recipe.blocks.budget;
   budget.align.lr = c.lr;
   const auto fresh = new_layers(c.layers), changed = changed_mixers(teacher.spec(), t.model);
   if (changed.empty()) return t;
   const auto parameters = scope_parameters(teacher.spec(), t.model, Scope::changed_mixers);
-  if (c.inherit) fit_start(teacher, t.model, fresh, {run.data, texts + " fit", budget.align}, budget.look_back);
+  if (c.inherit) {
+    std::vector<int> from_attention = fresh;
+    if (run.recipe.supernet.starts_students && !fresh.empty()) {
+      from_attention = start_from_supernet(run, t.model, fresh);
+      t.from_supernet = from_attention.empty();
+    }
+    fit_start(teacher, t.model, from_attention, {run.data, texts + " fit", budget.align}, budget.look_back);
+  }
   if (budget.align.tokens > 0 && !fresh.empty()) {
     const BatchStream stream{run.data, texts + " align", budget.align};
     const auto doing = run.progress.training(WorkKind::align, align_passes(budget.align));
@@ -54,6 +74,7 @@ Json result_of(Run& run, const Candidate& c) {
   CandidateResult out;
   out.diverged = t.align.diverged || t.distill.diverged;
   if (!out.diverged) static_cast<Evaluation&>(out) = run.evaluator.evaluate(t.model);
+  out.from_supernet = t.from_supernet;
   out.lr = c.lr, out.spikes = t.align.spikes + t.distill.spikes, out.align = t.align, out.distill = t.distill;
   const double seconds = t.align.seconds + t.distill.seconds;
   out.train_tps = seconds > 0 ? static_cast<double>(t.align.tokens + t.distill.tokens) / seconds : 0.0;

@@ -89,10 +89,11 @@ Json gains_table(const Recipe& recipe, const Json& results) {
   if (dims.contains("chosen")) add_dimensions(recipe.dimensions, dims["chosen"], rows);
   const auto trained = [&](const char* stage) { return stage_result(stage_result(distill, stage), "result"); };
   if (const Json row = trained("stage1"); !row.is_null()) rows.push_back(gain("+ stage 1", row, "MLPs frozen"));
+  const std::string all = recipe.distill.stage2.vocabulary ? "everything trained" : "all layers trained";
   if (const Json row = trained("stage2"); !row.is_null() && final.is_null())
-    rows.push_back(gain("+ stage 2", row, "everything trained"));
+    rows.push_back(gain("+ stage 2", row, all));
   if (!final.is_null()) {
-    rows.push_back(gain("+ stage 2", final, "everything trained; measured by generation in the engine"));
+    rows.push_back(gain("+ stage 2", final, all + "; measured by generation in the engine"));
     add_speed(rows.back(), final, "hybrid", recipe.dimensions.context);
   }
   return rows;

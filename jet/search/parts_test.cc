@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "jet/search/candidates.h"
+#include "jet/search/supernet.h"
 
 namespace jet {
 namespace {
@@ -105,6 +106,60 @@ TEST(Parts, AStudentMayLackMixers) {
   EXPECT_FALSE(has_mixer(saved.spec.layers[2]));
   EXPECT_FALSE(saved.tensors.contains("model.layers.2.input_layernorm.weight"));
   EXPECT_TRUE(saved.tensors.contains("model.layers.2.post_attention_layernorm.weight"));
+  std::filesystem::remove_all(folder);
+}
+
+// A last stage that leaves the vocabulary shares it with the base, which stays as it was; all else is its own.
+TEST(Parts, AStageMayLeaveTheVocabulary) {
+  const std::string folder = new_folder("jet_vocabulary");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  std::vector<MixerSpec> layers = run.teacher.spec().layers;
+  layers[1] = make_mixer("gated_delta_net", attention_of(run.teacher.spec(), 1));
+  TorchModel student = make_student(run.teacher.model, layers, 1);
+  const auto before = run.teacher.model.weights.embed.clone();
+  DistillConfig c;
+  c.train.batch = 2, c.train.length = 33, c.train.tokens = 2 * 66;
+  distill(run, student, "layers", c, Scope::layers);
+  EXPECT_TRUE(at::equal(before, run.teacher.model.weights.embed));
+  const NamedTensors base = run.teacher.model.parameters();
+  int shared = 0;
+  for (const auto& [name, t] : student.parameters()) {
+    const auto at = std::ranges::find(base, name, [](const auto& p) { return p.first; });
+    const bool same = at != base.end() && t.data_ptr() == at->second.data_ptr();
+    EXPECT_EQ(same, is_vocabulary_parameter(name)) << name;
+    shared += same;
+  }
+  EXPECT_EQ(shared, run.teacher.spec().tie_word_embeddings ? 1 : 2);
+  std::filesystem::remove_all(folder);
+}
+
+// Where a block can compute what the trained branches do, students do so before their first step; others start from the
+// attention, and say so.
+TEST(Parts, StudentsStartFromTheSupernet) {
+  const std::string folder = new_folder("jet_from_supernet");
+  write_file(folder + "/recipe.toml", std::string(kPartsRecipe) + R"(held_out_length = 64
+[supernet]
+branch = "gated_delta_net:qk_conv=false"
+starts_students = true
+budget = {align = {tokens = 66, batch = 2, length = 33}, distill = {train = {tokens = 66, batch = 2, length = 33}}}
+)");
+  jet::Run run({.recipe = folder + "/recipe.toml", .out = folder + "/run", .base = "models/base"});
+  Supernet net(run);
+  net.train();
+  const at::NoGradGuard no_grad;
+  const at::Tensor x = at::randn({1, 19, run.teacher.spec().hidden_size});
+  for (const std::string kind : {"jet", "gated_delta_net:qk_conv=false", "gla"}) {
+    std::vector<MixerSpec> layers = run.teacher.spec().layers;
+    for (const int l : {2, 5}) layers[l] = make_mixer(kind, attention_of(run.teacher.spec(), l));
+    const Candidate c{.name = "from " + kind, .layers = layers, .speed = false};
+    const TorchModel student = load_candidate(run, c);
+    EXPECT_EQ(train_candidate(run, c).from_supernet, kind != "gla");
+    for (const int l : {2, 5}) {
+      const at::Tensor got = own_mixers(run.ops, student)(l, x), want = net.mixer(run.ops, Branch::linear, l, x);
+      const float apart = ((got - want).norm() / want.norm()).item<float>();
+      EXPECT_EQ(apart < 1e-5F, kind != "gla") << kind << " is " << apart << " apart";
+    }
+  }
   std::filesystem::remove_all(folder);
 }
 

@@ -22,6 +22,7 @@ struct StageEntry {
   const char* name;
   Json (*run)(Run&, Supernet&);
   bool searches = false;  // reads the supernet's trained branches
+  bool trains = false;    // students, which may start from these
 };
 
 Json validation(Run& r, Supernet& net) {
@@ -36,10 +37,12 @@ const StageEntry kStages[] = {
     {"heat_map", [](Run& r, Supernet& net) -> Json { return heat_map(r, net); }, true},
     {"placement", [](Run& r, Supernet& net) -> Json { return find_placement(r, net); }, true},
     {"validation", validation, true},
-    {"blocks", [](Run& r, Supernet&) -> Json { return select_block(r, placement_of(r)); }},
-    {"dimensions", [](Run& r, Supernet&) -> Json { return search_dimensions(r, placement_of(r), blocks_of(r)); }},
+    {"blocks", [](Run& r, Supernet&) -> Json { return select_block(r, placement_of(r)); }, false, true},
+    {"dimensions", [](Run& r, Supernet&) -> Json { return search_dimensions(r, placement_of(r), blocks_of(r)); }, false,
+     true},
     {"distill",
-     [](Run& r, Supernet&) -> Json { return distill_chosen(r, placement_of(r), blocks_of(r), dimensions_of(r)); }},
+     [](Run& r, Supernet&) -> Json { return distill_chosen(r, placement_of(r), blocks_of(r), dimensions_of(r)); },
+     false, true},
     {"final", [](Run& r, Supernet&) -> Json { return final_evaluation(r); }},
 };
 
@@ -80,12 +83,15 @@ void require_layers(const Recipe& r, const ModelSpec& base) {
   for (const auto& kind : r.blocks.kinds) make_mixer(kind, attention_of(base, searched.front()));
 }
 
-// Which stages these options run, the supernet's weights for a search alone included.
-bool will_run(const PostnasOptions& o, const std::string& name) {
+// Which stages these options run, the supernet's weights for what reads them included.
+bool will_run(const PostnasOptions& o, const Recipe& r, const std::string& name) {
   const auto at = [](const std::string& stage) {
     return std::find_if(std::begin(kStages), std::end(kStages), [&](const StageEntry& s) { return s.name == stage; });
   };
-  if (!o.only.empty()) return name == o.only || (name == "supernet" && at(o.only)->searches);
+  if (!o.only.empty()) {
+    const StageEntry& only = *at(o.only);
+    return name == o.only || (name == "supernet" && (only.searches || (only.trains && r.supernet.starts_students)));
+  }
   return o.until.empty() || at(name) <= at(o.until);
 }
 
@@ -102,14 +108,14 @@ void require_possible(const Run& run, const PostnasOptions& o) {
     for (const auto& wanted : *objective)
       if (wanted.task != kKlTask) run.evaluator.search_task(wanted.task);
   const auto trains = [&](const char* stage, const std::string& what, const auto& budget) {
-    if (will_run(o, stage)) run.data.require_trainable(what, budget);
+    if (will_run(o, r, stage)) run.data.require_trainable(what, budget);
   };
   if (r.supernet.trains()) {
     trains("supernet", "supernet", r.supernet.budget);
     trains("supernet", "supernet.budget.distill.train", r.supernet.budget.distill.train);
   }
   trains("blocks", "blocks", r.blocks.budget);
-  if (will_run(o, "distill")) require_stages(run);
+  if (will_run(o, r, "distill")) require_stages(run);
   if (r.validation.placements > 0 || !r.validation.curve.empty())
     trains("validation", "validation", r.validation.budget);
   for (const auto& name : asked_selectors(r.placement)) {
@@ -156,7 +162,7 @@ namespace {
 void run_stages(Run& run, const PostnasOptions& o) {
   Supernet net(run);
   for (const StageEntry& stage : kStages) {
-    if (!will_run(o, stage.name)) continue;
+    if (!will_run(o, run.recipe, stage.name)) continue;
     if (!o.only.empty() && o.only != stage.name) {
       train_supernet(run, net);
       continue;
@@ -196,7 +202,7 @@ std::string run_postnas(const PostnasOptions& o) {
   Run run({.recipe = o.recipe, .out = o.out, .base = o.base, .trials = o.trials});
   require_possible(run, o);
   return watched(
-      run, "postnas", o.command, [&](const std::string& stage) { return will_run(o, stage); }, "final",
+      run, "postnas", o.command, [&](const std::string& stage) { return will_run(o, run.recipe, stage); }, "final",
       [&] { run_stages(run, o); });
 }
 

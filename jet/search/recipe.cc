@@ -114,6 +114,8 @@ bool is_window(const std::string& block) { return kind_of(block) == Attention::k
 void SupernetConfig::check(const std::string& where) const {
   require_known_blocks({branch}, where);
   require_known(where, "paths", paths, path_samplings());
+  require(!starts_students || trains(), "{}: starts_students: the branch '{}' has no weights of its own to start from",
+          where, branch);
   require(budget.distill.teacher_top == 0,
           "{}: budget: distill: teacher_top is for students; a path is compared with the teacher's mixers", where);
 }

@@ -18,11 +18,12 @@ struct DistillConfig {
   double hidden_weight = 0;  // of the last hidden states; with kl_weight 0 no logits are made
   bool local = false;   // feature loss alone, each layer fed by the teacher's hidden states; for mixers, not for all
   int teacher_top = 0;  // > 0: keep the teacher's greatest probabilities on disk and do not run it where they are there
+  bool vocabulary = true;  // of a stage that trains everything: the embedding and the head, too
   template <class V>
   static void fields(DistillConfig& c, V&& v) {
     v("train", c.train), v("feature_weight", c.feature_weight, at_least(0));
     v("kl_weight", c.kl_weight, at_least(0)), v("hidden_weight", c.hidden_weight, at_least(0));
-    v("local", c.local), v("teacher_top", c.teacher_top, at_least(0));
+    v("local", c.local), v("teacher_top", c.teacher_top, at_least(0)), v("vocabulary", c.vocabulary);
   }
   void check(const std::string& where) const;
 };
@@ -59,10 +60,13 @@ bool is_window(const std::string& block);
 struct SupernetConfig {
   std::string branch = "gla";
   std::string paths = "half";  // which are trained: half, uniform, budget (path_sampling.h)
+  // Students whose block can compute what a branch does (take_over, jet/train/torch_model.h) start from the trained
+  // branches, not from the attention.
+  bool starts_students = false;
   BudgetConfig budget{};
   template <class V>
   static void fields(SupernetConfig& c, V&& v) {
-    v("branch", c.branch), v("paths", c.paths), v("budget", c.budget);
+    v("branch", c.branch), v("paths", c.paths), v("starts_students", c.starts_students), v("budget", c.budget);
   }
   bool trains() const { return !is_window(branch); }
   void check(const std::string& where) const;

@@ -153,6 +153,17 @@ std::string dimensions_remark(const DimensionsConfig& asked, const Json& dimensi
   return text;
 }
 
+std::string start_remark(const SupernetConfig& supernet, const Json& blocks) {
+  std::vector<std::string> kinds;
+  for (const Json& row : blocks.at("candidates"))
+    if (row.value("from_supernet", false)) kinds.push_back(row.at("kind"));
+  return fmt::format(
+      "Students start from the supernet's branches ({}, {} tokens) where their block can compute the "
+      "same: {}; the others from the attention.",
+      supernet.branch, supernet.budget.align.tokens + supernet.budget.distill.train.tokens,
+      kinds.empty() ? "none could" : fmt::format("{}", fmt::join(kinds, ", ")));
+}
+
 std::string speed_remark(const Recipe& recipe, const Json& gains) {
   if (std::none_of(gains.begin(), gains.end(), [](const Json& g) { return g.contains("speedup"); })) return "";
   return fmt::format(
@@ -179,6 +190,10 @@ Json remarks(const Recipe& recipe, const Json& results, const Json& gains) {
   if (placement.contains("exhaustive_count")) note(ranks_remark(placement));
   if (validation.contains("spearman")) note(validation_remark(validation));
   if (validation.contains("samplings")) note(samplings_remark(validation));
+  if (const Json blocks = stage_result(results, "blocks");
+      recipe.supernet.starts_students && blocks.contains("candidates")) {
+    note(start_remark(recipe.supernet, blocks));
+  }
   if (dimensions.contains("chosen")) note(dimensions_remark(recipe.dimensions, dimensions));
   note(speed_remark(recipe, gains));
   return notes;

@@ -34,7 +34,7 @@ Row row_of(const Evaluation& e) {
 Row row_of(const CandidateResult& c) {
   Row row = row_of(static_cast<const Evaluation&>(c));
   row.lr = c.lr, row.train_tps = c.train_tps, row.parameters = c.parameters;
-  row.diverged = c.diverged, row.spikes = c.spikes;
+  row.diverged = c.diverged, row.spikes = c.spikes, row.from_supernet = c.from_supernet;
   return row;
 }
 

@@ -241,12 +241,14 @@ struct CandidateResult : Evaluation {
   TrainResult align, distill;
   double train_tps = 0;
   int64_t parameters = 0;
-  std::vector<std::string> layers;  // labels
+  std::vector<std::string> layers;    // labels
+  std::optional<bool> from_supernet;  // whether it began as the supernet's branches; none: nothing does
   template <class V>
   static void fields(CandidateResult& r, V&& v) {
     Evaluation::fields(r, v);
     v("lr", r.lr), v("diverged", r.diverged), v("spikes", r.spikes), v("align", r.align), v("distill", r.distill);
     v("train_tps", r.train_tps), v("parameters", r.parameters), v("layers", r.layers);
+    v("from_supernet", r.from_supernet);
   }
 };
 
@@ -298,7 +300,7 @@ struct Row {
   // Of a candidate.
   std::optional<double> lr, train_tps, decode_tps, speedup, prefill_tps;
   std::optional<int64_t> cache_bytes, parameters;
-  std::optional<bool> diverged;
+  std::optional<bool> diverged, from_supernet;
   std::optional<int> spikes;
   std::optional<std::string> name, kind;
   std::optional<std::vector<RateTried>> rates;
@@ -316,6 +318,7 @@ struct Row {
     v("accuracy", r.accuracy), v("loss", r.loss), v("lr", r.lr), v("train_tps", r.train_tps);
     v("decode_tps", r.decode_tps), v("speedup", r.speedup), v("prefill_tps", r.prefill_tps);
     v("cache_bytes", r.cache_bytes), v("diverged", r.diverged), v("spikes", r.spikes), v("parameters", r.parameters);
+    v("from_supernet", r.from_supernet);
     v("rates", r.rates), v("name", r.name), v("kind", r.kind), v("seeds", r.seeds);
     v("seeds_diverged", r.seeds_diverged), v("loss_spread", r.loss_spread), v("spread", r.spread);
     v("stability", r.stability), v("score", r.score), v("layers", r.layers), v("curve", r.curve);

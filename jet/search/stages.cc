@@ -69,7 +69,8 @@ DistillResult distill_stages(Run& run, const std::function<TorchModel()>& start)
     };
     DistillResult out;
     out.stage1 = stage("stage1", run.recipe.distill.stage1, Scope::all_mixers);
-    out.stage2 = stage("stage2", run.recipe.distill.stage2, Scope::everything);
+    const DistillConfig& last = run.recipe.distill.stage2;
+    out.stage2 = stage("stage2", last, last.vocabulary ? Scope::everything : Scope::layers);
     if (world().first()) student.save(run.folder.model(), run.teacher.folder(), DType::bf16);
     return out;
   });

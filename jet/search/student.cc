@@ -109,6 +109,7 @@ void start_decays(const MixerSpec& spec, int hidden, MixerWeights<Tensor>& w, co
 
 void fit_start(const Teacher& teacher, TorchModel& student, const std::vector<int>& layers, const BatchStream& texts,
                bool look_back) {
+  if (layers.empty()) return;
   const at::NoGradGuard no_grad;
   const Trace wanted = teach(teacher.ops, teacher.model, texts.batch({0, 0, texts.config.batch}).rows);
   for (int l : layers) {
@@ -163,6 +164,7 @@ NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope 
   const auto some = changed_layers(base, student.spec);
   return own_parameters(student, [&](const std::string& name) {
     if (scope == Scope::everything) return true;
+    if (scope == Scope::layers) return !is_vocabulary_parameter(name);
     if (!is_mixer_parameter(name)) return false;
     return scope == Scope::all_mixers || std::any_of(some.begin(), some.end(), [&](int l) {
              return name.starts_with(fmt::format("model.layers.{}.", l));

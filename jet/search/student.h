@@ -37,8 +37,9 @@ at::Tensor distill_loss(const TorchOps& ops, const DistillConfig& c, const Trace
 at::Tensor end_to_end_loss(const Teacher& teacher, const TorchModel& student, const std::vector<int>& layers,
                            const BatchStream& texts, const Part& part, const DistillConfig& c);
 
-/// What of a student is trained: mixers that the base has not (windows too), all, or everything.
-enum class Scope { changed_mixers, all_mixers, everything };
+/// What of a student is trained: mixers that the base has not (windows too), all, all but embedding and head, or
+/// everything.
+enum class Scope { changed_mixers, all_mixers, layers, everything };
 /// Gives the student tensors of its own for them, and returns these.
 NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope scope);
 

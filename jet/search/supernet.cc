@@ -25,13 +25,23 @@ TorchModel with_every(const Run& run, const std::vector<int>& searched,
   return make_student(run.teacher.model, layers, run.recipe.seed);
 }
 
+TorchModel with_branches(const Run& run, const std::vector<int>& searched) {
+  return with_every(run, searched, [&](const auto& a) { return make_mixer(run.recipe.supernet.branch, a); });
+}
+
 }  // namespace
+
+TorchModel trained_branches(const Run& run) {
+  TorchModel m = with_branches(run, searched_layers(run));
+  load_tensors(run.folder.checkpoint("supernet"), scope_parameters(run.teacher.spec(), m, Scope::changed_mixers));
+  return m;
+}
 
 Supernet::Supernet(Run& run, const std::string& paths)
     : run_(run), paths_(paths.empty() ? run.recipe.supernet.paths : paths),
       name_(paths_ == run.recipe.supernet.paths ? "supernet" : "supernet-" + paths_), searched_(searched_layers(run)),
       shared_(shared_layers_of(run)) {
-  linear_ = with_every(run, searched_, [&](const auto& a) { return make_mixer(run.recipe.supernet.branch, a); });
+  linear_ = with_branches(run, searched_);
   window_ = with_every(run, searched_, [&](Attention::Config a) {
     a.window = run.recipe.placement.window;
     return MixerSpec(a);

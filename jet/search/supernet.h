@@ -68,6 +68,9 @@ class Supernet {
   SharedLayers shared_;
 };
 
+/// The base with the branches of the recipe's supernet as they were trained in the run's folder.
+TorchModel trained_branches(const Run& run);
+
 /// The same of a recipe.
 int64_t probe_tokens(const Recipe& recipe);
 /// The mean KL to the base over the probe batches, of a model by what its head reads.

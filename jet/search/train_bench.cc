@@ -173,7 +173,7 @@ struct Bench {
 };
 
 void bench_teacher(Bench& b) {
-  const StagePlan p = plan_distillation("teacher", b.base.spec, b.base.spec, false, b.plan);
+  const StagePlan p = plan_distillation("teacher", b.base.spec, b.base.spec, is_mixer_parameter, b.plan);
   StagePlan none = p;
   none.trained = 0;
   b.line("teacher", "", none, p.teacher_flops, static_cast<double>(b.base_bytes) + p.target_bytes + p.logit_bytes, [&] {
@@ -212,20 +212,27 @@ void bench_supernet(Bench& b) {
           });
 }
 
-void bench_stage(Bench& b, const std::string& line, const std::string& block, const ModelSpec& spec) {
+// A line that trains a student, and what of it.
+struct TrainedLine {
+  std::string line, what;
+  Scope scope;
+  IsTrained trained;
+};
+const std::vector<TrainedLine> kTrainedLines = {
+    {"stage1", "stage 1", Scope::all_mixers, is_mixer_parameter},
+    {"local", "stage 1, local", Scope::changed_mixers, is_mixer_parameter},
+    {"stage2", "stage 2", Scope::everything, all_trained},
+    {"stage2-layers", "stage 2, layers", Scope::layers, layers_trained},
+};
+
+void bench_stage(Bench& b, const TrainedLine& s, const std::string& block, const ModelSpec& spec) {
   TorchModel student = make_student(b.base, spec.layers, b.o.seed);
-  const bool local = line == "local", everything = line == "stage2";
+  const bool local = s.line == "local";
   const std::vector<int> changed = changed_layers(b.base.spec, spec);
   const StagePlan plan =
-      local ? plan_local(b.base.spec, spec, b.plan) : plan_distillation(line, b.base.spec, spec, everything, b.plan);
-  const auto parameters = [&] {
-    return scope_parameters(b.base.spec, student,
-                            everything ? Scope::everything
-                            : local    ? Scope::changed_mixers
-                                       : Scope::all_mixers);
-  };
-  const std::string what = local ? "stage 1, local" : everything ? "stage 2" : "stage 1";
-  b.steps(what, block, plan, local, parameters, [&](const Part& part) {
+      local ? plan_local(b.base.spec, spec, b.plan) : plan_distillation(s.line, b.base.spec, spec, s.trained, b.plan);
+  const auto parameters = [&] { return scope_parameters(b.base.spec, student, s.scope); };
+  b.steps(s.what, block, plan, local, parameters, [&](const Part& part) {
     const TorchBatch rows = b.batch(part.step, part);
     const Trace teacher = teach(b.ops, b.base, rows.rows);
     if (local) return local_loss(b.ops, student, teacher, changed) * rows.share;
@@ -268,7 +275,7 @@ void bench_recurrence(Bench& b, const std::string& block, const ModelSpec& spec)
 }  // namespace
 
 std::vector<std::string> train_bench_lines() {
-  return {"teacher", "supernet", "stage1", "local", "stage2", "recurrence"};
+  return {"teacher", "supernet", "stage1", "local", "stage2", "stage2-layers", "recurrence"};
 }
 
 Json train_bench(const TrainBenchOptions& o) {
@@ -278,8 +285,8 @@ Json train_bench(const TrainBenchOptions& o) {
             fmt::join(known, ", "));
   }
   require(o.rows > 0 && o.length > 1 && o.steps > 0, "bench train: rows and steps must be positive, length above 1");
-  const auto wanted = [&](const std::string& line) {
-    return o.lines.empty() || std::find(o.lines.begin(), o.lines.end(), line) != o.lines.end();
+  const auto wanted = [&](const std::string& line, bool unasked = true) {
+    return o.lines.empty() ? unasked : std::find(o.lines.begin(), o.lines.end(), line) != o.lines.end();
   };
   at::set_num_threads(threads_asked(o.threads));
   Bench b(o);
@@ -291,10 +298,10 @@ Json train_bench(const TrainBenchOptions& o) {
   for (const auto& block : o.student.empty() ? o.blocks : std::vector{o.student}) {
     ModelSpec spec = b.base.spec;
     spec.layers = (o.student.empty() ? with_block(b.base.spec, block, o.full) : shape_spec(o.student)).layers;
-    for (const char* line : {"stage1", "local", "stage2"}) {
-      if (wanted(line)) bench_stage(b, line, block, spec);
+    for (const TrainedLine& s : kTrainedLines) {
+      if (wanted(s.line, s.scope != Scope::layers)) bench_stage(b, s, block, spec);
     }
-    if (!o.lines.empty() && wanted("recurrence")) bench_recurrence(b, block, spec);
+    if (wanted("recurrence", false)) bench_recurrence(b, block, spec);
   }
   return {{"format", "jet bench train 1"},
           {"machine", machine_name(at::get_num_threads())},

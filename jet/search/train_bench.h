@@ -35,7 +35,8 @@ struct TrainBenchOptions {
   uint64_t seed = 1;
 };
 
-/// "teacher", "supernet", "stage1", "local", "stage2", and "recurrence": the gated delta rule of one layer by itself.
+/// "teacher", "supernet", "stage1", "local", "stage2"; and, only if named, "stage2-layers" (all but embedding and head)
+/// and "recurrence" (the gated delta rule of one layer by itself).
 std::vector<std::string> train_bench_lines();
 /// Throws where an option names nothing that exists.
 Json train_bench(const TrainBenchOptions& o);

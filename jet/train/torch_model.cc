@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "jet/blocks/init.h"
@@ -94,28 +95,63 @@ Tensor head_rows(const Tensor& w, const AttentionRole& r, int h) {
   return m.narrow(0, r.offset + int64_t{h} * (r.apart > 0 ? r.apart : r.dim), r.dim);
 }
 
+Tensor named(const NamedTensors& all, const std::string& name) {
+  for (const auto& [n, t] : all)
+    if (n == name) return t;
+  fail("a mixer has no parameter '{}'", name);
+}
+
+// What a block of one kind takes over of one of another; none: it cannot.
+std::optional<std::vector<TakenOver>> taken_over(const MixerSpec& from, const MixerSpec& to) {
+  using Taken = std::optional<std::vector<TakenOver>>;
+  if (mixer_to_json(from) == mixer_to_json(to)) return Taken(std::in_place);
+  return BlockList::visit(to, [&]<class Block>(const typename Block::Config& c) {
+    return BlockList::visit(from, [&]<class Other>(const typename Other::Config& o) -> Taken {
+      if constexpr (requires { Block::takes_over(c, o); }) return Block::takes_over(c, o);
+      return {};
+    });
+  });
+}
+
 }  // namespace
+
+bool take_over(const MixerSpec& from, const MixerWeights<Tensor>& trained, const MixerSpec& to, int hidden,
+               MixerWeights<Tensor>& weights) {
+  const auto taken = taken_over(from, to);
+  if (!taken) return false;
+  MixerWeights<Tensor> source = trained;
+  const NamedTensors theirs = mixer_parameters(from, hidden, source, "");
+  for (const auto& [name, own] : mixer_parameters(to, hidden, weights, "")) {
+    const auto made = std::ranges::find(*taken, name, &TakenOver::param);
+    if (made == taken->end()) {
+      const auto same = std::ranges::find(theirs, name, [](const auto& p) { return p.first; });
+      if (same != theirs.end()) own.copy_(same->second);
+      continue;
+    }
+    const int64_t rows = own.size(0), columns = own.numel() / rows;
+    const Tensor one = made->from.empty() ? at::eye(rows / made->repeat, columns, own.options())
+                                          : named(theirs, made->from).to(at::kFloat);
+    const Tensor all = one.repeat_interleave(made->repeat, 0).flatten() * made->scale;
+    own.zero_().view(-1).narrow(0, 0, all.numel()).copy_(all);
+  }
+  return true;
+}
 
 void inherit_attention(const Attention::Config& from, const MixerWeights<Tensor>& attention, const MixerSpec& to,
                        int hidden, MixerWeights<Tensor>& weights) {
   MixerWeights<Tensor> source = attention;
   const NamedTensors theirs = mixer_parameters(from, hidden, source, ""),
                      ours = mixer_parameters(to, hidden, weights, "");
-  const auto find = [](const NamedTensors& all, const std::string& name) {
-    for (const auto& [n, t] : all)
-      if (n == name) return t;
-    fail("inherit_attention: no parameter '{}'", name);
-  };
   const auto roles = BlockList::visit(to, [&]<class Block>(const typename Block::Config& c) {
     if constexpr (requires { Block::attention_part; }) {
-      for (const auto& [name, t] : theirs) find(ours, Block::attention_part + name).copy_(t);
+      for (const auto& [name, t] : theirs) named(ours, Block::attention_part + name).copy_(t);
     }
     return Block::roles(c);
   });
   for (const AttentionRole& mine : roles) {
     for (const AttentionRole& its : Attention::roles(from)) {
       if (its.role != mine.role) continue;
-      const Tensor w = find(ours, mine.param), a = find(theirs, its.param).to(at::kFloat);
+      const Tensor w = named(ours, mine.param), a = named(theirs, its.param).to(at::kFloat);
       const int64_t shared = std::min(mine.dim, its.dim);
       for (int h = 0; h < mine.heads; ++h) {
         Tensor to_rows = head_rows(w, mine, h);

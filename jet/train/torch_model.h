@@ -59,6 +59,11 @@ MixerWeights<at::Tensor> random_mixer(const MixerSpec& m, int hidden, uint64_t s
 void inherit_attention(const Attention::Config& from, const MixerWeights<at::Tensor>& attention, const MixerSpec& to,
                        int hidden, MixerWeights<at::Tensor>& weights);
 
+/// Gives `weights` of `to` what they take to compute what the `trained` ones of `from` do: all of them where both are
+/// alike, else what the block's takes_over() says. False, with nothing changed, where it cannot.
+bool take_over(const MixerSpec& from, const MixerWeights<at::Tensor>& trained, const MixerSpec& to, int hidden,
+               MixerWeights<at::Tensor>& weights);
+
 NamedTensors mixer_parameters(const MixerSpec& m, int hidden, MixerWeights<at::Tensor>& w, const std::string& prefix);
 
 at::Tensor to_tensor(const StoredTensor& t);

@@ -6,7 +6,10 @@
 //   y = Wo (norm(o) * sigmoid(G2 G1 x + b))
 #pragma once
 
+#include <optional>
+
 #include "jet/blocks/attention/attention.h"
+#include "jet/blocks/gated_delta_net/gated_delta_net.h"
 #include "jet/blocks/parts.h"
 
 namespace jet {
@@ -72,6 +75,21 @@ struct Kda {
 
   static std::vector<AttentionRole> roles(const Config& c) {
     return projection_roles(c.heads, c.heads, c.heads, c.heads, c.dk, c.dv);
+  }
+
+  /// Of a Gated DeltaNet without output gate, whose one decay a head becomes that of all channels: F1 = Wa, F2 says
+  /// whose channel is whose, G2 = 0 and so sigmoid(0) = 1/2, which the norm makes up for. A gate silu(Wg x) is no
+  /// sigmoid of low rank.
+  static std::optional<std::vector<TakenOver>> takes_over(const Config& c, const GatedDeltaNet::Config& o) {
+    const bool same = o.heads == c.heads && o.v_heads == c.heads && o.dk == c.dk && o.dv == c.dv && o.conv == c.conv &&
+                      o.conv_bias == c.conv_bias && o.norm_eps == c.norm_eps;
+    if (!same || o.gate || !o.qk_conv || o.generator > 0 || o.negative_eigenvalues || c.heads > c.dv) return {};
+    return {{{"f_proj.0.weight", "a_proj.weight"},
+             {"f_proj.1.weight", "", c.dk},
+             {"dt_bias", "dt_bias", c.dk},
+             {"g_proj.1.weight", "", 1, 0},
+             {"g_proj.1.bias", "", 1, 0},
+             {"o_norm.weight", "o_norm.weight", 1, 2}}};
   }
 
   template <OpSet Ops>
