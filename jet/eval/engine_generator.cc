@@ -15,6 +15,7 @@ GenerateFn engine_generator(Engine& engine, const Tokenizer& tokenizer, int64_t 
     for (const auto& p : prompts) {
       Request request{.prompt = p.ids};
       request.options.max_new_tokens = p.most;
+      request.options.sampler = p.sampling;
       request.options.tokenizer = &tokenizer;
       request.options.stop_strings = p.until;
       generations.push_back(scheduler.submit(std::move(request)));

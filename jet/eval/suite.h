@@ -18,7 +18,8 @@
 //      "options"            fields that hold the options which doc_to_text shows, in order; or one that lists them
 //      "description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix": values;   "target_delimiter": " "
 //      "num_fewshot", "fewshot": {"files", "samples", "doc_to_text", "doc_to_target"}, "fewshot_delimiter": "\n\n"
-//      "generation_kwargs": {"until": [...], "max_gen_toks": 256}
+//      "generation_kwargs": {"until": [...], "max_gen_toks": 256, "temperature": 0, "top_p": 1}
+//      "repeats"            texts that are drawn for a document, of which pass@k counts
 //      "measure"            rolling: the text whose words and bytes count; left out: the target
 //      "filter_list", "metric_list", "program": value, of `text` and the document's fields: see suite_metrics.h
 //      "weight_by_size"     whether the mean over parts weighs their items
@@ -62,9 +63,10 @@ struct SuiteFewshot {
 struct SuiteGeneration {
   std::vector<std::string> until;
   int max_gen_toks = 256;
+  float temperature = 0, top_p = 1;
   template <class V>
   static void fields(SuiteGeneration& g, V&& v) {
-    v("until", g.until), v("max_gen_toks", g.max_gen_toks);
+    v("until", g.until), v("max_gen_toks", g.max_gen_toks), v("temperature", g.temperature), v("top_p", g.top_p);
   }
 };
 
@@ -108,7 +110,7 @@ struct Suite {
   std::vector<std::string> options;
   Json description = "", doc_to_text = "", doc_to_choice, doc_to_target, gen_prefix = "", measure, program;
   std::string target_delimiter = " ", fewshot_delimiter = "\n\n";
-  int num_fewshot = 0;
+  int num_fewshot = 0, repeats = 1;
   SuiteFewshot fewshot{};
   SuiteGeneration generation_kwargs{};
   std::vector<SuiteFilter> filter_list{{}};
@@ -122,7 +124,8 @@ struct Suite {
     v("gen_prefix", s.gen_prefix), v("measure", s.measure), v("program", s.program),
         v("target_delimiter", s.target_delimiter);
     v("fewshot_delimiter", s.fewshot_delimiter), v("num_fewshot", s.num_fewshot), v("fewshot", s.fewshot);
-    v("generation_kwargs", s.generation_kwargs), v("filter_list", s.filter_list), v("metric_list", s.metric_list);
+    v("generation_kwargs", s.generation_kwargs), v("repeats", s.repeats), v("filter_list", s.filter_list),
+        v("metric_list", s.metric_list);
     v("weight_by_size", s.weight_by_size);
   }
   void check(const std::string& where) const;
@@ -140,6 +143,7 @@ std::vector<Suite> suites_named(const std::string& names);
 struct SuiteRequest {
   std::optional<std::string> context;
   std::string continuation;
+  int repeat = 0;  // which of the texts that are drawn
 };
 
 struct SuiteItem {

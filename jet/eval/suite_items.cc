@@ -116,7 +116,8 @@ class Maker {
     }
     const std::string context = before + with_prefix(written(text), prefix, delimiter);
     if (!choices) {
-      item.requests.push_back({context, suite_.output_type == "loglikelihood" ? written(item.target) : ""});
+      for (int repeat = 0; repeat < suite_.repeats; ++repeat)
+        item.requests.push_back({context, suite_.output_type == "loglikelihood" ? written(item.target) : "", repeat});
       return item;
     }
     for (const auto& c : item.choices) item.requests.push_back({context, delimiter + c});

@@ -23,7 +23,7 @@ const std::map<std::string, std::vector<std::string>>& known_metrics() {
       {"multiple_choice", {"acc", "acc_norm", "acc_bytes", "mc2"}},
       {"loglikelihood", {"acc", "perplexity"}},
       {"loglikelihood_rolling", {"word_perplexity", "byte_perplexity", "bits_per_byte"}},
-      {"generate_until", {"exact_match", "exact", "f1", "contains", "match_all", "pass@1"}}};
+      {"generate_until", {"exact_match", "exact", "f1", "contains", "match_all", "pass@k"}}};
   return kKnown;
 }
 
@@ -125,13 +125,35 @@ std::vector<std::string> targets_of(const SuiteItem& item) {
   return targets;
 }
 
-double text_mark(const Suite& suite, const SuiteMetric& metric, const SuiteItem& item, const std::string& text,
-                 const RunProgram& run) {
-  if (metric.metric == "pass@1") {
-    Json doc = item.doc;
+/// k of pass@k; 0: another metric, negative: no number.
+int passes_of(const std::string& metric) {
+  if (!metric.starts_with("pass@")) return 0;
+  const std::string k = metric.substr(5);
+  const bool number = !k.empty() && k.size() < 7 && k.find_first_not_of("0123456789") == k.npos && k[0] != '0';
+  return number ? std::stoi(k) : -1;
+}
+
+/// Whether each of the programs made of the texts ends well.
+std::vector<bool> programs_end_well(const Suite& suite, const SuiteItem& item, const std::vector<std::string>& texts,
+                                    const RunProgram& run) {
+  const SuiteValue program(suite.program, suite.name + ": program");
+  std::vector<bool> well;
+  Json doc = item.doc;
+  for (const auto& text : texts) {
     doc["text"] = text;
-    return run(SuiteValue(suite.program, suite.name + ": program").text_of(doc));
+    well.push_back(run(program.text_of(doc)));
   }
+  return well;
+}
+
+double chance_of_one(int k, const std::vector<bool>& well) {
+  const auto n = static_cast<int>(well.size()), wrong = static_cast<int>(std::count(well.begin(), well.end(), false));
+  double none = 1;
+  for (int i = 0; i < k; ++i) none *= std::max(0.0, static_cast<double>(wrong - i)) / (n - i);
+  return 1 - none;
+}
+
+double text_mark(const SuiteMetric& metric, const SuiteItem& item, const std::string& text) {
   const auto targets = targets_of(item);
   if (metric.metric == "f1") return f1(text, targets, "squad");
   if (metric.metric == "exact") return exact_match(text, targets, "squad");
@@ -157,21 +179,27 @@ void check_metrics(const Suite& suite, const std::string& where) {
   require(!suite.metric_list.empty(), "{}: metric_list is empty", where);
   for (const auto& m : suite.metric_list) {
     const auto& names = known->second;
-    require(std::find(names.begin(), names.end(), m.metric) != names.end(),
+    const int passes = passes_of(m.metric);
+    require(passes > 0 || std::find(names.begin(), names.end(), m.metric) != names.end(),
             "{}: metric '{}' does not go with {} (known there: {})", where, m.metric, suite.output_type,
             fmt::join(names, ", "));
-    require((m.metric == "pass@1") == suite.runs_code(), "{}: pass@1 goes with a program, and no other metric does",
-            where);
+    require(passes >= 0 && (passes > 0) == suite.runs_code() && (passes == 0 || suite.output_type == "generate_until"),
+            "{}: metric '{}': pass@1, pass@2, .. go with a program, and no other metric does", where, m.metric);
+    require(passes <= suite.repeats && (suite.repeats == 1 || passes > 0),
+            "{}: metric '{}' does not go with {} repeats: pass@k takes at least k, all else one", where, m.metric,
+            suite.repeats);
   }
 }
 
 SuiteGrade grade(const Suite& suite, const SuiteItem& item, const Json& answers, const RunProgram& run) {
   SuiteGrade g;
   for (const auto& filter : suite.filter_list) {
-    std::string text;
+    std::vector<std::string> texts;
+    std::vector<bool> well;
     if (suite.output_type == "generate_until") {
-      text = filtered_text(suite, filter, item, answers.at(0).get<std::string>());
-      g.filtered[filter.name] = text;
+      for (const Json& a : answers) texts.push_back(filtered_text(suite, filter, item, a.get<std::string>()));
+      g.filtered[filter.name] = texts.at(0);
+      if (suite.runs_code()) well = programs_end_well(suite, item, texts, run);
     }
     for (const auto& m : suite.metric_list) {
       SuiteMark& mark = g.marks[m.metric + "," + filter.name];
@@ -185,7 +213,8 @@ SuiteGrade grade(const Suite& suite, const SuiteItem& item, const Json& answers,
       } else if (suite.output_type == "loglikelihood") {
         mark.value = m.metric == "acc" ? answers.at(0).at(1).get<bool>() : answers.at(0).at(0).get<double>();
       } else {
-        mark.value = text_mark(suite, m, item, text, run);
+        const int k = passes_of(m.metric);
+        mark.value = k > 0 ? chance_of_one(k, well) : text_mark(m, item, texts.at(0));
       }
     }
   }

@@ -14,7 +14,9 @@
 //                          exact, f1      after SQuAD's normalisation, of the best target
 //                          contains       the target stands in the text, case aside
 //                          match_all      the part of the targets that stand in the text, case aside (RULER)
-//                          pass@1         the program made of the text ends well
+//                          pass@k         the program made of the text ends well: the chance that one of k texts does,
+//                                         1 - C(n - c, k) / C(n, k) where c of n do (Chen et al. 2021, arXiv
+//                                         2107.03374, eq. 1)
 //
 // The standard error of a mean is the sample's deviation by sqrt(n); of exp(mean), that times the value (the harness
 // draws samples there); of parts weighed by size the harness's pooled one.

@@ -8,6 +8,7 @@
 #include "jet/base/file.h"
 #include "jet/base/hash.h"
 #include "jet/base/progress.h"
+#include "jet/base/rng.h"
 #include "jet/eval/pair_scorer.h"
 #include "jet/eval/tasks.h"
 #include "jet/text/jinja/text.h"
@@ -77,6 +78,7 @@ std::string key_of(const Suite& suite, const SuiteRequest& r, int64_t most) {
   const std::string context = r.context.value_or("");
   h.add(fmt::format("{}|{}|{}", context.size(), context, r.continuation));
   if (suite.output_type == "generate_until") h.add(json_text(to_json_fields(suite.generation_kwargs)));
+  if (r.repeat > 0) h.add(fmt::format("|{}", r.repeat));
   return hash_text(h.value());
 }
 
@@ -129,7 +131,8 @@ class Asking {
     for (const auto& a : part) {
       Tokens ids = encode_text(asker_.tokenizer, *request(a).context);
       if (std::ssize(ids) > room) ids.erase(ids.begin(), ids.end() - room);
-      prompts.push_back({std::move(ids), kwargs.until, kwargs.max_gen_toks});
+      SamplerOptions sampling{.temperature = kwargs.temperature, .top_p = kwargs.top_p, .seed = hash64(a.key)};
+      prompts.push_back({std::move(ids), kwargs.until, kwargs.max_gen_toks, std::move(sampling)});
     }
     const auto made = generate_(prompts);
     return {made.begin(), made.end()};

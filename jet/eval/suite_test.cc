@@ -62,6 +62,34 @@ TEST(SuiteRows, PassOverHiddenFiles) {
             (std::map<std::string, std::string>{{"one", f.path + "/blimp/one.jsonl"}}));
 }
 
+TEST(SuiteMetrics, CountPassesOfSeveralTexts) {
+  const SuiteFolder f;
+  f.write("own.json", R"({"own": {"about": "a", "published": "p", "licence": "l", "output_type": "generate_until",)"
+                      R"( "files": [{"path": "own.jsonl"}], "doc_to_text": "{{q}}", "doc_to_target": "", "repeats": 4,)"
+                      R"( "generation_kwargs": {"temperature": 0.5}, "program": "{{text}}",)"
+                      R"( "metric_list": [{"metric": "pass@1"}, {"metric": "pass@3"}]}})");
+  f.write("own.jsonl", "{\"q\": \"1 +\"}\n");
+  const auto suites = suites_named(f.path + "/own.json");
+  const auto item = load_suite(suites.at(0), {f.path}).at(0).items.at(0);
+  ASSERT_EQ(item.requests.size(), 4U);
+  EXPECT_EQ(item.requests.at(3).repeat, 3);
+  const auto passes = [&](int right, const char* metric) {
+    Json answers = Json::array();
+    for (int i = 0; i < 4; ++i) answers.push_back(i < right ? "right" : "wrong");
+    return grade(suites.at(0), item, answers, [](const auto& p) { return p == "right"; }).marks.at(metric).value;
+  };
+  EXPECT_DOUBLE_EQ(passes(1, "pass@1,none"), 0.25);
+  EXPECT_DOUBLE_EQ(passes(1, "pass@3,none"), 0.75);  // 1 - C(3, 3) / C(4, 3)
+  EXPECT_DOUBLE_EQ(passes(2, "pass@3,none"), 1);
+  EXPECT_DOUBLE_EQ(passes(0, "pass@3,none"), 0);
+  for (const char* wrong : {"pass@5", "pass@", "pass@0", "pass@x", "exact_match"}) {
+    std::string text = read_file(f.path + "/own.json");
+    text.replace(text.find("pass@3"), 6, wrong);
+    f.write("wrong.json", text);
+    EXPECT_THROW(suites_named(f.path + "/wrong.json"), Error) << wrong;
+  }
+}
+
 TEST(SuiteRows, ReadFoldersOfDocuments) {
   const SuiteFolder f;
   for (const char* name : {"10", "9", ".9"})

@@ -19,6 +19,7 @@
 
 #include "jet/data/corpus.h"
 #include "jet/engine/engine.h"
+#include "jet/engine/sampler.h"
 #include "jet/eval/task.h"
 
 namespace jet {
@@ -60,11 +61,12 @@ struct QueryScore {
 
 using ScoreFn = std::function<std::vector<QueryScore>(const std::vector<Query>&)>;
 
-/// A prompt to go on from: greedy, until the model ends, one of `until` stands in the text, or `most` tokens.
+/// A prompt to go on from until the model ends, one of `until` stands in the text, or `most` tokens.
 struct Prompt {
   std::vector<int32_t> ids;
   std::vector<std::string> until;
   int most = 64;
+  SamplerOptions sampling{};  // greedy
 };
 /// A text each, without the stop that ended it.
 using GenerateFn = std::function<std::vector<std::string>(const std::vector<Prompt>&)>;
