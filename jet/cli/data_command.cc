@@ -14,6 +14,7 @@
 #include "jet/cli/commands.h"
 #include "jet/cli/options.h"
 #include "jet/data/build.h"
+#include "jet/data/document_reader.h"
 #include "jet/data/needles.h"
 #include "jet/eval/sample_text.h"
 #include "jet/eval/tasks.h"
@@ -256,7 +257,7 @@ struct NeedlesCommand {
 void run_needles(const NeedlesCommand& o) {
   const Tokenizer tokenizer = Tokenizer::load(o.model);
   NeedleOptions n = o.needles;
-  if (!o.text.empty()) n.text = read_file(o.text);
+  if (!o.text.empty()) n.text = read_text(o.text);
   Stages stages;
   const auto kinds = o.kinds.empty() ? needle_kinds(!o.text.empty()) : o.kinds;
   int64_t done = 0;

@@ -89,6 +89,10 @@ TEST(Ranges, WhatKeysOfATableMustAgreeOn) {
           {"stage1: feature_weight, kl_weight and hidden_weight are 0"});
   refused("/distill/stage1", {{"feature_weight", 0}, {"local", true}}, {"feature_weight is 0", "local"});
   refused("/distill/stage2/local", true, {"only stage1"});
+  refused("/distill/stage1/vocabulary", false, {"stage1: vocabulary", "stage2"});
+  refused("/blocks/budget/distill/vocabulary", false, {"distill: vocabulary", "stage2"});
+  refused("/supernet", {{"branch", "attention:window=64"}, {"starts_students", true}},
+          {"starts_students", "no weights"});
   refused("/pretrain", {{"accumulate", 9}, {"batch", 8}}, {"pretrain: accumulate is 9", "[1, 8]"});
   refused("/pretrain", {{"chunk", 64}, {"length", 64}}, {"pretrain: chunk is 64", "below length"});
   refused("/model", {{"hidden", 100}, {"heads", 3}}, {"model: hidden is 100", "multiple of heads (3)"});

@@ -103,8 +103,13 @@ void DistillConfig::check(const std::string& where) const {
           where);
 }
 
+namespace {
+constexpr const char* kVocabulary = "{}: {}: vocabulary = false is for distill.stage2; mixers alone are trained here";
+}
+
 void BudgetConfig::check(const std::string& where) const {
   require(!distill.local, "{}: distill: only distill.stage1 can be local; a budget's `align` is that already", where);
+  require(distill.vocabulary, kVocabulary, where, "distill");
   require(kept_batches == 0 || align.chunk == 0,
           "{}: kept_batches keeps what the teacher makes of whole rows: set align.chunk = 0 beside it", where);
 }
@@ -171,6 +176,7 @@ void DimensionsConfig::check(const std::string& where) const {
 
 void StagesConfig::check(const std::string& where) const {
   require(!stage2.local, "{}: stage2: only stage1 can be local; a budget's `align` is that already", where);
+  require(stage1.vocabulary, kVocabulary, where, "stage1");
 }
 
 void ModelConfig::check(const std::string& where) const {
