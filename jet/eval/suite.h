@@ -66,7 +66,8 @@ struct SuiteGeneration {
   float temperature = 0, top_p = 1;
   template <class V>
   static void fields(SuiteGeneration& g, V&& v) {
-    v("until", g.until), v("max_gen_toks", g.max_gen_toks), v("temperature", g.temperature), v("top_p", g.top_p);
+    v("until", g.until), v("max_gen_toks", g.max_gen_toks), v("temperature", g.temperature, at_least(0));
+    v("top_p", g.top_p, share());
   }
 };
 
@@ -124,8 +125,8 @@ struct Suite {
     v("gen_prefix", s.gen_prefix), v("measure", s.measure), v("program", s.program),
         v("target_delimiter", s.target_delimiter);
     v("fewshot_delimiter", s.fewshot_delimiter), v("num_fewshot", s.num_fewshot), v("fewshot", s.fewshot);
-    v("generation_kwargs", s.generation_kwargs), v("repeats", s.repeats), v("filter_list", s.filter_list),
-        v("metric_list", s.metric_list);
+    v("generation_kwargs", s.generation_kwargs), v("repeats", s.repeats, at_least(1, 1e4)),
+        v("filter_list", s.filter_list), v("metric_list", s.metric_list);
     v("weight_by_size", s.weight_by_size);
   }
   void check(const std::string& where) const;
