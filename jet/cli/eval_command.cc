@@ -28,21 +28,22 @@ struct EvalOptions {
   bool json = false;
 };
 
-/// The scorer, with a line of progress over the queries that it has seen.
-ScoreFn with_progress(ScoreFn score, Progress& progress) {
-  return [score = std::move(score), &progress, done = int64_t{0}](const std::vector<Query>& queries) mutable {
-    auto scores = score(queries);
-    progress.update(done += static_cast<int64_t>(queries.size()));
-    return scores;
+/// A scorer or a generator, with a line of progress over what it was asked.
+template <class Answers, class Questions>
+auto with_progress(std::function<Answers(const Questions&)> ask, Progress& progress) {
+  return [ask = std::move(ask), &progress, done = int64_t{0}](const Questions& questions) mutable {
+    Answers answers = ask(questions);
+    progress.update(done += std::ssize(questions));
+    return answers;
   };
 }
 
 TaskScore run_task(const EvalOptions& o, const std::string& file, const Tokenizer& tokenizer, Engine& engine) {
   const Task task = load_task(file, tokenizer, o.limit);
-  Progress progress("eval " + task.name, static_cast<int64_t>(task.items.size()), "queries");
+  Progress progress("eval " + task.name, question_count(task), "queries");
   const Feed feed = o.by == "generation" ? Feed::step_by_step : Feed::at_once;
   TaskScore score = score_task(task, with_progress(engine_scorer(engine, feed), progress), o.batch,
-                               engine_generator(engine, tokenizer));
+                               with_progress(engine_generator(engine, tokenizer), progress));
   progress.finish();
   return score;
 }

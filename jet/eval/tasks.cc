@@ -135,6 +135,12 @@ TaskScore score_texts(const Task& task, int batch, const GenerateFn& generate) {
   return tally.finish();
 }
 
+std::vector<Query> queries_of(const Task& task) {
+  std::vector<Query> queries;
+  for (const Item& item : task.items) add_queries(item, queries);
+  return queries;
+}
+
 }  // namespace
 
 void Credits::add(double credit) {
@@ -165,13 +171,13 @@ Json TaskScore::to_json() const {
   return j;
 }
 
+int64_t question_count(const Task& task) {
+  return task.generates() ? std::ssize(task.items) : std::ssize(queries_of(task));
+}
+
 int64_t query_tokens(const Task& task) {
   int64_t tokens = 0;
-  for (const Item& item : task.items) {
-    std::vector<Query> queries;
-    add_queries(item, queries);
-    for (const Query& q : queries) tokens += std::ssize(q.ids);
-  }
+  for (const Query& q : queries_of(task)) tokens += std::ssize(q.ids);
   return tokens;
 }
 

@@ -71,6 +71,8 @@ struct Prompt {
 /// A text each, without the stop that ended it.
 using GenerateFn = std::function<std::vector<std::string>(const std::vector<Prompt>&)>;
 
+/// What score_task asks: queries, or texts of a task that generates.
+int64_t question_count(const Task& task);
 /// Tokens of the rows that score_task asks about.
 int64_t query_tokens(const Task& task);
 

@@ -67,7 +67,10 @@ TEST(ScoreTask, ChoicesGoByLikelihood) {
   Stub stub;
   const std::vector<std::vector<int32_t>> single = {{3}, {5}, {9}}, longer = {{7, 9}, {9}, {7, 7, 7}};
   const auto correct = [&](const auto& choices, std::vector<int32_t> answer) {
-    return score_task(Task{"t", {{{1}, answer, choices, 0}}}, stub.fn()).credits.correct;
+    const Task task{"t", {{{1}, answer, choices, 0}}};
+    const auto right = score_task(task, stub.fn()).credits.correct;
+    EXPECT_EQ(question_count(task), stub.batches.back().size());
+    return right;
   };
   EXPECT_EQ(correct(single, {3}), 1);         // not the argmax 7, which is no choice
   EXPECT_EQ(stub.batches.back().size(), 1u);  // one row prices all
