@@ -126,6 +126,9 @@ class Maker {
       Json made = with(n, rng);
       const int64_t length = tokens(made.at("input").get<std::string>()) + kAnswer;
       if (length <= o_.max_length) {
+        require(kind_.haystack != Haystack::text || n < sentences_.size() || length > o_.max_length / 8 * 7,
+                "needles of kind {} in {} tokens: the text ends after {}; give a longer one with --text", o_.kind,
+                o_.max_length, length - kAnswer);
         if (units_ == 0) units_ = n;
         made["index"] = index, made["length"] = length, made["max_length"] = o_.max_length;
         return made;

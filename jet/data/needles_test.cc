@@ -70,6 +70,7 @@ TEST(Needles, SayWhatTheyLack) {
   EXPECT_THROW(asked("multivalue", "One. Two!", 1024), Error);
   EXPECT_THROW(asked("single_2", "\" \" \"", 1024), Error);
   EXPECT_THROW(asked("single_1", "", 140), Error);
+  EXPECT_THROW(asked("single_2", "It rained. He slept. She sang.", 4096), Error);  // shorter than what is asked for
 }
 
 }  // namespace
