@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "jet/base/error.h"
+#include "jet/eval/longbench_metrics.h"
 #include "jet/eval/math_answer.h"
 #include "jet/eval/suite_value.h"
 #include "jet/eval/text_metrics.h"
@@ -23,7 +24,9 @@ const std::map<std::string, std::vector<std::string>>& known_metrics() {
       {"multiple_choice", {"acc", "acc_norm", "acc_bytes", "mc2"}},
       {"loglikelihood", {"acc", "perplexity"}},
       {"loglikelihood_rolling", {"word_perplexity", "byte_perplexity", "bits_per_byte"}},
-      {"generate_until", {"exact_match", "exact", "f1", "contains", "match_all", "pass@k"}}};
+      {"generate_until",
+       {"exact_match", "exact", "f1", "contains", "match_all", "pass@k", "rouge_score", "code_sim_score", "count_score",
+        "retrieval_score", "classification_score"}}};
   return kKnown;
 }
 
@@ -153,8 +156,26 @@ double chance_of_one(int k, const std::vector<bool>& well) {
   return 1 - none;
 }
 
+/// LongBench's metrics of one target; none: another metric.
+std::function<double(const std::string& target)> longbench_mark(const std::string& metric, const SuiteItem& item,
+                                                                const std::string& raw) {
+  if (metric == "code_sim_score") return [&](const std::string& t) { return code_similarity(raw, t); };
+  const std::string text = stripped_text(raw);
+  if (metric == "rouge_score") return [=](const std::string& t) { return rouge_l(text, t); };
+  if (metric == "count_score") return [=](const std::string& t) { return share_of_numbers(text, t); };
+  if (metric == "retrieval_score") return [=](const std::string& t) { return paragraph_found(text, t); };
+  if (metric != "classification_score") return {};
+  const auto classes = get<std::vector<std::string>>(item.doc, "all_classes", "classification_score");
+  return [=](const std::string& t) { return class_named(text, t, classes); };
+}
+
 double text_mark(const SuiteMetric& metric, const SuiteItem& item, const std::string& text) {
   const auto targets = targets_of(item);
+  if (const auto mark = longbench_mark(metric.metric, item, text)) {
+    double best = 0;
+    for (const auto& t : targets) best = std::max(best, mark(t));
+    return best;
+  }
   if (metric.metric == "f1") return f1(text, targets, "squad");
   if (metric.metric == "exact") return exact_match(text, targets, "squad");
   const auto stands = [&](const std::string& t) { return lowered(text).find(lowered(t)) != std::string::npos; };

@@ -14,6 +14,8 @@
 //                          exact, f1      after SQuAD's normalisation, of the best target
 //                          contains       the target stands in the text, case aside
 //                          match_all      the part of the targets that stand in the text, case aside (RULER)
+//                          rouge_score, code_sim_score, count_score, retrieval_score, classification_score: LongBench's
+//                                         (longbench_metrics.h), of the best target
 //                          pass@k         the program made of the text ends well: the chance that one of k texts does,
 //                                         1 - C(n - c, k) / C(n, k) where c of n do (Chen et al. 2021, arXiv
 //                                         2107.03374, eq. 1)
