@@ -165,6 +165,7 @@ TEST_F(TaskFolder, FoldersListEachTaskOnce) {
   for (const char* file : {"a.jsonl", "c.jsonl", "items.jsonl", "dev.jsonl"})
     put(file, R"({"prompt": "x", "answer": "y"})");
   put("c.task.json", "{}");
+  put("._a.jsonl", "\x01"), put("._c.task.json", "\x01");  // no tasks
   EXPECT_EQ(task_files(path_),
             (std::vector<std::string>{path_ + "/a.jsonl", path_ + "/b.task.json", path_ + "/c.task.json"}));
   put("b.jsonl", R"({"prompt": "z", "answer": "y"})");
