@@ -284,10 +284,7 @@ void add_needles(CLI::App& c, int&) {
   c.add_option("--kinds", o->kinds,
                fmt::format("of {} (those that need no text; all with --text)", fmt::join(needle_kinds(true), ", ")))
       ->delimiter(',');
-  c.add_option("--lengths", o->lengths, "tokens of input and answer")
-      ->delimiter(',')
-      ->check(CLI::Range(int64_t{256}, int64_t{1} << 24))
-      ->capture_default_str();
+  add_number(c, "--lengths", o->lengths, "tokens of input and answer", 1, 1 << 24);
   c.add_option("--text", o->text, "file whose sentences are the haystack, from its beginning");
   add_number(c, "--items", o->needles.items, "of each task", 1, 100000);
   add_number(c, "--seed", o->needles.seed, "of the draws", 0);
