@@ -15,6 +15,9 @@ namespace jet {
 /// False, too, where the system does not tell (no permission, a name that is too long).
 bool file_exists(const std::string& path);
 bool is_folder(const std::string& path);
+/// Whether a name begins with a dot: who walks a folder passes it over. Archives made on a Mac leave ._NAME beside
+/// every NAME.
+inline bool is_hidden(std::string_view name) { return name.starts_with('.'); }
 std::string read_file(const std::string& path);
 
 /// A file being written under `path`.tmp-<pid>; it appears under its own name only when commit() returns.

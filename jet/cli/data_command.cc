@@ -2,7 +2,6 @@
 // info DIR: what is in one; jet data check DIR: whether it is whole, and which graded items share text with it;
 // jet data needles MODEL: RULER's needles in texts of any length.
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <memory>
 
@@ -268,7 +267,6 @@ void run_needles(const NeedlesCommand& o) {
       n.kind = kind, n.max_length = length;
       std::string rows;
       for (const Json& item : needles(n, tokenizer)) rows += json_text(item) + "\n";
-      std::filesystem::create_directories(o.out + "/ruler");
       write_file(fmt::format("{}/ruler/niah_{}_{}.jsonl", o.out, kind, length), rows);
     }
   }

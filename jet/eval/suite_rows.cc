@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "jet/base/error.h"
+#include "jet/base/file.h"
 #include "jet/data/document_reader.h"
 #include "jet/eval/suite_value.h"
 #include "jet/text/regex.h"
@@ -131,7 +132,7 @@ std::vector<Json> rows_of_folder(const std::string& folder) {
   std::map<std::pair<size_t, std::string>, std::string> files;  // 2 before 10
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with('.') && name.ends_with(".json")) files[{name.size(), name}] = entry.path().string();
+    if (!is_hidden(name) && name.ends_with(".json")) files[{name.size(), name}] = entry.path().string();
   }
   std::vector<Json> rows;
   for (const auto& [name, file] : files) rows.push_back(parse_json(read_text(file), file));
@@ -167,8 +168,7 @@ std::map<std::string, std::string> matching_files(const std::string& folder, con
   if (!fs::is_directory(whole.parent_path())) return files;
   for (const auto& entry : fs::directory_iterator(whole.parent_path())) {
     const std::string file = entry.path().filename().string();
-    // ._NAME is what archives made on a Mac leave beside every NAME.
-    if (file.starts_with('.') || entry.is_directory() != folders) continue;
+    if (is_hidden(file) || entry.is_directory() != folders) continue;
     if (file.size() > before.size() + after.size() && file.starts_with(before) && file.ends_with(after))
       files[file.substr(before.size(), file.size() - before.size() - after.size())] = entry.path().string();
   }

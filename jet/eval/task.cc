@@ -288,13 +288,11 @@ Task load_task(const std::string& path, const Tokenizer& tokenizer, int limit, i
 std::vector<std::string> task_files(const std::string& path) {
   if (fs::is_regular_file(path)) return {path};
   require(fs::is_directory(path), "{}: no such file or folder of tasks (*.jsonl)", path);
-  // Archives made on a Mac leave ._NAME beside every NAME, no text.
-  const auto hidden = [](const std::string& name) { return name.starts_with('.'); };
   std::map<std::string, std::string> tasks;  // name -> file
   std::set<std::string> parts;               // items and shots of definitions, as they are named
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = name_of(entry.path().string(), kDefinition);
-    if (name.empty() || hidden(name)) continue;
+    if (name.empty() || is_hidden(name)) continue;
     tasks[name] = entry.path().string();
     const Source s = source_of(entry.path().string());
     parts.insert(fs::path(s.items).lexically_normal().string());
@@ -302,7 +300,7 @@ std::vector<std::string> task_files(const std::string& path) {
   }
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = name_of(entry.path().string(), kItems);
-    if (name.empty() || hidden(name) || parts.contains(entry.path().lexically_normal().string())) continue;
+    if (name.empty() || is_hidden(name) || parts.contains(entry.path().lexically_normal().string())) continue;
     require(tasks.emplace(name, entry.path().string()).second,
             "{}: {}{} and {}{}, which names other items, are both called {}; rename one", path, name, kItems, name,
             kDefinition, name);

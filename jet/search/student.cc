@@ -164,7 +164,7 @@ NamedTensors scope_parameters(const ModelSpec& base, TorchModel& student, Scope 
   const auto some = changed_layers(base, student.spec);
   return own_parameters(student, [&](const std::string& name) {
     if (scope == Scope::everything) return true;
-    if (scope == Scope::layers) return !is_vocabulary_parameter(name);
+    if (scope == Scope::layers) return layers_trained(name);
     if (!is_mixer_parameter(name)) return false;
     return scope == Scope::all_mixers || std::any_of(some.begin(), some.end(), [&](int l) {
              return name.starts_with(fmt::format("model.layers.{}.", l));

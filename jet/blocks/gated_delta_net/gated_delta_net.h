@@ -48,6 +48,13 @@ struct GatedDeltaNet {
               {.heads = 3, .v_heads = 3, .dk = 6, .dv = 10, .gate = false, .conv_bias = true}};
     }
     QkvChannels channels() const { return {int64_t{heads} * dk, int64_t{heads} * dk, int64_t{v_heads} * dv}; }
+    /// Whether its recurrence is that of another block with these sizes, for which it is taken over: no kernel
+    /// generator and beta in (0, 1).
+    template <class C>
+    bool same_recurrence(const C& c) const {
+      return heads == c.heads && v_heads == c.heads && dk == c.dk && dv == c.dv && conv == c.conv &&
+             norm_eps == c.norm_eps && generator == 0 && !negative_eigenvalues;
+    }
     /// Those with a convolution.
     QkvChannels convolved_channels() const {
       const QkvChannels n = channels();

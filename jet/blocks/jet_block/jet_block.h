@@ -79,9 +79,7 @@ struct JetBlock {
 
   /// Of a Gated DeltaNet that convolves v alone: W2 = 0, b2 its kernels.
   static std::optional<std::vector<TakenOver>> takes_over(const Config& c, const GatedDeltaNet::Config& o) {
-    const bool same = o.heads == c.heads && o.v_heads == c.heads && o.dk == c.dk && o.dv == c.dv && o.conv == c.conv &&
-                      o.norm_eps == c.norm_eps;
-    if (!same || !o.gate || o.qk_conv || o.conv_bias || o.generator > 0 || o.negative_eigenvalues) return {};
+    if (!o.same_recurrence(c) || !o.gate || o.qk_conv || o.conv_bias) return {};
     return {{{"dynamic_conv1d.kernel_generator.w2.weight", "", 1, 0},
              {"dynamic_conv1d.kernel_generator.w2.bias", "v_conv1d.weight"}}};
   }

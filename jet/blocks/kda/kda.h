@@ -81,9 +81,8 @@ struct Kda {
   /// whose channel is whose, G2 = 0 and so sigmoid(0) = 1/2, which the norm makes up for. A gate silu(Wg x) is no
   /// sigmoid of low rank.
   static std::optional<std::vector<TakenOver>> takes_over(const Config& c, const GatedDeltaNet::Config& o) {
-    const bool same = o.heads == c.heads && o.v_heads == c.heads && o.dk == c.dk && o.dv == c.dv && o.conv == c.conv &&
-                      o.conv_bias == c.conv_bias && o.norm_eps == c.norm_eps;
-    if (!same || o.gate || !o.qk_conv || o.generator > 0 || o.negative_eigenvalues || c.heads > c.dv) return {};
+    const bool convolved = o.qk_conv && o.conv_bias == c.conv_bias;
+    if (!o.same_recurrence(c) || !convolved || o.gate || c.heads > c.dv) return {};
     return {{{"f_proj.0.weight", "a_proj.weight"},
              {"f_proj.1.weight", "", c.dk},
              {"dt_bias", "dt_bias", c.dk},
