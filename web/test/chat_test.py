@@ -115,6 +115,37 @@ class Chat(browser.PageTest):
         self.page.get_by_role("button", name="Stop").click()
         expect(self.page.get_by_role("group", name="Branch 2 of 2")).to_be_visible()
 
+    def test_reload_before_the_store_has_written(self):
+        self.send("first")
+        self.send("second")
+        self.page.locator(".message.assistant").first.get_by_role("button", name="Answer again").click()
+        self.settled()
+        self.hold_the_store()
+        self.page.get_by_role("button", name="Branch before").click()
+        expect(self.page.locator(".message")).to_have_count(4)
+        self.page.reload()
+        expect(self.page.locator(".message")).to_have_count(4)
+
+        self.send("slow 60", wait=False)
+        expect(self.answers().last).to_contain_text("Part")
+        self.hold_the_store()
+        self.settled()
+        came = self.answers().last.inner_text()
+        self.page.reload()
+        expect(self.answers().last).to_have_text(came, use_inner_text=True)
+        expect(self.page.get_by_text("Stopped.")).to_have_count(0)
+
+    def hold_the_store(self):
+        """What the page writes from now on waits behind a transaction that ends with the page."""
+        self.page.evaluate("""() => new Promise((held) => {
+            const open = indexedDB.open("jet");
+            open.onsuccess = () => {
+                const store = open.result.transaction(["conversations", "messages"], "readwrite").objectStore("conversations");
+                const again = () => { held(); store.count().onsuccess = again; };
+                store.count().onsuccess = again;
+            };
+        })""")
+
     def test_two_tabs(self):
         self.send("from one")
         other = self.open()

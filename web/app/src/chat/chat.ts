@@ -107,13 +107,18 @@ export const stop = () => replyIn(state.current.value)?.stop();
 
 const LEFT = "jet.left";
 
-/// A page that goes away has no time for its database: replies that are cut off are left where writing is at once, and
-/// written down by the page that comes next in this tab.
+/// A page that goes away has no time for its database: what is being written and replies that are cut off are left where
+/// writing is at once, and written down by the page that comes next in this tab.
 export async function beginChat(): Promise<void> {
   addEventListener("pagehide", () => {
-    const cut = [...replies.value.values()].map((r) => r.cutOff());
-    if (cut.length) keep("sessionStorage", LEFT, JSON.stringify(cut));
+    const { conversations, messages } = state.unwritten();
+    messages.push(...[...replies.value.values()].map((r) => r.cutOff()));
+    const any = conversations.length || messages.length;
+    keep("sessionStorage", LEFT, any ? JSON.stringify({ conversations, messages }) : "");
   });
-  const left = take("sessionStorage", LEFT);
-  if (left) for (const m of JSON.parse(left) as Message[]) await state.save([m]);
+  const text = take("sessionStorage", LEFT);
+  if (!text) return;
+  const left = JSON.parse(text) as state.Records;
+  for (const c of left.conversations) await state.change(c.id, () => c);
+  for (const m of left.messages) await state.save([m]);
 }

@@ -28,6 +28,27 @@ const tell = (news: News) => channel?.postMessage(news);
 
 const DELETED_FOR_GOOD_MS = 60_000;
 
+export interface Records {
+  conversations: Conversation[];
+  messages: Message[];
+}
+const underway = new Set<Records>();
+
+/// What is being written and may not be kept, should the page go away now; later records after earlier ones.
+export const unwritten = (): Records => ({
+  conversations: [...underway].flatMap((r) => r.conversations),
+  messages: [...underway].flatMap((r) => r.messages),
+});
+
+async function writing<T>(records: Records, written: Promise<T>): Promise<T> {
+  underway.add(records);
+  try {
+    return await written;
+  } finally {
+    underway.delete(records);
+  }
+}
+
 export async function begin(): Promise<void> {
   store = await openStore();
   lasting.value = store.lasting;
@@ -109,8 +130,9 @@ export const titleOf = (text: string) => {
 export async function change(id: string, by: (c: Conversation) => Conversation): Promise<void> {
   // Shown at once; the store applies the same change to what other tabs may have written meanwhile.
   const before = conversations.value.find((c) => c.id === id);
-  if (before) put(by(before));
-  const after = await store.update(id, by);
+  const shown = before && by(before);
+  if (shown) put(shown);
+  const after = await writing({ conversations: shown ? [shown] : [], messages: [] }, store.update(id, by));
   if (after && !before) put(after);
   tell({ kind: "conversation", id });
 }
@@ -149,7 +171,7 @@ export async function add(list: Message[], at?: string): Promise<void> {
 }
 
 export async function save(list: Message[]): Promise<void> {
-  await store.write([], list);
+  await writing({ conversations: [], messages: list }, store.write([], list));
   if (list[0]) tell({ kind: "messages", id: list[0].conversation });
 }
 
