@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "jet/base/progress.h"
 #include "jet/cli/commands.h"
@@ -15,6 +16,8 @@ namespace {
 
 struct ExportAsked {
   std::string source, target, format, dtype;
+  std::optional<int> window;
+  ExportWindows windows;
   int64_t shard_bytes = 5'000'000'000;
 };
 
@@ -22,6 +25,10 @@ void run(const ExportAsked& o) {
   std::unique_ptr<Progress> progress;
   ExportOptions options{.format = o.format, .shard_bytes = o.shard_bytes};
   if (!o.dtype.empty()) options.dtype = dtype_from_name(o.dtype, "--dtype");
+  if (o.window) {
+    options.windows = o.windows;
+    options.windows->window = *o.window;
+  }
   options.progress = [&](int64_t done, int64_t total) {
     if (!progress) progress = std::make_unique<Progress>("export " + o.source, total, "weights");
     progress->update(done);
@@ -44,6 +51,10 @@ void add_export_command(CLI::App& c, int&) {
       ->check(CLI::IsMember(export_formats()));
   c.add_option("--dtype", o->dtype, "of all tensors (as they are where not given)")
       ->check(CLI::IsMember({"f32", "bf16"}));
+  auto* window = add_number(c, "--window", o->window,
+                            "attention looks at so many tokens and a text's first ones, the weights as they are", 1);
+  add_number(c, "--full", o->windows.full, "layers that keep all, from 0 on", 0)->needs(window);
+  add_number(c, "--sinks", o->windows.sinks, "tokens that a text begins with, for --window", 0)->needs(window);
   add_size(c, "--shard-size", o->shard_bytes, "most bytes of one file: 5GB, 500MB, ...");
   c.callback([o] { run(*o); });
 }

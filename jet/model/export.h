@@ -16,8 +16,16 @@
 
 namespace jet {
 
+/// Attention in layers but these sees so many tokens and a text's first ones (StreamingLLM, arXiv:2309.17453), with the
+/// weights that it has. What has a window already, or is no attention, stays as it is.
+struct ExportWindows {
+  int window = 0, sinks = 4;
+  std::vector<int> full{};
+};
+
 struct ExportOptions {
-  std::string format = "hf";                                    // or "jet-nemotron"
+  std::string format = "hf";  // or "jet-nemotron"
+  std::optional<ExportWindows> windows{};
   std::optional<DType> dtype{};                                 // of all tensors, f32 or bf16; none: each as it is
   int64_t shard_bytes = 5'000'000'000;                          // of one file, at most
   std::function<void(int64_t done, int64_t total)> progress{};  // parameters
@@ -35,7 +43,7 @@ std::vector<std::string> export_formats();
 
 /// Writes `source`, a model folder or a finished run's, as the new folder `target`, which appears when it is complete.
 /// Tokenizer, generation and licence files are copied. Throws where the layout cannot express the model (which layer,
-/// why, and what to do instead), and where `target` exists and is not empty.
+/// why, and what to do instead), where a layer is to be full that is not, and where `target` exists and is not empty.
 ExportReport export_model(const std::string& source, const std::string& target, const ExportOptions& options);
 
 }  // namespace jet

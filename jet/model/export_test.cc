@@ -161,6 +161,30 @@ TEST_F(Export, EveryBlockSizeThatTheLayoutHasIsRead) {
   }
 }
 
+TEST_F(Export, WindowsAroundLayersThatStayFull) {
+  const std::string own = model(spec_of({attention(), attention(8), attention(), jet_block(), attention()}));
+  const auto with = [](int window, int sinks, std::vector<int> full) {
+    return ExportOptions{.windows = ExportWindows{window, sinks, std::move(full)}};
+  };
+  const std::string made = exported(own, with(16, 3, {2}));
+  auto narrow = attention(16);
+  narrow.sinks = 3;
+  const ModelSpec expected = spec_of({narrow, attention(8), attention(), jet_block(), narrow});
+  EXPECT_EQ(read_file(made + "/config.json"), read_file(model(expected) + "/config.json"));
+  expect_same_tensors(made, own);
+  EXPECT_EQ(sorted(exported(own, {.format = "jet-nemotron", .windows = ExportWindows{8, 0, {2}}}) + "/config.json"),
+            sorted(exported(model(spec_of({attention(8), attention(8), attention(), jet_block(), attention(8)})),
+                            {.format = "jet-nemotron"}) +
+                   "/config.json"));
+
+  const auto error = [&](const ExportOptions& o) { return message_of([&] { export_model(own, path("none"), o); }); };
+  EXPECT_HAS(error(with(16, 4, {5})), "--full 5: there are layers 0 to 4");
+  EXPECT_HAS(error(with(16, 4, {0, 1})), "--full 1: that layer is swa 8, and stays so");
+  EXPECT_HAS(error(with(16, 4, {3})), "--full 3: that layer is jet, and stays so");
+  EXPECT_HAS(error(with(16, 4, {0, 2, 4})), "no layer of full attention is left");
+  EXPECT_FALSE(file_exists(path("none")));
+}
+
 TEST_F(Export, WhatTheOfficialLayoutCannotExpressIsToldByLayer) {
   const auto with = [](auto config, auto edit) {
     edit(config);

@@ -13,8 +13,7 @@ int window_of(const Run& run, int layer) {
   return own > 0 ? std::min(own, asked) : asked;
 }
 
-// The base with windows and sinks in the layers searched, but those that keep full attention. Windows that the base has
-// itself get no sinks.
+// The base with windows and sinks in the layers searched, but those that keep full attention.
 struct Windowed {
   TorchModel model;  // handles of the base's weights
   TorchOps ops;
@@ -24,7 +23,7 @@ struct Windowed {
     for (const int l : searched_layers(run)) {
       if (full.contains(l)) continue;
       Attention::Config a = attention_of(model.spec, l);
-      a.window = window_of(run, l), a.sinks = stays(run, l) ? 0 : kSinks;
+      a.window = window_of(run, l), a.sinks = kSinks;
       model.spec.layers[l] = a;
     }
   }
