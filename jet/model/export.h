@@ -24,8 +24,8 @@ struct ExportWindows {
 };
 
 struct ExportOptions {
-  std::string format = "hf";  // or "jet-nemotron"
-  std::optional<ExportWindows> windows{};
+  std::string format = "hf";                                    // or "jet-nemotron"
+  std::optional<ExportWindows> windows{};                       // none: layers as they are
   std::optional<DType> dtype{};                                 // of all tensors, f32 or bf16; none: each as it is
   int64_t shard_bytes = 5'000'000'000;                          // of one file, at most
   std::function<void(int64_t done, int64_t total)> progress{};  // parameters

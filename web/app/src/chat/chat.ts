@@ -105,7 +105,7 @@ function asked(conversation: Conversation | undefined): Record<string, unknown> 
 
 export const stop = () => replyIn(state.current.value)?.stop();
 
-const LEFT = "jet.left";
+const LEFT = "jet.unwritten";
 
 /// A page that goes away has no time for its database: what is being written and replies that are cut off are left where
 /// writing is at once, and written down by the page that comes next in this tab.
