@@ -66,6 +66,27 @@ TEST(Engine, GivesTheSameOnAnyNumberOfThreads) {
   }
 }
 
+/// And take the memory of the rows that there are.
+TEST(Engine, SinksBeyondTheTextMakeAWindowFull) {
+  Attention::Config full{.heads = 6, .kv_heads = 2, .head_dim = 32}, window = full;
+  window.window = 5, window.sinks = 1'000'000'000;
+  const auto run = [&](const Attention::Config& layer, const std::vector<int>& parts) {
+    const auto e =
+        Engine::random(test_spec({layer, layer}), 1, DType::f32, {.threads = 2, .kv = DType::f32, .poison = true});
+    auto s = e->create();
+    const auto ids = test_ids(90, 1);
+    std::vector<float> last;
+    int at = 0;
+    for (const int n : parts) last = prefilled(*e, *s, std::span(ids).subspan(at, n)), at += n;
+    return last;
+  };
+  const auto whole = run(full, {90});
+  for (const auto& parts : std::vector<std::vector<int>>{{90}, {3, 50, 1, 1, 35}, {1, 89}}) {
+    const auto other = run(window, parts);
+    for (size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(other[i], whole[i], 2e-5) << i;
+  }
+}
+
 TEST(Engine, ObserverSeesEveryLayer) {
   const auto e = Engine::random(test_models().back().spec, 1, DType::f32);
   std::vector<std::string> seen;

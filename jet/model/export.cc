@@ -143,6 +143,7 @@ ModelSpec with_windows(ModelSpec s, const ExportWindows& o, const std::string& f
     ++narrowed;
   }
   require(narrowed > 0, "{}: --window {}: no layer of full attention is left to get it", folder, o.window);
+  check_spec(s, folder);
   return s;
 }
 

@@ -140,5 +140,18 @@ TEST(Mixers, UnknownNamesAndOptionsAreTold) {
   EXPECT_NE(error("gla:conv").find("expected key=value"), std::string::npos);
 }
 
+TEST(Mixers, AWindowAndItsSinksAreNoMoreThanCanBeCounted) {
+  const auto error = [](const char* kind) {
+    return error_of([&] {
+      ModelSpec s = two_layers();
+      s.layers[1] = make_mixer(kind, kAttention);
+      check_spec(s, "here");
+    });
+  };
+  EXPECT_EQ(error("attention:window=2147483640,sinks=7"), "no error");
+  EXPECT_NE(error("attention:window=2147483640,sinks=8").find("are too many"), std::string::npos);
+  EXPECT_NE(error("window_delta:window=8,sinks=2147483640").find("are too many"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace jet

@@ -9,6 +9,8 @@
 // counts the token itself. Sinks: StreamingLLM, arXiv 2309.17453; here with the positions of the text.
 #pragma once
 
+#include <limits>
+
 #include "jet/blocks/parts.h"
 
 namespace jet {
@@ -40,6 +42,8 @@ struct Attention {
       require(window >= 0, "{}: window {} is negative", where, window);
       require(sinks >= 0 && (sinks == 0 || window > 0), "{}: {} sinks beside a window of {}; sinks go with a window",
               where, sinks, window);
+      require(sinks <= std::numeric_limits<int>::max() - window, "{}: {} sinks and a window of {} are too many", where,
+              sinks, window);
       rope.check(head_dim, where);
       check_eps(norm_eps, where);
       require(!output_gate || !whole_norm, "{}: a norm over all of q does not go with an output gate inside of it",

@@ -30,10 +30,9 @@ struct WindowDelta {
       v("attention", c.attention), v("window", c.window), v("sinks", c.sinks), v("norm_eps", c.norm_eps);
     }
     void check(const std::string& where) const {
-      attention.check(where + ": attention");
       require(attention.window == 0, "{}: the window stands beside attention, not in it", where);
       check_size("window", window, where);
-      require(sinks >= 0, "{}: sinks {} is negative", where, sinks);
+      local().check(where + ": attention");
       check_eps(norm_eps, where);
     }
     static Config like(const Attention::Config& attention, const MixerDims&) {

@@ -39,7 +39,8 @@ void RowStore::reserve(int64_t n) { make_room(window_ > 0 ? std::min(n, window_)
 
 void RowStore::make_room(int64_t n) {
   if (n == 0) return;
-  if (total_ < sinks_ || blocks_.size() < n_before()) make_room(0, std::min(total_, sinks_), sinks_, sinks_);
+  if (total_ < sinks_ || blocks_.size() < n_before())
+    make_room(0, std::min(total_, sinks_), std::min(total_ + n, sinks_), sinks_);
   const int64_t from = std::max(total_, sinks_), end = total_ + n;
   if (end <= sinks_) return;
   for (int64_t page = from / block_rows_ * block_rows_; page < end; page += block_rows_) {
