@@ -124,27 +124,21 @@ void write_piece(const Piece& p, const Checkpoint& c, ShardedSafeTensorsWriter& 
 
 const char* torch_name(DType t) { return t == DType::f32 ? "float32" : t == DType::f16 ? "float16" : "bfloat16"; }
 
-bool is_full(const MixerSpec& m) {
-  const auto* a = std::get_if<Attention::Config>(&m);
-  return a && a->window == 0;
-}
-
-ModelSpec with_windows(ModelSpec s, const ExportWindows& o, const std::string& folder) {
+ModelSpec windowed(const ModelSpec& s, const ExportWindows& o, const std::string& folder) {
   for (const int l : o.full) {
     require(l >= 0 && l < s.n_layers(), "{}: --full {}: there are layers 0 to {}", folder, l, s.n_layers() - 1);
-    require(is_full(s.layers[l]), "{}: --full {}: that layer is {}, and stays so; leave it out", folder, l,
+    require(is_full_attention(s.layers[l]), "{}: --full {}: that layer is {}, and stays so; leave it out", folder, l,
             mixer_label(s.layers[l]));
   }
-  int narrowed = 0;
+  std::vector<int> others;
   for (int l = 0; l < s.n_layers(); ++l) {
-    if (!is_full(s.layers[l]) || std::find(o.full.begin(), o.full.end(), l) != o.full.end()) continue;
-    auto& a = std::get<Attention::Config>(s.layers[l]);
-    a.window = o.window, a.sinks = o.sinks;
-    ++narrowed;
+    if (is_full_attention(s.layers[l]) && std::find(o.full.begin(), o.full.end(), l) == o.full.end())
+      others.push_back(l);
   }
-  require(narrowed > 0, "{}: --window {}: no layer of full attention is left to get it", folder, o.window);
-  check_spec(s, folder);
-  return s;
+  require(!others.empty(), "{}: --window {}: no layer of full attention is left to get it", folder, o.window);
+  ModelSpec made = with_windows(s, others, o.window, o.sinks);
+  check_spec(made, folder);
+  return made;
 }
 
 /// The source's own text where it is in the layout already, with another dtype where one is asked for.
@@ -189,7 +183,7 @@ ExportReport export_model(const std::string& source, const std::string& target, 
   require_other_folder(model, target);
   const Checkpoint c = Checkpoint::open(model);
   const Family& family = family_named(format.model_type, target);
-  const ModelSpec asked = options.windows ? with_windows(c.spec, *options.windows, model) : c.spec;
+  const ModelSpec asked = options.windows ? windowed(c.spec, *options.windows, model) : c.spec;
   const ModelSpec spec = family.fitted ? family.fitted(asked) : asked;
   const std::vector<Piece> pieces = pieces_of(c, spec, options);
   const std::string config = config_text(c, format, spec, options);

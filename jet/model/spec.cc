@@ -48,6 +48,20 @@ const Attention::Config& attention_of(const ModelSpec& s, int layer) {
   return *a;
 }
 
+bool is_full_attention(const MixerSpec& m) {
+  const auto* a = std::get_if<Attention::Config>(&m);
+  return a && a->window == 0;
+}
+
+ModelSpec with_windows(ModelSpec s, const std::vector<int>& layers, int window, int sinks) {
+  for (const int l : layers) {
+    auto& a = std::get<Attention::Config>(s.layers[l]);
+    a.window = a.window > 0 ? std::min(a.window, window) : window;
+    a.sinks = sinks;
+  }
+  return s;
+}
+
 MixerSpec make_mixer(const std::string& given, const Attention::Config& a, const std::vector<int>& dims) {
   const std::string where = "block '" + given + "'";
   Json options = Json::object();

@@ -81,6 +81,11 @@ void check_spec(const ModelSpec& s, const std::string& where);
 /// The attention of a layer, or an error that says which mixer it has instead: what is converted must have attention in
 /// every layer.
 const Attention::Config& attention_of(const ModelSpec& s, int layer);
+/// Whether a layer is attention to all that came before.
+bool is_full_attention(const MixerSpec& m);
+/// Attention in these layers with a window of so many tokens, or its own where that is narrower, and a text's first
+/// `sinks` (StreamingLLM, arXiv:2309.17453). No weight changes.
+ModelSpec with_windows(ModelSpec s, const std::vector<int>& layers, int window, int sinks);
 /// A mixer of `kind` in the place of attention `a` (the block's Config::like): as many heads, dk = dv = head_dim, or
 /// the given [heads, dk, dv]. A kind may set options of its block: "gated_delta_net:qk_conv=false,conv=2".
 MixerSpec make_mixer(const std::string& kind, const Attention::Config& a, const std::vector<int>& dims = {});

@@ -140,6 +140,18 @@ TEST(Mixers, UnknownNamesAndOptionsAreTold) {
   EXPECT_NE(error("gla:conv").find("expected key=value"), std::string::npos);
 }
 
+TEST(Mixers, AWindowDeltaHasItsSinksBesideItsAttention) {
+  const auto error = [](const WindowDelta::Config& c) {
+    ModelSpec s = two_layers();
+    s.layers[1] = c;
+    return error_of([&] { check_spec(s, "here"); });
+  };
+  WindowDelta::Config c = WindowDelta::Config::like(kAttention, {});
+  EXPECT_EQ(error(c), "no error");
+  c.attention.sinks = 3;
+  EXPECT_NE(error(c).find("attention: 3 sinks beside a window of 0"), std::string::npos) << error(c);
+}
+
 TEST(Mixers, AWindowAndItsSinksAreNoMoreThanCanBeCounted) {
   const auto error = [](const char* kind) {
     return error_of([&] {

@@ -8,11 +8,6 @@ namespace jet {
 
 namespace {
 
-int window_of(const Run& run, int layer) {
-  const int own = attention_of(run.teacher.spec(), layer).window, asked = run.recipe.placement.window;
-  return own > 0 ? std::min(own, asked) : asked;
-}
-
 // The base with windows and sinks in the layers searched, but those that keep full attention.
 struct Windowed {
   TorchModel model;  // handles of the base's weights
@@ -20,12 +15,9 @@ struct Windowed {
 
   Windowed(const Run& run, const LayerSet& full) : model(run.teacher.model), ops(run.ops) {
     ops.recompute = false;
-    for (const int l : searched_layers(run)) {
-      if (full.contains(l)) continue;
-      Attention::Config a = attention_of(model.spec, l);
-      a.window = window_of(run, l), a.sinks = kSinks;
-      model.spec.layers[l] = a;
-    }
+    std::vector<int> others = searched_layers(run);
+    std::erase_if(others, [&](int l) { return full.contains(l); });
+    model.spec = with_windows(model.spec, others, run.recipe.placement.window, kSinks);
   }
   at::Tensor hidden(const TokenRows& rows) { return forward_with(ops, model, rows, own_mixers(ops, model)); }
   const at::Tensor& head() const { return head_of(model); }

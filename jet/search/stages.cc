@@ -89,13 +89,9 @@ namespace {
 // What each kind of mixer does in the trained model: its figures with the outputs of all mixers of a kind at zero.
 std::vector<Row> ablations(Run& run, const TorchModel& m) {
   const auto is_attention = [](const MixerSpec& s) { return std::holds_alternative<Attention::Config>(s); };
-  const auto is_full = [](const MixerSpec& s) {
-    const auto* a = std::get_if<Attention::Config>(&s);
-    return a && a->window == 0;
-  };
   const std::pair<const char*, std::function<bool(const MixerSpec&)>> kinds[] = {
-      {"full attention off", is_full},
-      {"SWA off", [&](const MixerSpec& s) { return is_attention(s) && !is_full(s); }},
+      {"full attention off", is_full_attention},
+      {"SWA off", [&](const MixerSpec& s) { return is_attention(s) && !is_full_attention(s); }},
       {"linear off", [&](const MixerSpec& s) { return !is_attention(s); }}};
   const MixerFn own = own_mixers(run.ops, m);
   std::vector<Row> rows;

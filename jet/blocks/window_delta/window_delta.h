@@ -30,9 +30,10 @@ struct WindowDelta {
       v("attention", c.attention), v("window", c.window), v("sinks", c.sinks), v("norm_eps", c.norm_eps);
     }
     void check(const std::string& where) const {
+      attention.check(where + ": attention");
       require(attention.window == 0, "{}: the window stands beside attention, not in it", where);
       check_size("window", window, where);
-      local().check(where + ": attention");
+      local().check(where);
       check_eps(norm_eps, where);
     }
     static Config like(const Attention::Config& attention, const MixerDims&) {
